@@ -57,11 +57,11 @@ class Exercise(Generic[V]):
     kind : S SQL, R rule, W witness, D decision, P patch
     declares : `value` is judged on the learner's own seed, `solution` on fresh data of any variant
     points, core, minutes : what it counts, whether the lab's exit code rests on it, what a fresh learner needs
-    answer : what is handed in, in words for the message on a wrong type; `accepts` tests it and returns '' or a sentence
+    answer : what is handed in, in words for the message on a wrong type; `accepts` tests it: '' or a sentence
     variants : the variants among which a seed chooses; each changes the right answer
     brief : a variant to the task in Markdown, with its numbers
     hints : three functions of the variant: a question, a direction, nearly the answer
-    judge : an answer of the right type and a variant to a `Judgement`; may raise `errors.SqlError`, which becomes a finding
+    judge : an answer of the right type and a variant to a `Judgement`; an `errors.SqlError` of it becomes a finding
     why : shown after full marks: why it is so, and what would change it
     misconceptions : key to the sentence that names it
     setup : the names that hint code may use; nothing by default

@@ -1,0 +1,187 @@
+"""A learner's functions called in this process: at the desk, and in the learner's process of a class.
+
+    Function ──▶ InProcess.call ── copy of the arguments ──▶ the learner's def ── copy of the result ──▶ Function
+                                   under a deadline             an exception ──▶ FunctionFailed with their line
+
+The copies are made by `encode` and `decode`, so that at the desk nothing passes that would not pass in a class. Left
+out: a deadline for code that holds Python's lock in a C extension; in a class the process is killed instead.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import linecache
+import signal
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from workbook.grading.answer import Function, FunctionFailed, NotPlain, decode, encode
+
+
+class _Overdue(BaseException):
+    """Raised inside a learner's function when its deadline passes; no `except Exception` stops it."""
+
+
+def by_value(answer: Any) -> Any:
+    """A copy of an answer: plain data, or a function as a `Function` that runs in this process. Raises `NotPlain`."""
+    kept: list[Any] = []
+
+    def keep(function: Any) -> int:
+        kept.append(function)
+        return len(kept) - 1
+
+    if type(answer) is Function:
+        return answer
+    caller = InProcess()
+    return decode(encode(answer, keep), lambda number, name: Function(caller, kept[number], name))
+
+
+class InProcess:
+    """Calls a learner's functions here."""
+
+    def call(self, function: Any, args: tuple[Any, ...], named: dict[str, Any], deadline_s: float) -> Any:
+        args, named = tuple(_copied(arg) for arg in args), {name: _copied(arg) for name, arg in named.items()}
+        said = _call_text(function, args, named)
+        return _returned(_guarded(lambda: function(*args, **named), said, deadline_s), said)
+
+    def start(self, function: Any, args: tuple[Any, ...], named: dict[str, Any], deadline_s: float) -> Any:
+        args, named = tuple(_copied(arg) for arg in args), {name: _copied(arg) for name, arg in named.items()}
+        said = _call_text(function, args, named)
+        generator = _guarded(lambda: function(*args, **named), said, deadline_s)
+        if not hasattr(generator, "send") or not hasattr(generator, "throw"):
+            raise FunctionFailed(
+                f"{said} gave back {type(generator).__name__}, no generator: its steps are to be yielded."
+            )
+        return generator
+
+    def resume(self, generator: Any, how: str, value: Any, deadline_s: float) -> tuple[bool, Any]:
+        said = f"{getattr(generator, '__name__', 'the generator')}"
+
+        def step() -> tuple[bool, Any]:
+            try:
+                if how == "send":
+                    return False, generator.send(_copied(value))
+                if how == "throw":
+                    return False, generator.throw(_named_exception(*value))
+                generator.close()
+                return True, None
+            except StopIteration as end:
+                return True, end.value
+
+        done, given = _guarded(step, said, deadline_s)
+        return done, _returned(given, said)
+
+
+def _named_exception(name: str, text: str) -> Exception:
+    """An exception that a learner can catch by a builtin name (`TimeoutError`, `ConnectionError`)."""
+    import builtins
+
+    kind = getattr(builtins, name, None)
+    if not (isinstance(kind, type) and issubclass(kind, Exception)):
+        kind = RuntimeError
+    return kind(text)
+
+
+def is_engine(value: Any) -> bool:
+    """Whether it is a SQLAlchemy engine: the one argument that is no plain data (it crosses as its URL)."""
+    return type(value).__name__ == "Engine" and type(value).__module__.startswith("sqlalchemy.")
+
+
+def _copied(value: Any) -> Any:
+    if is_engine(value):
+        return value
+    kept: list[Any] = []
+
+    def keep(thing: Any) -> int:
+        kept.append(thing)
+        return len(kept) - 1
+
+    return decode(encode(value, keep, "argument"), lambda number, name: kept[number])
+
+
+def _returned(value: Any, said: str) -> Any:
+    try:
+        return decode(encode(value, where="the result"))
+    except NotPlain as refusal:
+        raise FunctionFailed(f"{said} gave back no plain data: {refusal}") from None
+
+
+def _call_text(function: Any, args: tuple[Any, ...], named: dict[str, Any]) -> str:
+    """The call as a person would write it, cut where it is long."""
+    given = [repr(arg) for arg in args] + [f"{key}={value!r}" for key, value in named.items()]
+    text = ", ".join(part if len(part) <= 80 else part[:77] + "..." for part in given)
+    return f"`{getattr(function, '__name__', 'the function')}({text if len(text) <= 300 else text[:297] + '...'})`"
+
+
+def _guarded(work: Callable[[], Any], said: str, deadline_s: float) -> Any:
+    """Run a learner's code; whatever it raises becomes a `FunctionFailed`."""
+    try:
+        with _deadline(deadline_s):
+            return work()
+    except _Overdue:
+        raise FunctionFailed(f"{said} took longer than {deadline_s:g} s.", state="timed out") from None
+    except MemoryError as error:
+        raise FunctionFailed(
+            f"{said} asked for more memory than there is.", line=line_of(error), state="out of memory"
+        ) from None
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        raise FunctionFailed(f"{said} raised {text[:300]}.", line=line_of(error)) from None
+
+
+def line_of(error: BaseException) -> str:
+    """The innermost line of code that the learner wrote, with its number; '' where there is none."""
+    theirs = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not frame.filename.startswith("<frozen") and not _is_library(frame.filename)
+    ]
+    if not theirs:
+        return ""
+    text = (theirs[-1].line or linecache.getline(theirs[-1].filename, theirs[-1].lineno or 0)).strip()
+    return f"line {theirs[-1].lineno}: {text}" if text else ""
+
+
+def _is_library(filename: str) -> bool:
+    import sysconfig
+
+    roots = (
+        *(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")),
+        __file__.rpartition("grading")[0],
+    )
+    return any(root and filename.startswith(root) for root in roots)
+
+
+@contextmanager
+def _deadline(seconds: float) -> Iterator[None]:
+    """Raise `_Overdue` in the running code after so many seconds: by a signal, else by the interpreter."""
+    if hasattr(signal, "SIGALRM") and threading.current_thread() is threading.main_thread():
+
+        def ring(*_: object) -> None:
+            raise _Overdue
+
+        before = signal.signal(signal.SIGALRM, ring)
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+        try:
+            yield
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+    else:
+        ident = threading.get_ident()
+        timer = threading.Timer(seconds, _raise_in, (ident,))
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+
+def _raise_in(ident: int) -> None:
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident), ctypes.py_object(_Overdue))

@@ -1,0 +1,145 @@
+"""Two plans of the same question, lined up: what changed, in words.
+
+    before                                      after
+    Nested Loop                                 Hash Join                 the join became a Hash Join
+     ├─ Seq Scan on deliveries   ── relation ──  ├─ Seq Scan on order_lines
+     └─ Index Scan on order_lines ── d, l ─────  └─ Seq Scan on deliveries
+
+A step that reads a relation is lined up with the step of the other plan that reads it, by the relation's name, its alias and the place among
+its like. What has no relation (joins, sorts, aggregates) is compared as a collection: which appeared, which vanished.
+
+    >>> from workbook.plans import read_plan
+    >>> before = read_plan("Seq Scan on orders  (cost=0..9 rows=1 width=4)\\n  Filter: (id = 1)")
+    >>> after = read_plan("Index Scan using orders_pkey on orders  (cost=0..9 rows=1 width=4)\\n  Index Cond: (id = 1)")
+    >>> print(compare(before, after))
+    orders: Seq Scan became Index Scan using orders_pkey
+    orders: (id = 1) moved from Filter to Index Cond
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from workbook.plans.tree import MARKED_FROM, Node, Plan
+
+ACCESS = ("Index Cond", "Recheck Cond", "Filter")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What changed from `before` to `after`: sentences, and the pairs of steps that were lined up."""
+
+    before: Plan
+    after: Plan
+    changes: tuple[str, ...]
+    pairs: tuple[tuple[Node, Node], ...]
+
+    @property
+    def text(self) -> str:
+        return "\n".join(self.changes) or "nothing changed"
+
+    def data(self) -> dict[str, Any]:
+        """Plain data: both plans, the sentences, and the titles of the pairs."""
+        return {
+            "before": self.before.data(),
+            "after": self.after.data(),
+            "changes": list(self.changes),
+            "pairs": [[a.title, b.title] for a, b in self.pairs],
+        }
+
+    def __str__(self) -> str:
+        return self.text
+
+    __repr__ = __str__
+
+    def _repr_svg_(self) -> str:
+        from workbook.draw.plan import comparison_picture
+
+        return comparison_picture(self.data(), self.text).svg
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        return {"image/svg+xml": self._repr_svg_(), "text/plain": self.text}
+
+
+def compare(before: Plan, after: Plan) -> Comparison:
+    """Line two plans up by the relation and role of each step, and say what changed."""
+    pairs, gone, new = _lined_up(before, after)
+    changes: list[str] = []
+    if before.buffers.value and after.buffers.value is not None:
+        changes += _pages(before, after)
+    for a, b in pairs:
+        changes += _access(a, b)
+    changes += [f"{node.relation or node.index}: {node.kind} is gone" for node in gone]
+    changes += [f"{node.relation or node.index}: {node.kind} is new" for node in new]
+    changes += _collections(before, after)
+    return Comparison(before, after, tuple(changes), tuple(pairs))
+
+
+def _readers(plan: Plan) -> dict[tuple[str, str, int], Node]:
+    seen: Counter[tuple[str, str]] = Counter()
+    readers = {}
+    for node in plan.nodes():
+        if node.relation:
+            name = (node.relation, node.alias or node.relation)
+            readers[(*name, seen[name])] = node
+            seen[name] += 1
+    return readers
+
+
+def _lined_up(before: Plan, after: Plan) -> tuple[list[tuple[Node, Node]], list[Node], list[Node]]:
+    left, right = _readers(before), _readers(after)
+    pairs = [(left[key], right[key]) for key in left if key in right]
+    return pairs, [left[key] for key in left if key not in right], [right[key] for key in right if key not in left]
+
+
+def _pages(before: Plan, after: Plan) -> list[str]:
+    a, b = before.buffers.value or 0, after.buffers.value or 0
+    if a == b:
+        return []
+    more, ratio = ("fewer", a / max(b, 1)) if a > b else ("more", b / max(a, 1))
+    factor = f", {ratio:,.0f} times {more}" if ratio >= 1.5 else ""
+    return [f"pages: {a:,.0f} became {b:,.0f}{factor}"]
+
+
+def _how(node: Node) -> str:
+    indexes = [leaf.index for leaf in node.walk() if leaf.index]
+    return node.kind + (f" using {' and '.join(indexes)}" if indexes else "")
+
+
+def _access(a: Node, b: Node) -> list[str]:
+    name, lines = b.alias or b.relation, []
+    if _how(a) != _how(b):
+        lines.append(f"{name}: {_how(a)} became {_how(b)}")
+    lines += [f"{name}: {text} moved from {old} to {new}" for text, old, new in _moved(a, b)]
+    if (a.rows_removed.value or 0) != (b.rows_removed.value or 0):
+        lines.append(f"{name}: {a.rows_removed.value or 0:,.0f} rows read for nothing became {b.rows_removed.value or 0:,.0f}")
+    if max(a.misestimate, b.misestimate) >= MARKED_FROM and abs(a.misestimate - b.misestimate) > 1:
+        lines.append(f"{name}: misestimated {a.misestimate:,.0f} times, now {b.misestimate:,.0f}")
+    if (a.loops.value or 1) != (b.loops.value or 1):
+        lines.append(f"{name}: {a.loops.value or 0:,.0f} loops became {b.loops.value or 0:,.0f}")
+    return lines
+
+
+def _moved(a: Node, b: Node) -> list[tuple[str, str, str]]:
+    def conditions(node: Node) -> dict[str, str]:
+        return {text: label for step in node.walk() if step is node or step.index for label, text in step.conditions if label in ACCESS}
+
+    old, new = conditions(a), conditions(b)
+    return [(text, old[text], new[text]) for text in old if text in new and old[text] != new[text]]
+
+
+def _collections(before: Plan, after: Plan) -> list[str]:
+    a = Counter(node.kind for node in before.nodes() if not node.relation and not node.index)
+    b = Counter(node.kind for node in after.nodes() if not node.relation and not node.index)
+    gone, new = list((a - b).elements()), list((b - a).elements())
+    lines = []
+    for kind in list(gone):
+        family = next((word for word in ("Join", "Loop", "Aggregate", "Sort") if word in kind), "")
+        other = next((step for step in new if (family in ("Join", "Loop") and ("Join" in step or "Loop" in step)) or (family and family in step)), "")
+        if other:
+            lines.append(f"{kind} became {other}")
+            gone.remove(kind)
+            new.remove(other)
+    return lines + [f"{kind} is gone" for kind in gone] + [f"{kind} is new" for kind in new]

@@ -1,0 +1,126 @@
+"""Asks an engine how it runs a statement, and runs it.
+
+    explain(sql, engine) ─▶ warm-up ─▶ recorded run ─▶ rolled back ─▶ Plan
+
+The statement runs twice: a session's first run reads some pages of the catalog that the second does not, so only the second one's counters
+repeat. Whatever it writes is rolled back. A statement that runs past its deadline is cancelled from outside, on a connection of
+its own, so that no setting of the session can keep it alive.
+
+Source: PostgreSQL 18's manual, EXPLAIN; SQLite's "EXPLAIN QUERY PLAN"; DuckDB 2.0's "Profiling". Left out: a plan for several statements at once.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import sqlalchemy as sa
+
+from workbook.errors import Misuse, SqlError, SqlTimeout
+from workbook.plans.others import read_duckdb, read_sqlite
+from workbook.plans.postgres import read_json
+from workbook.plans.tree import Number, Plan
+
+FUNCTION_NOTE = "A function hides its statements from the plan: measure(...) counts what they touch, too."
+
+
+def explain(sql: str, engine: sa.Engine, params: Mapping[str, Any] | None = None, *, analyze: bool = True, deadline_s: float = 60.0) -> Plan:
+    """The plan of one statement on PostgreSQL, SQLite or DuckDB.
+
+    Parameters: the SQL, with parameters written `:name`, and their values in `params`; a SQLAlchemy engine; `analyze=False` asks for the
+    planner's belief only, and runs nothing; `deadline_s` seconds for both runs together.
+
+    Raises `SqlError` where the engine refuses the statement, `SqlTimeout` past the deadline, `Misuse` for an engine of another kind.
+    """
+    if not isinstance(sql, str) or not sql.strip():
+        raise SqlError("There is no SQL to explain.", next="hand in one statement as text")
+    ways = {"postgresql": _postgresql, "sqlite": _sqlite, "duckdb": _duckdb}
+    way = ways.get(getattr(getattr(engine, "dialect", None), "name", ""))
+    if way is None:
+        raise Misuse(f"explain needs a SQLAlchemy engine of PostgreSQL, SQLite or DuckDB, not {type(engine).__name__}.", next="use shop()")
+    statement = sql.strip().rstrip(";").rstrip()
+    try:
+        return way(statement, engine, dict(params or {}), analyze, deadline_s)
+    except sa.exc.SQLAlchemyError as error:
+        raise _sentence(error, statement, deadline_s) from None
+
+
+def _sentence(error: sa.exc.SQLAlchemyError, statement: str, deadline_s: float) -> SqlError:
+    cause = getattr(error, "orig", None) or error
+    sqlstate = str(getattr(cause, "sqlstate", "") or "")
+    if sqlstate == "57014" or "interrupted" in str(cause).lower():
+        return SqlTimeout(f"The statement ran longer than {deadline_s:g} s and was cancelled.", sqlstate=sqlstate, next="explain it with analyze=False")
+    said = getattr(getattr(cause, "diag", None), "message_primary", None) or str(cause).splitlines()[0]
+    return SqlError(f"The engine refused the statement: {said}.", sqlstate=sqlstate, tried=statement[:200])
+
+
+@contextmanager
+def _deadline(cancel: Any, deadline_s: float) -> Iterator[None]:
+    timer = threading.Timer(deadline_s, cancel)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _postgresql(sql: str, engine: sa.Engine, params: dict[str, Any], analyze: bool, deadline_s: float) -> Plan:
+    with engine.connect() as connection:
+        raw: Any = connection.connection.driver_connection
+        options = "FORMAT JSON, SETTINGS"
+        if analyze:
+            options += ", ANALYZE, BUFFERS" + (", WAL" if raw.info.server_version >= 130000 else "")
+        command = sa.text(f"EXPLAIN ({options}) {sql}")
+        with _deadline(raw.cancel, deadline_s):
+            for _ in range(2 if analyze else 1):
+                transaction = connection.begin()
+                try:
+                    document = connection.execute(command, params).scalar_one()
+                finally:
+                    transaction.rollback()
+    plan = read_json(document if not isinstance(document, str) else json.loads(document))
+    if plan.root.kind == "Result" and not plan.root.children and "(" in sql:
+        plan = replace(plan, notes=(*plan.notes, FUNCTION_NOTE))
+    return plan
+
+
+def _sqlite(sql: str, engine: sa.Engine, params: dict[str, Any], analyze: bool, deadline_s: float) -> Plan:
+    with engine.connect() as connection:
+        raw: Any = connection.connection.driver_connection
+        rows = [(row[0], row[1], row[3]) for row in connection.execute(sa.text(f"EXPLAIN QUERY PLAN {sql}"), params)]
+        plan = read_sqlite(rows)
+        if not analyze:
+            return plan
+        steps = 0
+
+        def step() -> int:
+            nonlocal steps
+            steps += 1
+            return 0
+
+        with _deadline(raw.interrupt, deadline_s):
+            raw.set_progress_handler(step, 1)
+            try:
+                result = connection.execute(sa.text(sql), params)
+                count = len(result.fetchall()) if result.returns_rows else result.rowcount
+            finally:
+                raw.set_progress_handler(None, 0)
+                connection.rollback()
+    root = replace(plan.root, numbers={"rows": Number(count), "loops": Number(1), "vm_steps": Number(steps)})
+    return replace(plan, root=root)
+
+
+def _duckdb(sql: str, engine: sa.Engine, params: dict[str, Any], analyze: bool, deadline_s: float) -> Plan:
+    options = "ANALYZE, FORMAT JSON" if analyze else "FORMAT JSON"
+    with engine.connect() as connection:
+        raw: Any = connection.connection.driver_connection
+        interrupt = getattr(raw, "interrupt", None) or (lambda: None)
+        with _deadline(interrupt, deadline_s):
+            row = connection.execute(sa.text(f"EXPLAIN ({options}) {sql}"), params).fetchall()[-1]
+        connection.rollback()
+    return read_duckdb(json.loads(row[-1]))

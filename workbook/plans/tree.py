@@ -1,0 +1,330 @@
+"""One plan tree for three engines: what was believed, what was seen, and which of the numbers are exact.
+
+    Plan ── root ──▶ Node "Nested Loop"            pages 126 = own 0 + 66 + 60
+                      ├─ Node "Index Scan" on o    loops 1    rows estimated 10, came 10
+                      └─ Node "Index Scan" on p    loops 20   rows estimated 1 per loop, came 20 in all
+
+Engines print some numbers per loop and some in all, some with their children and some without, and round a few. A `Number`
+says whether it is exact, and why not. Here all counters are totals over the loops; `buffers` includes the children,
+`buffers_own` does not. A page is 8 kB in PostgreSQL; SQLite and DuckDB count other things, and leave `buffers` empty.
+
+    >>> str(Number(1200)), str(Number(142, False, "rounded per loop")), str(Number(None))
+    ('1,200', '~142', '-')
+
+Source: PostgreSQL's src/backend/commands/explain.c, and its manual, chapter "Using EXPLAIN". Left out: times below the root
+(they do not repeat), per-worker numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+MARKED_FROM = 10.0
+"""An estimate is marked from this factor on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A counter: its value (None where the engine gives none), whether it is exact, and why not."""
+
+    value: float | None
+    exact: bool = True
+    why: str = ""
+
+    def __str__(self) -> str:
+        if self.value is None:
+            return "-"
+        shown = f"{self.value:,.0f}" if float(self.value).is_integer() else f"{self.value:,.2f}"
+        return shown if self.exact else f"~{shown}"
+
+
+NOTHING = Number(None)
+
+
+@dataclass(frozen=True)
+class Node:
+    """One step of a plan.
+
+    `kind` is the name that PostgreSQL's text form uses ("Hash Left Join", "Index Scan Backward", "HashAggregate");
+    `role` is what it is to its parent: outer, inner, member, subplan, initplan, cte, or '' for the root.
+    `conditions` are pairs such as ("Index Cond", "(order_id = 4711)"), `details` whatever else was printed.
+    """
+
+    kind: str
+    relation: str = ""
+    alias: str = ""
+    index: str = ""
+    role: str = ""
+    conditions: tuple[tuple[str, str], ...] = ()
+    children: tuple[Node, ...] = ()
+    numbers: Mapping[str, Number] = field(default_factory=dict)
+    details: Mapping[str, str] = field(default_factory=dict)
+    cut_short: bool = False
+
+    def number(self, name: str) -> Number:
+        """A counter by name; `NOTHING` where the engine did not print it."""
+        return self.numbers.get(name, NOTHING)
+
+    @property
+    def loops(self) -> Number:
+        """How often the step was started; 0 where it was never executed."""
+        return self.number("loops")
+
+    @property
+    def rows(self) -> Number:
+        """Rows that came out, over all loops."""
+        return self.number("rows")
+
+    @property
+    def rows_estimated(self) -> Number:
+        """Rows that the planner believed would come out of one loop, times the loops."""
+        return self.number("rows_estimated")
+
+    @property
+    def rows_removed(self) -> Number:
+        """Rows that were read and thrown away by a filter, a join filter or a recheck, over all loops."""
+        return self.number("rows_removed")
+
+    @property
+    def buffers(self) -> Number:
+        """Pages touched by this step and all below it: hits and reads, shared and local."""
+        return self.number("buffers")
+
+    @property
+    def buffers_own(self) -> Number:
+        """Pages touched by this step itself."""
+        return self.number("buffers_own")
+
+    @property
+    def cost(self) -> Number:
+        """The planner's total cost of one loop, in its own units."""
+        return self.number("cost")
+
+    @property
+    def index_searches(self) -> Number:
+        """Descents of the index from its root (PostgreSQL 18 and later)."""
+        return self.number("index_searches")
+
+    @property
+    def heap_fetches(self) -> Number:
+        """Rows for which an index-only scan had to read the table after all."""
+        return self.number("heap_fetches")
+
+    @property
+    def time_ms(self) -> Number:
+        """Milliseconds; to be drawn, never to decide."""
+        return self.number("time_ms")
+
+    @property
+    def never_executed(self) -> bool:
+        return self.loops.value == 0
+
+    @property
+    def misestimate(self) -> float:
+        """By what factor the estimate was off, 1 or more; 1 where it is not known, or where a LIMIT above stopped the
+        step before it could return what was estimated."""
+        believed, came = self.rows_estimated.value, self.rows.value
+        if believed is None or came is None or self.never_executed:
+            return 1.0
+        loops = self.loops.value or 1
+        believed, came = max(believed / loops, 1.0), max(came / loops, 1.0)
+        if self.cut_short and came < believed:
+            return 1.0
+        return max(believed / came, came / believed)
+
+    @property
+    def title(self) -> str:
+        """Kind, relation and index in a line, as PostgreSQL's text form writes it."""
+        using = f" using {self.index}" if self.index and self.relation else ""
+        on = self.relation or self.index
+        alias = f" {self.alias}" if self.alias and self.alias != self.relation else ""
+        return f"{self.kind}{using}" + (f" on {on}{alias}" if on else "")
+
+    def walk(self) -> Iterator[Node]:
+        """This step and all below it, from the top."""
+        yield self
+        for child in self.children:
+            yield from child.walk()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A plan of one statement. `engine` is postgresql, sqlite or duckdb; `numbers` holds what is said of the whole run (planning
+    buffers, execution time); `notes` are sentences on what the plan does not show."""
+
+    engine: str
+    root: Node
+    numbers: Mapping[str, Number] = field(default_factory=dict)
+    settings: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def nodes(self) -> list[Node]:
+        """All steps, from the top, each before its children."""
+        return list(self.root.walk())
+
+    def find(self, *, kind: str = "", relation: str = "", index: str = "") -> list[Node]:
+        """The steps whose kind contains `kind` (by letters, any case) and whose relation (or alias) and index are as given."""
+        return [
+            node
+            for node in self.nodes()
+            if kind.lower() in node.kind.lower()
+            and (not relation or relation in (node.relation, node.alias))
+            and (not index or index == node.index)
+        ]
+
+    @property
+    def buffers(self) -> Number:
+        """Pages touched in all, planning left out."""
+        return self.root.buffers
+
+    @property
+    def wal_bytes(self) -> Number:
+        """Bytes of WAL that the statement's own steps wrote; triggers and foreign-key checks are left out."""
+        return self.root.number("wal_bytes")
+
+    @property
+    def rows(self) -> Number:
+        """Rows that the statement returned or changed."""
+        return self.root.rows
+
+    @property
+    def cost(self) -> Number:
+        """The planner's total cost, in its own units."""
+        return self.root.cost
+
+    @property
+    def time_ms(self) -> Number:
+        """Milliseconds of the execution; they do not repeat."""
+        return self.numbers.get("execution_time_ms", self.root.time_ms)
+
+    @property
+    def text(self) -> str:
+        """The canonical text: the same for the same plan and counters; no times, no costs."""
+        lines: list[str] = []
+        _write(self.root, 0, lines)
+        lines += [f"Note: {note}" for note in self.notes]
+        return "\n".join(lines)
+
+    def data(self) -> dict[str, Any]:
+        """Plain data: nested dicts, lists, strings and numbers, as JSON takes them."""
+        return {
+            "engine": self.engine,
+            "settings": dict(self.settings),
+            "notes": list(self.notes),
+            "numbers": {name: _plain(number) for name, number in self.numbers.items()},
+            "plan": _data(self.root),
+        }
+
+    def __str__(self) -> str:
+        return self.text
+
+    __repr__ = __str__
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        return {"image/svg+xml": self._repr_svg_(), "text/plain": self.text}
+
+    def _repr_svg_(self) -> str:
+        from workbook.draw.plan import plan_picture
+
+        return plan_picture(self.data(), self.text).svg
+
+
+def _write(node: Node, depth: int, lines: list[str]) -> None:
+    indent = "   " * depth
+    facts = []
+    if node.never_executed:
+        facts.append("never executed")
+    elif node.rows.value is not None:
+        facts.append(f"rows {node.rows} (estimated {node.rows_estimated.value or 0:,.0f})")
+    elif node.rows_estimated.value is not None:
+        facts.append(f"estimated rows {node.rows_estimated.value:,.0f}")
+    if node.misestimate >= MARKED_FROM:
+        facts.append(f"misestimated {node.misestimate:,.0f} times")
+    if (node.loops.value or 0) > 1:
+        facts.append(f"loops {node.loops}")
+    if node.buffers.value is not None:
+        facts.append(f"pages {node.buffers} (own {node.buffers_own})")
+    for name, said in (("row_groups_scanned", "row groups"), ("vm_steps", "steps")):
+        if node.number(name).value is not None:
+            facts.append(f"{said} {node.number(name)}")
+    role = f"[{node.role}] " if node.role in ("initplan", "subplan", "cte") else ""
+    lines.append(f"{indent}{role}{node.title}" + (f"   {'; '.join(facts)}" if facts else ""))
+    for label, condition in node.conditions:
+        lines.append(f"{indent}   {label}: {condition}")
+    for name, said in (("rows_removed", "Rows removed"), ("heap_fetches", "Heap fetches"), ("index_searches", "Index searches")):
+        value = node.number(name).value
+        if value and (name != "index_searches" or value > 1):
+            lines.append(f"{indent}   {said}: {node.number(name)}")
+    for child in node.children:
+        _write(child, depth + 1, lines)
+
+
+def _plain(number: Number) -> dict[str, Any]:
+    plain: dict[str, Any] = {"value": number.value, "exact": number.exact}
+    return {**plain, "why": number.why} if number.why else plain
+
+
+def _data(node: Node) -> dict[str, Any]:
+    return {
+        "kind": node.kind,
+        "title": node.title,
+        "relation": node.relation,
+        "alias": node.alias,
+        "index": node.index,
+        "role": node.role,
+        "conditions": [list(pair) for pair in node.conditions],
+        "details": dict(node.details),
+        "misestimate": round(node.misestimate, 2),
+        "numbers": {name: _plain(number) for name, number in node.numbers.items()},
+        "children": [_data(child) for child in node.children],
+    }
+
+
+def settled(node: Node) -> Node:
+    """The tree with what follows from its printed numbers: own buffers, and which steps a LIMIT cut short.
+
+    An InitPlan or a CTE hangs under one step and is run by another that reads it: its pages are taken off the reader, not
+    off the step that it hangs under.
+    """
+    readers = _readers(node)
+    return _settle(node, readers, False)
+
+
+def _readers(root: Node) -> dict[int, list[Node]]:
+    """For a step (by id): the subplans whose pages it holds although they hang elsewhere."""
+    hanging: dict[int, list[Node]] = {}
+    for parent in root.walk():
+        for child in parent.children:
+            if child.role not in ("initplan", "cte"):
+                continue
+            name = child.details.get("Subplan Name", "")
+            reader = _reader_of(name, root, child)
+            hanging.setdefault(id(reader or parent), []).append(child)
+    return hanging
+
+
+def _reader_of(name: str, root: Node, plan: Node) -> Node | None:
+    inside = {id(node) for node in plan.walk()}
+    outside = [node for node in root.walk() if id(node) not in inside]
+    if name.startswith("CTE "):
+        return next((node for node in outside if node.kind.endswith("CTE Scan") and node.relation == name[4:]), None)
+    short = name.split(" (returns")[0]
+    marks = [f"({short})", *(part.strip() for part in name.partition("(returns ")[2].rstrip(")").split(",") if part)]
+    found = [
+        node for node in outside if any(mark and mark in text for mark in marks for _, text in (*node.conditions, *node.details.items()))
+    ]
+    return found[-1] if found else None
+
+
+def _settle(node: Node, hanging: dict[int, list[Node]], cut: bool) -> Node:
+    cuts = cut or node.kind == "Limit"
+    stops = node.kind in ("Sort", "Hash", "HashAggregate", "Aggregate", "GroupAggregate")
+    numbers = dict(node.numbers)
+    if node.buffers.value is not None:
+        below = [child for child in node.children if child.role not in ("initplan", "cte")] + hanging.get(id(node), [])
+        own = node.buffers.value - sum(child.buffers.value or 0 for child in below)
+        numbers["buffers_own"] = Number(max(own, 0), own >= 0, "" if own >= 0 else "a subplan was run by another step")
+    children = tuple(_settle(child, hanging, cuts and not stops) for child in node.children)
+    return replace(node, numbers=numbers, children=children, cut_short=cut)

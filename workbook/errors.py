@@ -22,9 +22,9 @@ class WorkbookError(Exception):
         self.what, self.tried, self.next = what, tried, next
         parts = [what.rstrip()]
         if tried:
-            parts.append(f"Tried: {tried.rstrip('.')}.")
+            parts.append(f"Tried: {tried}" if tried.endswith((".", "?", "!")) else f"Tried: {tried}.")
         if next:
-            parts.append(f"Next: {next.rstrip('.')}.")
+            parts.append(f"Next: {next}" if next.endswith((".", "?", "!")) else f"Next: {next}.")
         super().__init__(" ".join(parts))
 
     def _render_traceback_(self) -> list[str]:

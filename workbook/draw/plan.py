@@ -24,11 +24,11 @@ MARKED_FROM = 10.0
 MEASURES = {"buffers_own": "own pages", "rows_scanned": "rows scanned", "vm_steps": "steps"}
 
 
-def plan_picture(data: Mapping[str, Any], text: str) -> Picture:
-    """Draw `Plan.data()`. `text` is the plan's canonical text, the picture's twin."""
+def plan_picture(data: Mapping[str, Any], text: str, most: float = 0) -> Picture:
+    """Draw `Plan.data()`. `text` is the plan's canonical text, the picture's twin; `most` the counter that fills a bar (0: the largest here)."""
     rows = list(_rows(data["plan"], 0))
-    measure = next((name for name in MEASURES if any(_value(node, name) is not None for node, _, _ in rows)), "")
-    most = max((_value(node, measure) or 0 for node, _, _ in rows), default=0) or 1
+    measure = _measure(data)
+    most = most or _most(data)
     height = HEAD + sum(_height(node) for node, _, _ in rows) + 18 * len(data["notes"]) + 12
     canvas = Canvas(WIDTH, height, "A query plan", text)
     _heading(canvas, measure)
@@ -43,6 +43,17 @@ def plan_picture(data: Mapping[str, Any], text: str) -> Picture:
         canvas.label(LEFT, y + 12, shortened(note, WIDTH - 2 * LEFT, 11), size=11, colour=FAINT, tip=note)
         y += 18
     return Picture(canvas.svg(), text)
+
+
+def _measure(data: Mapping[str, Any]) -> str:
+    """The first counter that any step has."""
+    nodes = [node for node, _, _ in _rows(data["plan"], 0)]
+    return next((name for name in MEASURES if any(_value(node, name) is not None for node in nodes)), "")
+
+
+def _most(data: Mapping[str, Any]) -> float:
+    measure = _measure(data)
+    return max((_value(node, measure) or 0 for node, _, _ in _rows(data["plan"], 0)), default=0) or 1
 
 
 def _rows(node: Mapping[str, Any], depth: int, parent: Any = None) -> Iterator[tuple[Mapping[str, Any], int, Any]]:
@@ -129,7 +140,8 @@ def _estimate(canvas: Canvas, node: Mapping[str, Any], y: float) -> None:
 
 def comparison_picture(data: Mapping[str, Any], text: str) -> Picture:
     """Draw `Comparison.data()`: what changed in words, then the plan before and the plan after, one above the other."""
-    parts = [plan_picture(data[side], "") for side in ("before", "after")]
+    most = max(_most(data[side]) for side in ("before", "after"))
+    parts = [plan_picture(data[side], "", most) for side in ("before", "after")]
     lines = data["changes"] or ["nothing changed"]
     top = 26 + 19 * len(lines)
     heights = [float(part.svg.split('height="', 1)[1].split('"', 1)[0]) for part in parts]

@@ -1,0 +1,66 @@
+"""Architect in the Loop: what a notebook imports.
+
+    from workbook import ask, check, explain, hint, measure, predict, progress, shop, start_lab
+
+Each name is imported when it is first used, so that `import workbook` is quick and a class's kernel never loads the judges.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+_PLACES = {
+    "Recipe": "workbook.engines",
+    "database": "workbook.engines",
+    "database_of": "workbook.engines",
+    "measure": "workbook.engines",
+    "compare": "workbook.plans",
+    "explain": "workbook.plans",
+    "read_plan": "workbook.plans",
+    "ask": "workbook.grading",
+    "check": "workbook.grading",
+    "hint": "workbook.grading",
+    "predict": "workbook.grading",
+    "progress": "workbook.grading",
+    "start_lab": "workbook.grading",
+}
+__all__ = [*_PLACES, "shop", "tpch"]  # noqa: PLE0604
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+
+    from workbook.engines import Recipe, database, database_of, measure
+    from workbook.grading import ask, check, hint, predict, progress, start_lab
+    from workbook.plans import compare, explain, read_plan
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PLACES:
+        return getattr(importlib.import_module(_PLACES[name]), name)
+    raise AttributeError(f"module 'workbook' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+def shop(*, kind: str = "postgresql", profile: str = "counting", seed: int = 1, orders: int = 50_000) -> sa.Engine:
+    """A shop of your own: customers, products, stock, orders and their lines. Break what you like, the next call makes another.
+
+    Parameters: `kind` is postgresql, sqlite or duckdb; `profile` is counting (counters repeat) or production (PostgreSQL's defaults);
+    the data by `seed` and number of `orders`. Returns a SQLAlchemy engine. Raises `Misuse`, `Unavailable`.
+    """
+    from workbook import engines
+
+    return engines.database(engines.shop(seed, orders), kind=kind, profile=profile).engine  # type: ignore[no-any-return, arg-type]
+
+
+def tpch(*, kind: str = "postgresql", profile: str = "counting", scale: float = 0.1) -> sa.Engine:
+    """TPC-H of your own at a scale factor (0.1 is 600,000 lines): the workload that everybody knows.
+
+    Parameters as for `shop`. Returns a SQLAlchemy engine. Raises `Misuse`, `Unavailable`.
+    """
+    from workbook import engines
+
+    return engines.database(engines.tpch(scale), kind=kind, profile=profile).engine  # type: ignore[no-any-return, arg-type]

@@ -1,0 +1,276 @@
+"""The PostgreSQL clusters: one a profile, shared by all of a person's kernels, started when they are asked for.
+
+    cluster("counting") ── answers? ──▶ use it
+                           └─ no ── lock ── initdb? ── pg_ctl start ── recovered? ──▶ use it
+    nobody for half an hour ──▶ the watcher stops it
+
+Whether a server lives is found out by connecting, never by a pid file. Passwords are SCRAM, the superuser's too; `pg_hba` lets a role into the
+database of its own name and into no other. The superuser's connections have an empty search_path and touch only `pg_catalog`.
+With `WORKBOOK_POSTGRES_URL` a server of the person's own is used instead; `refusals()` says why its counters would differ.
+
+    >>> Cluster.__name__
+    'Cluster'
+
+Left out: replicas (a later module brings its own clusters).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from filelock import FileLock
+from sqlalchemy import make_url
+
+from workbook.engines import places, profiles
+from workbook.engines.profiles import Profile
+from workbook.errors import Misuse, Unavailable
+
+START_S_MAX = 120
+SOCKET_PATH_MAX = 90
+OWNERS = "workbook_owners"
+
+
+class Cluster:
+    """One cluster of one profile. `cluster()` gives it; nothing else makes one."""
+
+    def __init__(self, profile: Profile, url: str = "") -> None:
+        self.profile, self.url = profile, url
+        self._admins: dict[str, psycopg.Connection[Any]] = {}
+        self._guard = threading.RLock()
+        self.folder = places.servers_folder() / f"{profile}-{places.MAJOR}"
+        self.folder.mkdir(mode=0o711, exist_ok=True)
+        self.server = self.folder / "server"
+        self._facts: dict[str, Any] = {}
+
+    def address(self) -> dict[str, Any]:
+        """Where the server answers, as keyword arguments for psycopg (no user, no database)."""
+        if self.url:
+            url = make_url(self.url)
+            query = {key: value for key, value in url.query.items() if key in ("host", "port", "sslmode")}
+            plain = {"host": url.host, "port": url.port} | query
+            return {key: value for key, value in plain.items() if value is not None}
+        return {"host": self._facts["host"], "port": self._facts["port"]}
+
+    def connect(self, dbname: str = "postgres", *, timeout_s: int = 5) -> psycopg.Connection[Any]:
+        """A superuser's connection with an empty search_path, in autocommit."""
+        if self.url:
+            url = make_url(self.url)
+            user, password = url.username, url.password
+            dbname = url.database or "postgres" if dbname == "postgres" else dbname
+        else:
+            user, password = "postgres", self._facts["password"]
+        return psycopg.connect(
+            **self.address(), user=user, password=password, dbname=dbname, autocommit=True, connect_timeout=timeout_s,
+            options="-c search_path=", application_name="workbook",
+        )  # fmt: skip
+
+    def ensure(self) -> Cluster:
+        """See that the server answers: make it, start it, or wait for its recovery. Raises `Unavailable`."""
+        if self.url:
+            try:
+                self.connect().close()
+            except psycopg.OperationalError as error:
+                raise Unavailable(
+                    "The server of WORKBOOK_POSTGRES_URL does not answer.", tried=str(error).strip().splitlines()[-1],
+                    next="correct the URL, or unset it to use the server that comes along",
+                ) from None  # fmt: skip
+            return self
+        file = self.folder / "cluster.json"
+        if file.exists():
+            self._facts = json.loads(file.read_text())
+            if self.answers():
+                return self
+        with FileLock(str(self.folder / "lock"), timeout=START_S_MAX):
+            if not file.exists():
+                self._make()
+            self._facts = json.loads(file.read_text())
+            if not self.answers():
+                self._start()
+        return self
+
+    def answers(self) -> bool:
+        """Whether a connection is to be had."""
+        try:
+            self.connect(timeout_s=2).close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    def admin(self, sql: str, dbname: str = "postgres") -> list[tuple[Any, ...]]:
+        """Run a statement as superuser and give its rows; the server is started again where it was killed."""
+        with self._guard:
+            for attempt in range(2):
+                try:
+                    connection = self._admins.get(dbname)
+                    if connection is None or connection.closed:
+                        connection = self._admins[dbname] = self.connect(dbname)
+                    cursor = connection.execute(sql)  # type: ignore[call-overload]
+                    return cursor.fetchall() if cursor.description else []
+                except psycopg.OperationalError as error:
+                    if attempt or error.sqlstate not in (None, "57P01", "57P02", "57P03"):
+                        raise
+                    self.forget(dbname)
+                    self.ensure()
+        raise AssertionError("unreachable")
+
+    def forget(self, dbname: str) -> None:
+        """Close the superuser's connection to a database, so that it can be dropped."""
+        connection = self._admins.pop(dbname, None)
+        if connection is not None:
+            connection.close()
+
+    @property
+    def version(self) -> str:
+        """The server's version, such as `18.4`."""
+        return str(self.admin("SHOW server_version")[0][0]).split()[0]
+
+    def refusals(self) -> list[str]:
+        """Why grading cannot trust this server's counters, as sentences; empty where it can."""
+        if not self.url:
+            return []
+        reasons = []
+        if int(self.version.split(".")[0]) != places.MAJOR:
+            reasons.append(f"it is PostgreSQL {self.version}, and grades are counted on {places.MAJOR}")
+        asked = {**profiles.SERVER[self.profile], **profiles.SESSION[self.profile]}
+        names = ", ".join(f"'{name}'" for name in asked)
+        rows = self.admin(f"SELECT name, setting, unit FROM pg_catalog.pg_settings WHERE lower(name) IN ({names})")
+        for name, setting, unit in rows:
+            wanted = asked.get(name.lower(), asked.get(name, ""))
+            if name in profiles.GRADED and not profiles.same_setting(wanted, setting, unit):
+                reasons.append(f"{name} is {setting}, and must be {wanted}")
+        return reasons
+
+    def stop(self, *, fast: bool = True) -> bool:
+        """Stop the server; whether it ran. A server of WORKBOOK_POSTGRES_URL is left alone."""
+        for dbname in list(self._admins):
+            self.forget(dbname)
+        if self.url or not (self.server / "data").exists():
+            return False
+        done = _program("pg_ctl", "-D", str(self.server / "data"), "-m", "fast" if fast else "smart", "-w", "stop")
+        return done == 0
+
+    def _make(self) -> None:
+        """initdb, the settings of the profile, and who may come in."""
+        shutil.rmtree(self.server, ignore_errors=True)
+        self.server.mkdir()
+        places.give_to_server(self.server, 0o700)
+        password, file = secrets.token_urlsafe(24), self.folder / "first-password"
+        file.touch(mode=0o600)
+        file.write_text(password)
+        places.give_to_server(file, 0o600)
+        data = self.server / "data"
+        sums = "--no-data-checksums" if self.profile == "counting" else "--data-checksums"
+        try:
+            done = _program(
+                "initdb", "-N", "-D", str(data), "-U", "postgres", sums, "--locale=C", "-E", "UTF8", "-A", "scram-sha-256", "--pwfile", str(file),
+            )  # fmt: skip
+        finally:
+            file.unlink()
+        if done:
+            raise Unavailable(
+                f"A PostgreSQL cluster cannot be made in {self.folder}.", tried=f"initdb, which ended with {done}",
+                next="run `workbook doctor`; is the disk full?",
+            )  # fmt: skip
+        host, port = self._place()
+        lines = {**profiles.GUARDS, **profiles.SERVER[self.profile], **profiles.SESSION[self.profile]}
+        lines["listen_addresses"] = "127.0.0.1" if places.WINDOWS else ""
+        lines["port"] = str(port)
+        if not places.WINDOWS:
+            lines |= {"unix_socket_directories": host, "unix_socket_permissions": "0777"}
+        with (data / "postgresql.conf").open("a") as out:
+            out.writelines(f"{name} = '{value}'\n" for name, value in lines.items())
+        kind = "host {} {} 127.0.0.1/32 scram-sha-256\n" if places.WINDOWS else "local {} {} scram-sha-256\n"
+        (data / "pg_hba.conf").write_text(kind.format("all", "postgres") + kind.format("sameuser", "all"))
+        facts = self.folder / "cluster.json"
+        facts.touch(mode=0o600)
+        facts.write_text(json.dumps({"host": host, "port": port, "password": password}))
+
+    def _place(self) -> tuple[str, int]:
+        if places.WINDOWS:
+            import socket
+
+            with socket.socket() as probe:
+                probe.bind(("127.0.0.1", 0))
+                return "127.0.0.1", int(probe.getsockname()[1])
+        if len(str(self.server)) <= SOCKET_PATH_MAX:
+            return str(self.server), 5432
+        mark = hashlib.sha256(str(self.server).encode()).hexdigest()[:16]
+        short = Path(tempfile.gettempdir()) / f"workbook-{mark}"
+        short.mkdir(mode=0o700, exist_ok=True)
+        places.give_to_server(short, 0o700)
+        return str(short), 5432
+
+    def _start(self) -> None:
+        log = self.server / "log"
+        done = _program("pg_ctl", "-D", str(self.server / "data"), "-l", str(log), "-w", "-t", str(START_S_MAX), "start")
+        deadline = time.monotonic() + START_S_MAX
+        while not self.answers():
+            if done or time.monotonic() > deadline:
+                said = log.read_text(errors="replace").strip().splitlines()[-3:] if log.exists() else []
+                raise Unavailable(
+                    f"The PostgreSQL server of the profile {self.profile} does not start.", tried=f"pg_ctl start; its log ends: {' / '.join(said)}",
+                    next="run `workbook doctor`, or `workbook clean` and try again",
+                )  # fmt: skip
+        self._watch()
+
+    def _watch(self) -> None:
+        """Leave a process behind that stops the server once nobody has used it for a while."""
+        subprocess.Popen(
+            [sys.executable, "-m", "workbook.engines.watch", self.profile], cwd="/" if not places.WINDOWS else None,
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+        )  # fmt: skip
+
+
+def _program(name: str, *arguments: str) -> int:
+    """Run one of PostgreSQL's programs as the server's user; its exit code."""
+    who = places.servant()
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("PG")} | {"LC_ALL": "C", "TZ": "UTC"}
+    done = subprocess.run(
+        [str(places.binaries() / places.program_name(name)), *arguments], cwd="/" if not places.WINDOWS else None, env=environment,
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **(who.popen() if who else {}),
+    )  # fmt: skip
+    return done.returncode
+
+
+@cache
+def _cluster(profile: Profile, url: str, state: str) -> Cluster:
+    made = Cluster(profile, url).ensure()
+    from workbook.engines.database import sweep
+
+    sweep(made)
+    return made
+
+
+def cluster(profile: Profile = "counting") -> Cluster:
+    """The cluster of a profile, running. Raises `Unavailable` where it cannot be started, `Misuse` for an unknown profile."""
+    if profile not in profiles.SERVER:
+        raise Misuse(f"There is no profile {profile!r}.", next=f"use one of {', '.join(profiles.SERVER)}")
+    return _cluster(profile, os.environ.get("WORKBOOK_POSTGRES_URL", ""), str(places.state_folder()))
+
+
+def stop() -> list[str]:
+    """Stop every server of this person; the profiles that ran."""
+    return [profile for profile in profiles.SERVER if Cluster(profile).stop()]  # type: ignore[arg-type]
+
+
+def clean() -> list[Path]:
+    """Stop the servers and remove all that they keep; the folders that were removed."""
+    stop()
+    _cluster.cache_clear()
+    folder = places.servers_folder()
+    removed = [entry for entry in sorted(folder.iterdir()) if entry.is_dir()]
+    shutil.rmtree(folder, ignore_errors=True)
+    return removed

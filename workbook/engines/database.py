@@ -1,0 +1,216 @@
+"""A private database: a clone of a recipe's template, with a login role of its own.
+
+    recipe ── built once ──▶ template t_<hash> ── CREATE DATABASE ... TEMPLATE, tens of ms ──▶ w_<pid>_<random>
+                                                                                                 │ owned through a group,
+                                                                                                 ▼ reached by its own role only
+                                                                                              SQLAlchemy engine
+
+The role carries the database's name, which `pg_hba` pins it to; CONNECT is revoked from everybody else. The tables belong to a group of which the
+role is a member, so that it may index, alter and drop them. A database goes with the process that made it; what a killed kernel left behind is swept
+away by the next one.
+
+Left out: sharing a database between kernels.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import secrets
+import weakref
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import sqlalchemy as sa
+from filelock import FileLock
+
+from workbook.engines import catalog, profiles, running
+from workbook.engines.catalog import Catalog
+from workbook.engines.cluster import OWNERS, Cluster, cluster
+from workbook.engines.costs import Cost, cost_of
+from workbook.engines.profiles import Profile
+from workbook.engines.recipe import Recipe
+from workbook.engines.running import Result
+from workbook.errors import Misuse, Unavailable
+
+if TYPE_CHECKING:
+    from workbook.engines.embedded import DuckDatabase, SqliteDatabase
+
+_by_engine: weakref.WeakKeyDictionary[sa.Engine, Any] = weakref.WeakKeyDictionary()
+
+
+class Database:
+    """A database of PostgreSQL that is yours alone. `database(recipe)` makes one; as a context manager it is dropped at the end."""
+
+    kind = "postgresql"
+
+    def __init__(self, recipe: Recipe, home: Cluster) -> None:
+        self.recipe, self.cluster, self.profile = recipe, home, home.profile
+        template = _template(home, recipe)
+        self.name = f"w_{os.getpid()}_{secrets.token_hex(6)}"
+        password = secrets.token_urlsafe(18)
+        home.admin(f"CREATE ROLE {self.name} LOGIN PASSWORD '{password}' IN ROLE {OWNERS}")
+        try:
+            home.admin(f"CREATE DATABASE {self.name} TEMPLATE {template} STRATEGY file_copy")
+            home.admin(f"REVOKE ALL ON DATABASE {self.name} FROM PUBLIC")
+            home.admin(f"GRANT CONNECT, TEMPORARY, CREATE ON DATABASE {self.name} TO {self.name}")
+        except psycopg.Error as error:
+            home.admin(f"DROP ROLE IF EXISTS {self.name}")
+            raise Unavailable(
+                f"The database of {recipe.name} cannot be made.", tried=str(error).split("\n")[0], next="is the disk full? `workbook doctor` says",
+            ) from None  # fmt: skip
+        self._login = {"user": self.name, "password": password, "dbname": self.name}
+        self.engine = sa.create_engine("postgresql+psycopg://", creator=self.connect, pool_pre_ping=True, pool_size=4)
+        _by_engine[self.engine] = self
+        self._dropped = False
+        atexit.register(self.drop)
+
+    def connect(self) -> psycopg.Connection[Any]:
+        """A new connection as the learner's role, with the profile's settings; the server is started again where it was killed."""
+        options = {"options": profiles.session_options(self.profile)} if profiles.SESSION[self.profile] else {}
+        try:
+            return psycopg.connect(**self.cluster.address(), **self._login, **options)  # type: ignore[arg-type]
+        except psycopg.OperationalError:
+            if self._dropped or self.cluster.answers():
+                raise
+            self.cluster.ensure()
+            return psycopg.connect(**self.cluster.address(), **self._login, **options)  # type: ignore[arg-type]
+
+    def fresh(self) -> Database:
+        """Another clone of the same recipe."""
+        return Database(self.recipe, self.cluster)
+
+    def drop(self) -> None:
+        """Remove the database and its role; a second call does nothing."""
+        if self._dropped:
+            return
+        self._dropped = True
+        atexit.unregister(self.drop)
+        self.engine.dispose()
+        self.cluster.forget(self.name)
+        try:
+            if self.cluster.answers():
+                self.cluster.admin(f"DROP DATABASE IF EXISTS {self.name} WITH (FORCE)")
+                self.cluster.admin(f"DROP ROLE IF EXISTS {self.name}")
+        except psycopg.Error:
+            pass  # the next process sweeps it away
+
+    def __enter__(self) -> Database:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.drop()
+
+    def run(
+        self, sql: str, params: Mapping[str, Any] | None = None, *, deadline_s: float = 5.0, rows_max: int = 10_000
+    ) -> Result:
+        """Run a learner's SQL as the learner's role; several statements are one transaction, committed at the end.
+
+        Raises `SqlError`, `SqlTimeout` after `deadline_s` seconds (cancelled from outside), `TooManyRows` above `rows_max`.
+        """
+        return running.run_sql(self.connect(), sql, params, deadline_s, rows_max, self._stop, self._relations)
+
+    def _stop(self, pid: int, hard: bool) -> None:
+        self.cluster.admin(f"SELECT pg_catalog.pg_{'terminate' if hard else 'cancel'}_backend({pid})")
+
+    def _relations(self) -> list[str]:
+        return [name for kind in ("table", "view") for name in self.catalog().names(kind)]
+
+    def measure(
+        self, work: str | Callable[[sa.Connection], Any], params: Mapping[str, Any] | None = None, *, deadline_s: float = 30.0
+    ) -> Cost:
+        """The true cost of a transaction that is committed: SQL text, or a function that is given a connection."""
+        return cost_of(self, work, params, deadline_s)
+
+    def catalog(self) -> Catalog:
+        """What the database holds now; `catalog().difference(later)` says what changed."""
+        return catalog.catalog_of({kind: self.cluster.admin(sql, self.name) for kind, sql in catalog.QUERIES.items()})
+
+    def relation_bytes(self, name: str) -> int:
+        """Bytes of a table or an index on disk."""
+        sql = f"SELECT pg_catalog.pg_relation_size(c.oid) FROM pg_catalog.pg_class c WHERE c.relname = {sa.literal(name).compile(compile_kwargs={'literal_binds': True})}"
+        rows = self.cluster.admin(sql, self.name)
+        if not rows:
+            raise Misuse(f"There is no table and no index named {name}.")
+        return int(rows[0][0])
+
+    def vacuum(self, *, analyze: bool = True) -> None:
+        """VACUUM all tables, with ANALYZE unless told otherwise, as the learner's role."""
+        self.run("VACUUM (ANALYZE)" if analyze else "VACUUM", deadline_s=120)
+
+    def checkpoint(self) -> None:
+        """CHECKPOINT, so that the next change to each page writes a page image where `full_page_writes` is on."""
+        self.cluster.admin("CHECKPOINT")
+
+
+def _template(home: Cluster, recipe: Recipe) -> str:
+    """The name of the recipe's template, made where it is missing; one process at a time makes it."""
+    name = f"t_{recipe.key}"
+    known = f"SELECT 1 FROM pg_catalog.pg_database WHERE datname = '{name}' AND datistemplate"
+    if home.admin(known):
+        return name
+    with FileLock(str(home.folder / f"{name}.lock"), timeout=600):
+        if home.admin(known):
+            return name
+        home.admin(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+        home.admin(f"CREATE DATABASE {name} TEMPLATE template0 STRATEGY file_copy")
+        home.admin(f"REVOKE ALL ON DATABASE {name} FROM PUBLIC")
+        from workbook.engines.loading import load
+
+        with home.connect(name) as connection:
+            load(connection, recipe)
+        if home.profile == "counting" or recipe.vacuum:
+            home.admin("CHECKPOINT")
+        home.admin(f"ALTER DATABASE {name} WITH IS_TEMPLATE true ALLOW_CONNECTIONS false")
+    return name
+
+
+def sweep(home: Cluster) -> None:
+    """Make the group of owners, and drop the databases and roles of processes that are gone."""
+    if not home.admin(f"SELECT 1 FROM pg_catalog.pg_roles WHERE rolname = '{OWNERS}'"):
+        try:
+            home.admin(f"CREATE ROLE {OWNERS} NOLOGIN")
+        except psycopg.errors.DuplicateObject:
+            pass
+        except psycopg.errors.UniqueViolation:
+            pass
+    import psutil
+
+    roles = [row[0] for row in home.admin("SELECT rolname FROM pg_catalog.pg_roles WHERE rolname ~ '^w_[0-9]+_'")]
+    for role in roles:
+        if not psutil.pid_exists(int(role.split("_")[1])):
+            home.admin(f"DROP DATABASE IF EXISTS {role} WITH (FORCE)")
+            home.admin(f"DROP ROLE IF EXISTS {role}")
+
+
+def database(recipe: Recipe, *, kind: str = "postgresql", profile: Profile = "counting") -> Any:
+    """A private clone of a recipe: a `Database` of PostgreSQL, SQLite or DuckDB, by `kind`.
+
+    Raises `Misuse` for an unknown kind or profile, `Unavailable` where the engine cannot be had.
+    """
+    if kind == "postgresql":
+        return Database(recipe, cluster(profile))
+    from workbook.engines.embedded import DuckDatabase, SqliteDatabase
+
+    kinds: dict[str, type[SqliteDatabase] | type[DuckDatabase]] = {"sqlite": SqliteDatabase, "duckdb": DuckDatabase}
+    if kind not in kinds:
+        raise Misuse(f"There is no engine {kind!r}.", next="use postgresql, sqlite or duckdb")
+    made = kinds[kind](recipe)
+    _by_engine[made.engine] = made
+    return made
+
+
+def database_of(engine: sa.Engine) -> Any:
+    """The database that an engine came from. Raises `Misuse` for an engine that is not one of ours."""
+    try:
+        return _by_engine[engine]
+    except (KeyError, TypeError):
+        raise Misuse("This is no engine of the workbook.", next="use one that shop() or tpch() gave") from None
+
+
+def measure(
+    work: str | Callable[[sa.Connection], Any], engine: sa.Engine, params: Mapping[str, Any] | None = None
+) -> Cost:
+    """The true cost of a transaction on an engine of the workbook: see `Database.measure`."""
+    return database_of(engine).measure(work, params)  # type: ignore[no-any-return]

@@ -18,12 +18,12 @@ _PLACES = {
     "compare": "workbook.plans",
     "explain": "workbook.plans",
     "read_plan": "workbook.plans",
-    "ask": "workbook.grading",
-    "check": "workbook.grading",
-    "hint": "workbook.grading",
-    "predict": "workbook.grading",
-    "progress": "workbook.grading",
-    "start_lab": "workbook.grading",
+    "ask": "workbook.grading.desk",
+    "check": "workbook.grading.desk",
+    "hint": "workbook.grading.desk",
+    "predict": "workbook.grading.prediction",
+    "progress": "workbook.grading.progress",
+    "start_lab": "workbook.grading.desk",
 }
 __all__ = [*_PLACES, "shop", "tpch"]  # noqa: PLE0604
 
@@ -31,7 +31,9 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
     from workbook.engines import Recipe, database, database_of, measure
-    from workbook.grading import ask, check, hint, predict, progress, start_lab
+    from workbook.grading.desk import ask, check, hint, start_lab
+    from workbook.grading.prediction import predict
+    from workbook.grading.progress import progress
     from workbook.plans import compare, explain, read_plan
 
 

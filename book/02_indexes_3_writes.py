@@ -1,0 +1,238 @@
+# %% [markdown]
+# # Indexes, third evening: paying for writes
+#
+# Every index is a copy of some columns that must be kept right, in every write, for as long as it exists. An agent that is asked to make reads
+# fast adds indexes. Who is asked what they cost?
+#
+# Thirty-five minutes. At the end you know the price of an index before you make it, and when to leave everything as it is.
+
+# %%
+from sqlalchemy import text
+
+from workbook import database_of, explain, measure, predict, shop
+
+# %%
+engine = shop(orders=100_000)
+
+# %% [markdown]
+# ## 1. What one insert costs
+#
+# `measure` runs a transaction, commits it, and counts all that it did: pages touched, and bytes written to the write-ahead log (WAL), the journal that
+# every change goes through before it counts as saved. You copy ten thousand orders into a table without any index.
+
+# %%
+def copy_orders(*indexes):
+    """Make an empty copy of orders with these columns indexed, fill it, and say what the filling cost."""
+    with engine.begin() as connection:
+        connection.execute(text("DROP TABLE IF EXISTS copies"))
+        connection.execute(text("CREATE TABLE copies (LIKE orders)"))
+        for columns in indexes:
+            connection.execute(text(f"CREATE INDEX ON copies ({columns})"))
+    return measure("INSERT INTO copies SELECT * FROM orders WHERE order_id <= 10000", engine)
+
+# %%
+bare = copy_orders()
+print(f"{bare.wal_bytes / 10_000:.0f} bytes of WAL a row, {bare.buffers / 10_000:.1f} pages")
+
+# %% [markdown]
+# Now with six indexes, as a helpful agent leaves behind. How many times as much WAL?
+
+# %%
+six = ("order_id", "customer_id", "status", "placed_at", "customer_id, placed_at", "status, placed_at")
+guess = predict("writes-six-indexes", between=(..., ...))
+
+# %%
+costs = [copy_orders(*six[:count]) for count in range(7)]
+guess.measured(round(costs[6].wal_bytes / costs[0].wal_bytes, 1))
+
+# %%
+print("indexes  WAL bytes a row  pages a row")
+for count, cost in enumerate(costs):
+    print(f"{count:7}{cost.wal_bytes / 10_000:17.0f}{cost.buffers / 10_000:13.1f}")
+
+# %%
+assert all(less.wal_bytes < more.wal_bytes for less, more in zip(costs, costs[1:]))
+assert costs[6].wal_bytes > 4 * costs[0].wal_bytes
+
+# %% [markdown]
+# WAL is not only disk. Each byte of it goes to the replicas and into the backups, and a restart after a crash reads it again. An index that no query uses costs
+# all of this and gives nothing.
+
+# %% [markdown]
+# ## 2. What an update costs
+#
+# PostgreSQL never changes a row in place: an update writes a new version of it. Where there is room on the same page *and no indexed column changed*, the indexes need
+# not hear of it. That is a heap-only tuple (HOT) update. The shop marks two thousand orders as paid; `status` has no index. How many of the updates are HOT?
+
+# %%
+fresh = shop(orders=100_000)
+with fresh.begin() as connection:
+    connection.execute(text("CREATE TABLE desk WITH (fillfactor = 50) AS SELECT * FROM orders WHERE order_id <= 2000"))
+    connection.execute(text("CREATE INDEX ON desk (customer_id)"))
+
+# %%
+guess = predict("writes-hot", between=(..., ...))
+
+# %%
+pay = "UPDATE desk SET status = 'paid'"
+hot = measure(pay, fresh)
+guess.measured(hot.tuples["desk"].hot_updated)
+
+# %% [markdown]
+# `fillfactor = 50` left half of each page free, so there was room. Now somebody adds an index on `status`, "so that the dashboard is fast". Nothing else changes.
+
+# %%
+with fresh.begin() as connection:
+    connection.execute(text("DROP TABLE desk"))
+    connection.execute(text("CREATE TABLE desk WITH (fillfactor = 50) AS SELECT * FROM orders WHERE order_id <= 2000"))
+    connection.execute(text("CREATE INDEX ON desk (customer_id)"))
+    connection.execute(text("CREATE INDEX ON desk (status)"))
+
+# %%
+guess = predict("writes-not-hot", between=(..., ...))
+
+# %%
+cold = measure(pay, fresh)
+guess.measured(cold.tuples["desk"].hot_updated)
+
+# %%
+print(f"HOT {hot.tuples['desk'].hot_updated} and {hot.wal_bytes:,} B; with the index {cold.tuples['desk'].hot_updated} and {cold.wal_bytes:,} B")
+assert hot.tuples["desk"].hot_updated == 2000 and cold.tuples["desk"].hot_updated == 0
+assert cold.wal_bytes > 1.5 * hot.wal_bytes
+
+# %% [markdown]
+# Not some of them: none. An index on the one column that changes makes *every* update write to *all* indexes, `customer_id` too, which did not change. A partial index that
+# mentions `status` in its `WHERE` does the same.
+
+# %% [markdown]
+# ## 3. What a delete costs
+#
+# Each line belongs to an order: `REFERENCES orders`. A foreign key is checked when a parent goes: is there still a child? The agent's migration declares the key, as it should.
+
+# %%
+parents = shop(orders=100_000)
+with parents.begin() as connection:
+    connection.execute(text("CREATE TABLE notes AS SELECT order_id AS note_id, order_id + 1000 AS order_id FROM orders WHERE order_id <= 50000"))
+    connection.execute(text("ALTER TABLE notes ADD FOREIGN KEY (order_id) REFERENCES orders"))
+    connection.execute(text("DELETE FROM order_lines WHERE order_id <= 20"))
+
+# %%
+remove = "DELETE FROM orders WHERE order_id <= 20"
+shown = explain(remove, parents)
+print(f"EXPLAIN shows {shown.buffers.value:,} pages")
+
+# %% [markdown]
+# Twenty orders that nobody refers to. `EXPLAIN` has run the delete and rolled it back. How many pages will the committed transaction touch?
+
+# %%
+guess = predict("writes-foreign-key", between=(..., ...))
+
+# %%
+true = measure(remove, parents)
+guess.measured(true.buffers)
+
+# %%
+assert true.buffers > 20 * shown.buffers.value
+
+# %% [markdown]
+# `EXPLAIN` counts the statement's own boxes. The check runs afterwards, once for each parent, and PostgreSQL does not index the referring column for you (MySQL's InnoDB does):
+# each check read all of `notes`. One index ends it:
+
+# %%
+with parents.begin() as connection:
+    connection.execute(text("CREATE INDEX ON notes (order_id)"))
+    connection.execute(text("DELETE FROM order_lines WHERE order_id BETWEEN 21 AND 40"))
+
+# %%
+mended = measure("DELETE FROM orders WHERE order_id BETWEEN 21 AND 40", parents)
+print(f"{true.buffers:,} pages without the index, {mended.buffers:,} with it")
+assert true.buffers > 10 * mended.buffers
+
+# %% [markdown]
+# ## 4. What one page image costs
+#
+# So far you measured in the profile `counting`, in which WAL holds changes only. PostgreSQL's default is safer: after each checkpoint, the first change to a page writes the *whole
+# page* into the WAL. Here, a key's order of arrival decides how many pages that is. Two thousand rows, one index; the keys arrive in order, or scattered.
+
+# %%
+production = shop(orders=100_000, profile="production")
+with production.begin() as connection:
+    connection.execute(text("CREATE TABLE in_order AS SELECT order_id AS key FROM orders"))
+    connection.execute(text("CREATE TABLE scattered AS SELECT order_id * 7919 % 100003 * 100 AS key FROM orders"))
+    connection.execute(text("CREATE INDEX ON in_order (key)"))
+    connection.execute(text("CREATE INDEX ON scattered (key)"))
+
+# %% [markdown]
+# How many times as much WAL do two thousand scattered keys write, just after a checkpoint?
+
+# %%
+guess = predict("writes-page-images", between=(..., ...))
+
+# %%
+database_of(production).checkpoint()
+ascending = measure("INSERT INTO in_order SELECT 200000 + order_id FROM orders WHERE order_id <= 2000", production)
+random = measure("INSERT INTO scattered SELECT order_id * 4999 % 100003 * 100 + 7 FROM orders WHERE order_id <= 2000", production)
+guess.measured(round(random.wal_bytes / ascending.wal_bytes, 1))
+
+# %%
+print(f"page images: {ascending.wal_fpi} in order, {random.wal_fpi} scattered")
+assert random.wal_bytes > 5 * ascending.wal_bytes
+
+# %% [markdown]
+# So the same index costs another price under another setting, and the difference only shows where it is switched on. Say under which settings you measured, every time.
+
+# %% [markdown]
+# ## 5. When to leave everything as it is
+#
+# Three wishes from one sprint. Before you read on: which would you grant?
+#
+# - `products` (a few thousand rows) is filtered by `price_cents` in a report that runs once a night.
+# - `orders.status` should be indexed, since "we filter by it everywhere". Nearly every order has the same one.
+# - `order_lines.product_id` should be indexed: products are deleted twice a year.
+
+# %%
+wishes = {
+    "products by price": "SELECT sku FROM products WHERE price_cents > 3000",
+    "orders by status": "SELECT customer_id FROM orders WHERE status = 'shipped'",
+}
+before = {name: explain(sql, fresh).buffers.value for name, sql in wishes.items()}
+with fresh.begin() as connection:
+    connection.execute(text("CREATE INDEX ON products (price_cents)"))
+    connection.execute(text("CREATE INDEX ON orders (status)"))
+
+# %%
+for name, sql in wishes.items():
+    print(f"{name:20}{before[name]:>8,} pages before, {explain(sql, fresh).buffers.value:>8,} with the index")
+    assert explain(sql, fresh).buffers.value > 0.5 * before[name]
+
+# %% [markdown]
+# Neither index helps: the engine does not even use it, or gains nothing. The question is never "is there a filter on this column?". It is:
+#
+# 1. How many rows does the query *leave out*, and on how many pages do the others lie?
+# 2. How often is it asked, and how often is the table written?
+# 3. What breaks without it: a constraint, a delete, a deadline? (So the third wish depends on those two days a year: measure the delete.)
+
+# %% [markdown]
+# ## What you know now
+#
+# - An index costs WAL and pages in every insert; the price is there before the first read.
+# - An index on a column that changes ends HOT updates, for all the other indexes of the table too.
+# - `EXPLAIN` leaves out triggers and foreign-key checks. Measure the transaction.
+# - Page images make scattered keys dear, under PostgreSQL's defaults and not under the settings that repeat.
+#
+# ## Tomorrow at work
+#
+# Both only read: indexes that nobody has used since the statistics began (a unique one may still guard a rule, and a replica keeps its own count), and tables whose updates are seldom HOT.
+
+# %%
+unused = """SELECT s.relname, s.indexrelname, pg_relation_size(s.indexrelid) AS bytes
+            FROM pg_stat_user_indexes s JOIN pg_index i USING (indexrelid)
+            WHERE s.idx_scan = 0 AND NOT i.indisunique ORDER BY bytes DESC LIMIT 5"""
+seldom_hot = """SELECT relname, n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables
+                WHERE n_tup_upd > 1000 ORDER BY n_tup_hot_upd::numeric / n_tup_upd LIMIT 5"""
+with fresh.connect() as connection:
+    print(*connection.execute(text(unused)), *connection.execute(text(seldom_hot)), sep="\n")
+
+# %% [markdown]
+# **To read**: PostgreSQL's manual, *Heap-Only Tuples* and *WAL Configuration*; Athanassoulis and others, *Designing Access Methods: The RUM Conjecture* (EDBT 2016).
+# **Next**: the graded lab, `labs/02_indexes.ipynb`.

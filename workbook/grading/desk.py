@@ -107,9 +107,10 @@ def start_lab(lab: str, seed: int = SEED) -> Note:
     record().start(lab, seed)
     core = [exercise for exercise in asked if exercise.core]
     minutes = sum(exercise.minutes for exercise in core)
+    points = {of: sum(exercise.points for exercise in asked if exercise.core is of) for of in (True, False)}
     text = (
-        f"**Lab {lab}**, seed {seed}: {len(core)} core exercises ({sum(e.points for e in core)} points, about {minutes} "
-        f"minutes) and {len(asked) - len(core)} further ones ({sum(e.points for e in asked if not e.core)} points)."
+        f"**Lab {lab}**, seed {seed}: {len(core)} core exercises ({points[True]} points, about {minutes} minutes) "
+        f"and {len(asked) - len(core)} further ones ({points[False]} points)."
     )
     return Note(f"{text} {record().note}".strip())
 

@@ -13,6 +13,7 @@ import ctypes
 import linecache
 import signal
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,7 +22,7 @@ from typing import Any
 from workbook.grading.answer import Function, FunctionFailed, NotPlain, decode, encode
 
 
-class _Overdue(BaseException):
+class Overdue(BaseException):
     """Raised inside a learner's function when its deadline passes; no `except Exception` stops it."""
 
 
@@ -119,9 +120,9 @@ def _call_text(function: Any, args: tuple[Any, ...], named: dict[str, Any]) -> s
 def _guarded(work: Callable[[], Any], said: str, deadline_s: float) -> Any:
     """Run a learner's code; whatever it raises becomes a `FunctionFailed`."""
     try:
-        with _deadline(deadline_s):
+        with deadline(deadline_s):
             return work()
-    except _Overdue:
+    except Overdue:
         raise FunctionFailed(f"{said} took longer than {deadline_s:g} s.", state="timed out") from None
     except MemoryError as error:
         raise FunctionFailed(
@@ -158,23 +159,24 @@ def _is_library(filename: str) -> bool:
 
 
 @contextmanager
-def _deadline(seconds: float) -> Iterator[None]:
-    """Raise `_Overdue` in the running code after so many seconds: by a signal, else by the interpreter."""
-    if hasattr(signal, "SIGALRM") and threading.current_thread() is threading.main_thread():
+def deadline(seconds: float) -> Iterator[None]:
+    """Raise `Overdue` in the running code after so many seconds: by a signal, else by the interpreter. May be
+    nested."""
+    if _has_alarm():
 
         def ring(*_: object) -> None:
-            raise _Overdue
+            raise Overdue
 
         before = signal.signal(signal.SIGALRM, ring)
-        signal.setitimer(signal.ITIMER_REAL, seconds)
+        rest, _ = signal.setitimer(signal.ITIMER_REAL, seconds)
+        begun = time.monotonic()
         try:
             yield
         finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.setitimer(signal.ITIMER_REAL, max(rest - (time.monotonic() - begun), 0.001) if rest else 0)
             signal.signal(signal.SIGALRM, before)
     else:
-        ident = threading.get_ident()
-        timer = threading.Timer(seconds, _raise_in, (ident,))
+        timer = threading.Timer(seconds, _raise_in, (threading.get_ident(),))
         timer.daemon = True
         timer.start()
         try:
@@ -183,5 +185,20 @@ def _deadline(seconds: float) -> Iterator[None]:
             timer.cancel()
 
 
+@contextmanager
+def paused() -> Iterator[None]:
+    """Stop the clock of the deadline around this, while somebody else works."""
+    rest = signal.setitimer(signal.ITIMER_REAL, 0)[0] if _has_alarm() else 0.0
+    try:
+        yield
+    finally:
+        if rest:
+            signal.setitimer(signal.ITIMER_REAL, rest)
+
+
+def _has_alarm() -> bool:
+    return hasattr(signal, "SIGALRM") and threading.current_thread() is threading.main_thread()
+
+
 def _raise_in(ident: int) -> None:
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident), ctypes.py_object(_Overdue))
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident), ctypes.py_object(Overdue))

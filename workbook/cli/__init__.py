@@ -22,19 +22,23 @@ from typer.core import TyperGroup
 from workbook.errors import WorkbookError
 
 COMMANDS = {
-    "lab": ("lab", "Open JupyterLab at the first notebook in my-work/."),
+    "lab": ("desk", "Open JupyterLab at the first notebook in my-work/."),
     "check": ("check", "Grade one notebook."),
     "hint": ("hint", "Show the next hint for an exercise."),
     "progress": ("progress", "Show what you have solved, and how well you predict."),
     "plan": ("plan", "Draw a query plan that was saved anywhere."),
-    "update": ("update", "Bring new versions of the notebooks into my-work/, without losing an answer."),
-    "reset": ("reset", "Start a notebook again, and keep the old file."),
+    "update": ("desk", "Bring new versions of the notebooks into my-work/, without losing an answer."),
+    "reset": ("desk", "Start a notebook again, and keep the old file."),
     "doctor": ("doctor", "Say which engines are here, what is missing, and how to mend it."),
-    "stop": ("engines", "Stop the databases."),
-    "clean": ("engines", "Remove everything that the databases keep outside this folder."),
+    "stop": ("desk", "Stop the databases."),
+    "clean": ("desk", "Remove everything that the databases keep outside this folder."),
+    "test": ("testing", "Run everything that must hold (--all: the slow tests, too)."),
     "build": ("build", "Make notebooks, labs and solutions from book/ (for authors)."),
 }
 """Command to the module of this room that holds its function of the same name, and what it does in a line."""
+
+PASSING = ("lab", "test")
+"""What follows these and is no option of theirs goes on to JupyterLab or pytest."""
 
 
 class Commands(TyperGroup):
@@ -48,7 +52,8 @@ class Commands(TyperGroup):
             return None
         module = importlib.import_module(f"workbook.cli.{COMMANDS[cmd_name][0]}")
         one = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-        one.command(cmd_name)(getattr(module, cmd_name))
+        passing = {"allow_extra_args": True, "ignore_unknown_options": True} if cmd_name in PASSING else {}
+        one.command(cmd_name, context_settings=passing)(getattr(module, cmd_name))
         command = typer.main.get_command(one)
         command.name = cmd_name
         return command

@@ -18,7 +18,11 @@ def _text(path: Path) -> str:
     try:
         raw = path.read_bytes()
     except OSError as error:
-        raise Unavailable(f"{path} cannot be read.", tried=error.strerror or "", next="look at its name, or write - to read standard input") from None
+        raise Unavailable(
+            f"{path} cannot be read.",
+            tried=error.strerror or "",
+            next="look at its name, or write - to read standard input",
+        ) from None
     for encoding in ("utf-8-sig", "utf-16") if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else ("utf-8-sig",):
         try:
             return raw.decode("utf-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else encoding)
@@ -28,7 +32,12 @@ def _text(path: Path) -> str:
 
 
 def plan(
-    file: Annotated[Path, typer.Argument(help="The saved plan: EXPLAIN in JSON, YAML or text, DuckDB's JSON, SQLite's tree; - for standard input.")],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="The saved plan: EXPLAIN in JSON, YAML or text, DuckDB's JSON, SQLite's tree; - for standard input."
+        ),
+    ],
     other: Annotated[Path | None, typer.Argument(help="A second plan of the same query: what changed?")] = None,
     svg: Annotated[Path | None, typer.Option(help="Write the picture to this file.")] = None,
     json_: Annotated[bool, typer.Option("--json", help="As data.")] = False,

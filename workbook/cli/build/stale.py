@@ -1,11 +1,11 @@
 """Is a committed notebook what its text makes? Everything is compared but outputs, which only a run can compare.
 
-    >>> from workbook.cli.build.source import lesson
-    >>> made = lesson("# %%\\n1 + 1", version="0.1.0")
-    >>> compared(made, made, ran=False)
-    []
-    >>> compared(made, made, ran=True)
-    ['cell 1 (c-cc6d623eb40b) was not run']
+>>> from workbook.cli.build.source import lesson
+>>> made = lesson("# %%\\n1 + 1", version="0.1.0")
+>>> compared(made, made, ran=False)
+[]
+>>> compared(made, made, ran=True)
+['cell 1 (c-cc6d623eb40b) was not run']
 """
 
 from __future__ import annotations

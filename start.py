@@ -4,7 +4,8 @@
     start.py test       passes the tests (`--all` adds the slow ones; what else follows goes to pytest)
     start.py doctor     says what is here and what is missing
 
-Needs nothing but Python 3.11, 3.12 or 3.13. It keeps to a grammar that older versions read, so that they get a sentence, too.
+Needs nothing but Python 3.11, 3.12 or 3.13. It keeps to a grammar that older versions read, so that they get a
+sentence, too.
 """
 
 import hashlib
@@ -74,9 +75,21 @@ def cause(said):
     low = said.lower()
     if "no space left" in low or "errno 28" in low or "disk full" in low:
         return "the disk is full: free %d MB and run this again." % NEEDED_MB
-    network = ("name or service not known", "temporary failure in name resolution", "failed to establish a new connection", "network is unreachable",
-               "connection refused", "no route to host", "dns error", "error sending request", "connectionerror", "read timed out", "proxyerror",
-               "getaddrinfo failed", "nodename nor servname")  # fmt: skip
+    network = (
+        "name or service not known",
+        "temporary failure in name resolution",
+        "failed to establish a new connection",
+        "network is unreachable",
+        "connection refused",
+        "no route to host",
+        "dns error",
+        "error sending request",
+        "connectionerror",
+        "read timed out",
+        "proxyerror",
+        "getaddrinfo failed",
+        "nodename nor servname",
+    )
     if any(word in low for word in network):
         return "the package index cannot be reached: look at the network (or the proxy, or pip's configuration) and run this again."
     if "ensurepip" in low or "no module named venv" in low or "python3-venv" in low:
@@ -97,20 +110,39 @@ def free_mb():
 def install():
     """Make the environment anew where it is missing, half-made or out of date."""
     if free_mb() < NEEDED_MB and not os.path.exists(PYTHON):
-        raise Stop("The disk has %d MB left and the workbook needs %d: free some and run this again." % (free_mb(), NEEDED_MB))
+        raise Stop(
+            "The disk has %d MB left and the workbook needs %d: free some and run this again." % (free_mb(), NEEDED_MB)
+        )
     uv = shutil.which("uv")
     if os.path.exists(STAMP):
         os.remove(STAMP)
-    healthy = os.path.exists(PYTHON) and subprocess.call([PYTHON, "-c", "import sys; sys.exit(sys.version_info[:2] != %r)" % (sys.version_info[:2],)],
-                                                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) == 0  # fmt: skip
+    healthy = (
+        os.path.exists(PYTHON)
+        and subprocess.call(
+            [PYTHON, "-c", "import sys; sys.exit(sys.version_info[:2] != %r)" % (sys.version_info[:2],)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        == 0
+    )
     if not healthy:
         shutil.rmtree(VENV, ignore_errors=True)
         say("Making an environment in .venv ...")
-        command = [uv, "venv", "--quiet", "--python", sys.executable, VENV] if uv else [sys.executable, "-m", "venv", VENV]
+        command = (
+            [uv, "venv", "--quiet", "--python", sys.executable, VENV] if uv else [sys.executable, "-m", "venv", VENV]
+        )
         run(command, "The environment .venv cannot be made", "remove the folder .venv and run this again.")
     say("Installing what the workbook needs (once; a minute or two) ...")
-    pip = [uv, "pip", "install", "--quiet", "--python", PYTHON] if uv else [PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    run(pip + ["-r", "requirements.txt"], "The packages cannot be installed", "run it again; if it fails again, remove .venv first.")
+    pip = (
+        [uv, "pip", "install", "--quiet", "--python", PYTHON]
+        if uv
+        else [PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    )
+    run(
+        pip + ["-r", "requirements.txt"],
+        "The packages cannot be installed",
+        "run it again; if it fails again, remove .venv first.",
+    )
     run(pip + ["--no-deps", "-e", "."], "The workbook itself cannot be installed", "remove .venv and run this again.")
     with open(STAMP, "w") as file:
         file.write(wanted())

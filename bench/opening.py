@@ -2,8 +2,8 @@
 
     python bench/opening.py [--keep]
 
-Clones this repository into a temporary folder, starts `start.py lab --no-browser` there as a newcomer would, and asks the
-server until it answers; stops it, starts it again; then times `import workbook` side by side with `import json`. It
+Clones this repository into a temporary folder, starts `start.py lab --no-browser` there as a newcomer would, and asks
+the server until it answers; stops it, starts it again; then times `import workbook` side by side with `import json`. It
 prints one line for each figure and exits with 1 when a limit is passed: 180 s, 5 s and 0.3 s.
 """
 
@@ -51,8 +51,12 @@ def opened(folder: Path, started: float, environment: dict[str, str]) -> float:
     with log.open("wb") as out:
         server = subprocess.Popen(
             [sys.executable, "start.py", "lab", "--no-browser", "--port", str(port)],
-            cwd=folder, env=environment, stdout=out, stderr=subprocess.STDOUT, start_new_session=True,
-        )  # fmt: skip
+            cwd=folder,
+            env=environment,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
         try:
             while not answers(port):
                 if server.poll() is not None:

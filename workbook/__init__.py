@@ -2,13 +2,14 @@
 
     from workbook import ask, check, explain, hint, measure, predict, progress, shop, start_lab
 
-Each name is imported when it is first used, so that `import workbook` is quick and a class's kernel never loads the judges.
+Each name is imported when it is first used, so that `import workbook` is quick and a class's kernel never loads the
+judges.
 """
 
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 _PLACES = {
     "Recipe": "workbook.engines",
@@ -25,7 +26,7 @@ _PLACES = {
     "progress": "workbook.grading.progress",
     "start_lab": "workbook.grading.desk",
 }
-__all__ = [*_PLACES, "shop", "tpch"]  # noqa: PLE0604
+__all__ = [*_PLACES, "shop", "tpch"]
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -47,22 +48,32 @@ def __dir__() -> list[str]:
     return sorted(__all__)
 
 
-def shop(*, kind: str = "postgresql", profile: str = "counting", seed: int = 1, orders: int = 50_000) -> sa.Engine:
-    """A shop of your own: customers, products, stock, orders and their lines. Break what you like, the next call makes another.
+def shop(
+    *,
+    kind: str = "postgresql",
+    profile: Literal["counting", "production"] = "counting",
+    seed: int = 1,
+    orders: int = 50_000,
+) -> sa.Engine:
+    """A shop of your own: customers, products, stock, orders and their lines. Break what you like, the next call
+    makes another.
 
-    Parameters: `kind` is postgresql, sqlite or duckdb; `profile` is counting (counters repeat) or production (PostgreSQL's defaults);
-    the data by `seed` and number of `orders`. Returns a SQLAlchemy engine. Raises `Misuse`, `Unavailable`.
+    Parameters: `kind` is postgresql, sqlite or duckdb; `profile` is counting (counters repeat) or production
+    (PostgreSQL's defaults); the data by `seed` and number of `orders`. Returns a SQLAlchemy engine. Raises `Misuse`,
+    `Unavailable`.
     """
     from workbook import engines
 
-    return engines.database(engines.shop(seed, orders), kind=kind, profile=profile).engine  # type: ignore[no-any-return, arg-type]
+    return engines.database(engines.shop(seed, orders), kind=kind, profile=profile).engine
 
 
-def tpch(*, kind: str = "postgresql", profile: str = "counting", scale: float = 0.1) -> sa.Engine:
+def tpch(
+    *, kind: str = "postgresql", profile: Literal["counting", "production"] = "counting", scale: float = 0.1
+) -> sa.Engine:
     """TPC-H of your own at a scale factor (0.1 is 600,000 lines): the workload that everybody knows.
 
     Parameters as for `shop`. Returns a SQLAlchemy engine. Raises `Misuse`, `Unavailable`.
     """
     from workbook import engines
 
-    return engines.database(engines.tpch(scale), kind=kind, profile=profile).engine  # type: ignore[no-any-return, arg-type]
+    return engines.database(engines.tpch(scale), kind=kind, profile=profile).engine

@@ -2,8 +2,8 @@
 
     start.py ARGUMENTS ──▶ workbook ARGUMENTS ──▶ one module a command, loaded when it is called
 
-Each command's function stands in a module of this room; the table below names it, so that `workbook --help` loads none of
-them. A mistake is a sentence on standard error and an exit code, never a traceback.
+Each command's function stands in a module of this room; the table below names it, so that `workbook --help` loads
+none of them. A mistake is a sentence on standard error and an exit code, never a traceback.
 
     >>> sorted(COMMANDS)[:3]
     ['build', 'check', 'clean']

@@ -41,7 +41,9 @@ def built() -> list[Path]:
     """The built notebooks that a learner gets a copy of. Raises `Unavailable` where the clone is not whole."""
     found = sorted(house().notebooks.glob("*.ipynb")) + sorted(house().labs.glob("*.ipynb"))
     if not found:
-        raise Unavailable("There are no notebooks in this clone.", next="clone the whole repository, or run `workbook build`")
+        raise Unavailable(
+            "There are no notebooks in this clone.", next="clone the whole repository, or run `workbook build`"
+        )
     return found
 
 
@@ -114,9 +116,16 @@ def lab(
         "JUPYTERLAB_WORKSPACES_DIR": str(MY_WORK / ".jupyterlab" / "workspaces"),
     }
     command = [
-        sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={MY_WORK}", f"--LabApp.default_url=/lab/tree/{FIRST}", f"--ServerApp.port={port}",
-        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate", "--LabApp.news_url=None", "--ServerApp.log_level=WARN",
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "jupyterlab",
+        f"--ServerApp.root_dir={MY_WORK}",
+        f"--LabApp.default_url=/lab/tree/{FIRST}",
+        f"--ServerApp.port={port}",
+        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+        "--LabApp.news_url=None",
+        "--ServerApp.log_level=WARN",
+    ]
     if not browser:
         command.append("--no-browser")
     if hasattr(os, "geteuid") and os.geteuid() == 0:
@@ -167,8 +176,8 @@ def _read(path: Path) -> Any:
 def merge(base: Any, theirs: Any, ours: Any) -> tuple[Any, int]:
     """A learner's notebook with the new version's cells, by cell id; how many cells both had changed.
 
-    What the learner did not change follows the new version; what they changed or added stays. Where both changed a cell, theirs stays and the
-    new one stands below it, tagged.
+    What the learner did not change follows the new version; what they changed or added stays. Where both changed a
+    cell, theirs stays and the new one stands below it, tagged.
     """
     before = {cell.id: cell.source for cell in base.cells}
     new = {cell.id: cell for cell in ours.cells}

@@ -19,5 +19,7 @@ def test(context: typer.Context) -> None:
     chosen = [] if everything or "-m" in arguments else ["-m", "not slow"]
     workers = [] if any(argument.startswith("-n") for argument in arguments) else ["-n", "2", "--dist", "loadfile"]
     environment = {**os.environ, "WORKBOOK_CHECK": os.environ.get("WORKBOOK_CHECK", "strict")}
-    code = subprocess.call([sys.executable, "-m", "pytest", *workers, *chosen, *arguments], cwd=house().root, env=environment)
+    code = subprocess.call(
+        [sys.executable, "-m", "pytest", *workers, *chosen, *arguments], cwd=house().root, env=environment
+    )
     raise typer.Exit(code)

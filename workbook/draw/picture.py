@@ -2,9 +2,9 @@
 
     Canvas ── rect, line, label ──▶ Picture(svg, text) ── Jupyter ──▶ the SVG;  print ──▶ the text
 
-Each picture draws its own light card, so that it reads alike on a light and on a dark theme. Colours are those of Okabe and
-Ito (Color Universal Design, 2008), told apart by people who do not see red or green; nothing is said by colour alone. The output is the
-same for the same data: no random ids, no times.
+Each picture draws its own light card, so that it reads alike on a light and on a dark theme. Colours are those of
+Okabe and Ito (Color Universal Design, 2008), told apart by people who do not see red or green; nothing is said by
+colour alone. The output is the same for the same data: no random ids, no times.
 
     >>> canvas = Canvas(100, 40, "A bar")
     >>> canvas.rect(10, 10, 50, 12, BLUE)
@@ -60,9 +60,18 @@ class Canvas:
         self._shapes: list[str] = []
 
     def rect(
-        self, x: float, y: float, width: float, height: float, fill: str, *, stroke: str = "none", radius: float = 2,
-        dashed: bool = False, tip: str = "",
-    ) -> None:  # fmt: skip
+        self,
+        x: float,
+        y: float,
+        width: float,
+        height: float,
+        fill: str,
+        *,
+        stroke: str = "none",
+        radius: float = 2,
+        dashed: bool = False,
+        tip: str = "",
+    ) -> None:
         dash = ' stroke-dasharray="4 3"' if dashed else ""
         shape = (
             f'<rect x="{x:.1f}" y="{y:.1f}" width="{max(width, 0):.1f}" height="{height:.1f}" rx="{radius:g}" '
@@ -70,7 +79,9 @@ class Canvas:
         )
         self._shapes.append(f"{shape}><title>{escape(tip)}</title></rect>" if tip else f"{shape}/>")
 
-    def line(self, points: list[tuple[float, float]], colour: str = RULE, *, width: float = 1.5, dashed: bool = False) -> None:
+    def line(
+        self, points: list[tuple[float, float]], colour: str = RULE, *, width: float = 1.5, dashed: bool = False
+    ) -> None:
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
         dash = ' stroke-dasharray="4 3"' if dashed else ""
         self._shapes.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="{width:g}"{dash}/>')
@@ -80,9 +91,18 @@ class Canvas:
         self._shapes.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius:g}" fill="{fill}">{inner}</circle>')
 
     def label(
-        self, x: float, y: float, text: str, *, size: float = 12, colour: str = INK, bold: bool = False, anchor: str = "start",
-        tip: str = "", mono: bool = False,
-    ) -> None:  # fmt: skip
+        self,
+        x: float,
+        y: float,
+        text: str,
+        *,
+        size: float = 12,
+        colour: str = INK,
+        bold: bool = False,
+        anchor: str = "start",
+        tip: str = "",
+        mono: bool = False,
+    ) -> None:
         weight = ' font-weight="600"' if bold else ""
         family = ' font-family="ui-monospace, Menlo, Consolas, monospace"' if mono else ""
         inner = f"<title>{escape(tip)}</title>" if tip else ""

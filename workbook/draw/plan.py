@@ -25,7 +25,8 @@ MEASURES = {"buffers_own": "own pages", "rows_scanned": "rows scanned", "vm_step
 
 
 def plan_picture(data: Mapping[str, Any], text: str, most: float = 0) -> Picture:
-    """Draw `Plan.data()`. `text` is the plan's canonical text, the picture's twin; `most` the counter that fills a bar (0: the largest here)."""
+    """Draw `Plan.data()`. `text` is the plan's canonical text, the picture's twin; `most` the counter that fills a
+    bar (0: the largest here)."""
     rows = list(_rows(data["plan"], 0))
     measure = _measure(data)
     most = most or _most(data)
@@ -115,10 +116,21 @@ def _step(canvas: Canvas, node: Mapping[str, Any], depth: int, y: float, measure
         canvas.label(BAR_AT + 42, y + 18.5, "never run", size=11, colour=FAINT, anchor="middle")
         return
     if own is not None:
-        total = f"; {_shown(node, 'buffers')} with the steps below" if node["children"] and measure == "buffers_own" else ""
+        total = (
+            f"; {_shown(node, 'buffers')} with the steps below" if node["children"] and measure == "buffers_own" else ""
+        )
         width = BAR_WIDTH * own / most
-        canvas.rect(BAR_AT, y + 8, max(width, 1.5), 13, BLUE if own == most else SKY, tip=f"{own:,.0f} {MEASURES[measure]}{total}")
-        canvas.label(BAR_AT + max(width, 1.5) + 6, y + 18.5, _shown(node, measure), size=12, colour=INK, bold=own == most)
+        canvas.rect(
+            BAR_AT,
+            y + 8,
+            max(width, 1.5),
+            13,
+            BLUE if own == most else SKY,
+            tip=f"{own:,.0f} {MEASURES[measure]}{total}",
+        )
+        canvas.label(
+            BAR_AT + max(width, 1.5) + 6, y + 18.5, _shown(node, measure), size=12, colour=INK, bold=own == most
+        )
     _estimate(canvas, node, y)
 
 
@@ -134,7 +146,16 @@ def _estimate(canvas: Canvas, node: Mapping[str, Any], y: float) -> None:
         mark = f"▲ {node['misestimate']:,.0f}×"
         room = (len(said) + len(times)) * 7 + 14
         width = len(mark) * 7.2 + 10
-        canvas.rect(ROWS_AT - room - width, y + 6, width, 17, ORANGE, stroke=VERMILION, radius=8, tip="the estimate was off by this factor")
+        canvas.rect(
+            ROWS_AT - room - width,
+            y + 6,
+            width,
+            17,
+            ORANGE,
+            stroke=VERMILION,
+            radius=8,
+            tip="the estimate was off by this factor",
+        )
         canvas.label(ROWS_AT - room - width / 2, y + 18.5, mark, size=11, anchor="middle", bold=True)
 
 

@@ -18,6 +18,21 @@ from workbook.engines.running import Result
 from workbook.engines.versions import versions
 
 __all__ = [
-    "Catalog", "Change", "Cluster", "Cost", "Database", "Recipe", "Result", "Tuples", "clean", "cluster", "database", "database_of", "measure",
-    "shop", "stop", "tpch", "versions",
-]  # fmt: skip
+    "Catalog",
+    "Change",
+    "Cluster",
+    "Cost",
+    "Database",
+    "Recipe",
+    "Result",
+    "Tuples",
+    "clean",
+    "cluster",
+    "database",
+    "database_of",
+    "measure",
+    "shop",
+    "stop",
+    "tpch",
+    "versions",
+]

@@ -2,8 +2,8 @@
 
     before = database.catalog();  ... the answer runs ...;  before.difference(database.catalog())
 
-An answer is judged by this difference and never by its text: only the engine knows what `DO $$ ... $$` did. Objects of the
-system and of extensions are left out; so are sizes and rows.
+An answer is judged by this difference and never by its text: only the engine knows what `DO $$ ... $$` did. Objects
+of the system and of extensions are left out; so are sizes and rows.
 
     >>> a = Catalog({("index", "i"): "CREATE INDEX i ON t (a)"})
     >>> a.difference(Catalog({}))
@@ -48,13 +48,14 @@ QUERIES = {
         JOIN pg_namespace n ON n.oid = c.relnamespace WHERE {_OWN} AND r.rulename <> '_RETURN'""",
     "setting": """SELECT coalesce('role', '') || '.' || setting, setting FROM pg_db_role_setting s JOIN pg_database d ON d.datname = current_database()
         JOIN pg_roles r ON r.rolname = current_database(), unnest(s.setconfig) setting WHERE s.setdatabase IN (d.oid, 0) AND s.setrole IN (r.oid, 0)""",
-}  # fmt: skip
+}
 """Each gives rows (object, definition), or (kind, object, definition); run with an empty search_path."""
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One difference: the kind of object, its name, and its definition before and after (None where it was not there)."""
+    """One difference: the kind of object, its name, and its definition before and after (None where it was not
+    there)."""
 
     kind: str
     object: str

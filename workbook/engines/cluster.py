@@ -4,9 +4,10 @@
                            └─ no ── lock ── initdb? ── pg_ctl start ── recovered? ──▶ use it
     nobody for half an hour ──▶ the watcher stops it
 
-Whether a server lives is found out by connecting, never by a pid file. Passwords are SCRAM, the superuser's too; `pg_hba` lets a role into the
-database of its own name and into no other. The superuser's connections have an empty search_path and touch only `pg_catalog`.
-With `WORKBOOK_POSTGRES_URL` a server of the person's own is used instead; `refusals()` says why its counters would differ.
+Whether a server lives is found out by connecting, never by a pid file. Passwords are SCRAM, the superuser's too;
+`pg_hba` lets a role into the database of its own name and into no other. The superuser's connections have an empty
+search_path and touch only `pg_catalog`. With `WORKBOOK_POSTGRES_URL` a server of the person's own is used instead;
+`refusals()` says why its counters would differ.
 
     >>> Cluster.__name__
     'Cluster'
@@ -73,9 +74,15 @@ class Cluster:
         else:
             user, password = "postgres", self._facts["password"]
         return psycopg.connect(
-            **self.address(), user=user, password=password, dbname=dbname, autocommit=True, connect_timeout=timeout_s,
-            options="-c search_path=", application_name="workbook",
-        )  # fmt: skip
+            **self.address(),
+            user=user,
+            password=password,
+            dbname=dbname,
+            autocommit=True,
+            connect_timeout=timeout_s,
+            options="-c search_path=",
+            application_name="workbook",
+        )
 
     def ensure(self) -> Cluster:
         """See that the server answers: make it, start it, or wait for its recovery. Raises `Unavailable`."""
@@ -84,9 +91,10 @@ class Cluster:
                 self.connect().close()
             except psycopg.OperationalError as error:
                 raise Unavailable(
-                    "The server of WORKBOOK_POSTGRES_URL does not answer.", tried=str(error).strip().splitlines()[-1],
+                    "The server of WORKBOOK_POSTGRES_URL does not answer.",
+                    tried=str(error).strip().splitlines()[-1],
                     next="correct the URL, or unset it to use the server that comes along",
-                ) from None  # fmt: skip
+                ) from None
             return self
         file = self.folder / "cluster.json"
         if file.exists():
@@ -117,7 +125,7 @@ class Cluster:
                     connection = self._admins.get(dbname)
                     if connection is None or connection.closed:
                         connection = self._admins[dbname] = self.connect(dbname)
-                    cursor = connection.execute(sql)  # type: ignore[call-overload]
+                    cursor = connection.execute(sql)
                     return cursor.fetchall() if cursor.description else []
                 except psycopg.OperationalError as error:
                     if attempt or error.sqlstate not in (None, "57P01", "57P02", "57P03"):
@@ -175,15 +183,29 @@ class Cluster:
         sums = "--no-data-checksums" if self.profile == "counting" else "--data-checksums"
         try:
             done = _program(
-                "initdb", "-N", "-D", str(data), "-U", "postgres", sums, "--locale=C", "-E", "UTF8", "-A", "scram-sha-256", "--pwfile", str(file),
-            )  # fmt: skip
+                "initdb",
+                "-N",
+                "-D",
+                str(data),
+                "-U",
+                "postgres",
+                sums,
+                "--locale=C",
+                "-E",
+                "UTF8",
+                "-A",
+                "scram-sha-256",
+                "--pwfile",
+                str(file),
+            )
         finally:
             file.unlink()
         if done:
             raise Unavailable(
-                f"A PostgreSQL cluster cannot be made in {self.folder}.", tried=f"initdb, which ended with {done}",
+                f"A PostgreSQL cluster cannot be made in {self.folder}.",
+                tried=f"initdb, which ended with {done}",
                 next="run `workbook doctor`; is the disk full?",
-            )  # fmt: skip
+            )
         host, port = self._place()
         lines = {**profiles.GUARDS, **profiles.SERVER[self.profile], **profiles.SESSION[self.profile]}
         lines["listen_addresses"] = "127.0.0.1" if places.WINDOWS else ""
@@ -215,33 +237,48 @@ class Cluster:
 
     def _start(self) -> None:
         log = self.server / "log"
-        done = _program("pg_ctl", "-D", str(self.server / "data"), "-l", str(log), "-w", "-t", str(START_S_MAX), "start")
+        done = _program(
+            "pg_ctl", "-D", str(self.server / "data"), "-l", str(log), "-w", "-t", str(START_S_MAX), "start"
+        )
         deadline = time.monotonic() + START_S_MAX
         while not self.answers():
             if done or time.monotonic() > deadline:
                 said = log.read_text(errors="replace").strip().splitlines()[-3:] if log.exists() else []
                 raise Unavailable(
-                    f"The PostgreSQL server of the profile {self.profile} does not start.", tried=f"pg_ctl start; its log ends: {' / '.join(said)}",
+                    f"The PostgreSQL server of the profile {self.profile} does not start.",
+                    tried=f"pg_ctl start; its log ends: {' / '.join(said)}",
                     next="run `workbook doctor`, or `workbook clean` and try again",
-                )  # fmt: skip
+                )
         self._watch()
 
     def _watch(self) -> None:
         """Leave a process behind that stops the server once nobody has used it for a while."""
         subprocess.Popen(
-            [sys.executable, "-m", "workbook.engines.watch", self.profile], cwd="/" if not places.WINDOWS else None,
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
-        )  # fmt: skip
+            [sys.executable, "-m", "workbook.engines.watch", self.profile],
+            cwd="/" if not places.WINDOWS else None,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
 
 
 def _program(name: str, *arguments: str) -> int:
     """Run one of PostgreSQL's programs as the server's user; its exit code."""
     who = places.servant()
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("PG")} | {"LC_ALL": "C", "TZ": "UTC"}
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("PG")} | {
+        "LC_ALL": "C",
+        "TZ": "UTC",
+    }
     done = subprocess.run(
-        [str(places.binaries() / places.program_name(name)), *arguments], cwd="/" if not places.WINDOWS else None, env=environment,
-        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **(who.popen() if who else {}),
-    )  # fmt: skip
+        [str(places.binaries() / places.program_name(name)), *arguments],
+        cwd="/" if not places.WINDOWS else None,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        **(who.popen() if who else {}),
+    )
     return done.returncode
 
 
@@ -255,7 +292,8 @@ def _cluster(profile: Profile, url: str, state: str) -> Cluster:
 
 
 def cluster(profile: Profile = "counting") -> Cluster:
-    """The cluster of a profile, running. Raises `Unavailable` where it cannot be started, `Misuse` for an unknown profile."""
+    """The cluster of a profile, running. Raises `Unavailable` where it cannot be started, `Misuse` for an unknown
+    profile."""
     if profile not in profiles.SERVER:
         raise Misuse(f"There is no profile {profile!r}.", next=f"use one of {', '.join(profiles.SERVER)}")
     return _cluster(profile, os.environ.get("WORKBOOK_POSTGRES_URL", ""), str(places.state_folder()))

@@ -1,18 +1,19 @@
 """What a transaction truly costs.
 
-EXPLAIN leaves out what AFTER triggers and foreign-key checks do (measured: 106 pages by EXPLAIN, 2,424 in truth). So the
-cost is the difference of the backend's own counters around the whole transaction, its COMMIT included:
+EXPLAIN leaves out what AFTER triggers and foreign-key checks do (measured: 106 pages by EXPLAIN, 2,424 in truth). So
+the cost is the difference of the backend's own counters around the whole transaction, its COMMIT included:
 
     flush, look ── the transaction ── COMMIT ── flush, look ──▶ Cost
 
-The looks are taken by the superuser on another connection, so that they cost the measured backend nothing. The same work is done once
-before on a session of its own and rolled back where it is SQL: a session's first run reads pages of the catalog that later ones do not.
+The looks are taken by the superuser on another connection, so that they cost the measured backend nothing. The same
+work is done once before on a session of its own and rolled back where it is SQL: a session's first run reads pages of
+the catalog that later ones do not.
 
     >>> Cost(buffers=4, wal_bytes=0, wal_records=0, wal_fpi=0, buffers_dirtied=0, rows=1, tuples={}, seconds=0.001).buffers
     4
 
-Source: PostgreSQL 18's manual, "The Cumulative Statistics System" (`pg_stat_get_backend_io`, `pg_stat_get_backend_wal`, both new in 18).
-Left out: what parallel workers do (the profile `counting` has none).
+Source: PostgreSQL 18's manual, "The Cumulative Statistics System" (`pg_stat_get_backend_io`,
+`pg_stat_get_backend_wal`, both new in 18). Left out: what parallel workers do (the profile `counting` has none).
 """
 
 from __future__ import annotations
@@ -52,8 +53,9 @@ class Tuples:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """The cost of one transaction: pages of 8 kB touched, bytes and records of WAL, of these page images, rows returned or changed, rows
-    by table, and seconds (to be drawn, never to decide). On SQLite `steps` counts those of its virtual machine, on DuckDB rows scanned."""
+    """The cost of one transaction: pages of 8 kB touched, bytes and records of WAL, of these page images, rows
+    returned or changed, rows by table, and seconds (to be drawn, never to decide). On SQLite `steps` counts those of
+    its virtual machine, on DuckDB rows scanned."""
 
     buffers: int
     wal_bytes: int
@@ -72,8 +74,11 @@ class Cost:
         return ", ".join([*parts, f"{self.rows:,} rows"])
 
 
-def cost_of(database: Database, work: str | Callable[[sa.Connection], Any], params: Mapping[str, Any] | None, deadline_s: float) -> Cost:
-    """The true cost of `work` on a database of PostgreSQL 18. Raises `SqlError`, `SqlTimeout`, `Unsuitable` on an older server."""
+def cost_of(
+    database: Database, work: str | Callable[[sa.Connection], Any], params: Mapping[str, Any] | None, deadline_s: float
+) -> Cost:
+    """The true cost of `work` on a database of PostgreSQL 18. Raises `SqlError`, `SqlTimeout`, `Unsuitable` on an
+    older server."""
     if int(database.cluster.version.split(".")[0]) < 18:
         raise Unsuitable(
             f"PostgreSQL {database.cluster.version} does not count the cost of a transaction: those counters are new in 18.",
@@ -109,7 +114,8 @@ def cost_of(database: Database, work: str | Callable[[sa.Connection], Any], para
 
 
 def _warm(connection: sa.Connection, work: str, params: Mapping[str, Any] | None) -> None:
-    """Plan the statement, so that its catalog entries are cached; what a first execution would still read is small and the same."""
+    """Plan the statement, so that its catalog entries are cached; what a first execution would still read is small
+    and the same."""
     import contextlib
 
     from workbook.engines.running import split
@@ -120,7 +126,9 @@ def _warm(connection: sa.Connection, work: str, params: Mapping[str, Any] | None
         connection.rollback()
 
 
-def _work(connection: sa.Connection, work: str | Callable[[sa.Connection], Any], params: Mapping[str, Any] | None) -> int:
+def _work(
+    connection: sa.Connection, work: str | Callable[[sa.Connection], Any], params: Mapping[str, Any] | None
+) -> int:
     if callable(work):
         given = work(connection)
         return given if isinstance(given, int) else 0
@@ -128,7 +136,9 @@ def _work(connection: sa.Connection, work: str | Callable[[sa.Connection], Any],
     return len(result.fetchall()) if result.returns_rows else result.rowcount
 
 
-def _look(database: Database, connection: sa.Connection, pid: int) -> tuple[tuple[int, ...], dict[str, tuple[int, ...]]]:
+def _look(
+    database: Database, connection: sa.Connection, pid: int
+) -> tuple[tuple[int, ...], dict[str, tuple[int, ...]]]:
     connection.execute(sa.text("SELECT pg_catalog.pg_stat_force_next_flush()"))
     connection.commit()
     admin = database.cluster.admin

@@ -2,12 +2,13 @@
 
     recipe ── built once ──▶ template t_<hash> ── CREATE DATABASE ... TEMPLATE, tens of ms ──▶ w_<pid>_<random>
                                                                                                  │ owned through a group,
-                                                                                                 ▼ reached by its own role only
+                                                                                                 ▼ reached by its own
+                                                                                                 role only
                                                                                               SQLAlchemy engine
 
-The role carries the database's name, which `pg_hba` pins it to; CONNECT is revoked from everybody else. The tables belong to a group of which the
-role is a member, so that it may index, alter and drop them. A database goes with the process that made it; what a killed kernel left behind is swept
-away by the next one.
+The role carries the database's name, which `pg_hba` pins it to; CONNECT is revoked from everybody else. The tables
+belong to a group of which the role is a member, so that it may index, alter and drop them. A database goes with the
+process that made it; what a killed kernel left behind is swept away by the next one.
 
 Left out: sharing a database between kernels.
 """
@@ -41,7 +42,8 @@ _by_engine: weakref.WeakKeyDictionary[sa.Engine, Any] = weakref.WeakKeyDictionar
 
 
 class Database:
-    """A database of PostgreSQL that is yours alone. `database(recipe)` makes one; as a context manager it is dropped at the end."""
+    """A database of PostgreSQL that is yours alone. `database(recipe)` makes one; as a context manager it is dropped
+    at the end."""
 
     kind = "postgresql"
 
@@ -58,8 +60,10 @@ class Database:
         except psycopg.Error as error:
             home.admin(f"DROP ROLE IF EXISTS {self.name}")
             raise Unavailable(
-                f"The database of {recipe.name} cannot be made.", tried=str(error).split("\n")[0], next="is the disk full? `workbook doctor` says",
-            ) from None  # fmt: skip
+                f"The database of {recipe.name} cannot be made.",
+                tried=str(error).split("\n")[0],
+                next="is the disk full? `workbook doctor` says",
+            ) from None
         self._login = {"user": self.name, "password": password, "dbname": self.name}
         self.engine = sa.create_engine("postgresql+psycopg://", creator=self.connect, pool_pre_ping=True, pool_size=4)
         _by_engine[self.engine] = self
@@ -67,7 +71,8 @@ class Database:
         atexit.register(self.drop)
 
     def connect(self) -> psycopg.Connection[Any]:
-        """A new connection as the learner's role, with the profile's settings; the server is started again where it was killed."""
+        """A new connection as the learner's role, with the profile's settings; the server is started again where it
+        was killed."""
         options = {"options": profiles.session_options(self.profile)} if profiles.SESSION[self.profile] else {}
         try:
             return psycopg.connect(**self.cluster.address(), **self._login, **options)  # type: ignore[arg-type]
@@ -107,7 +112,8 @@ class Database:
     ) -> Result:
         """Run a learner's SQL as the learner's role; several statements are one transaction, committed at the end.
 
-        Raises `SqlError`, `SqlTimeout` after `deadline_s` seconds (cancelled from outside), `TooManyRows` above `rows_max`.
+        Raises `SqlError`, `SqlTimeout` after `deadline_s` seconds (cancelled from outside), `TooManyRows` above
+        `rows_max`.
         """
         return running.run_sql(self.connect(), sql, params, deadline_s, rows_max, self._stop, self._relations)
 
@@ -118,7 +124,11 @@ class Database:
         return [name for kind in ("table", "view") for name in self.catalog().names(kind)]
 
     def measure(
-        self, work: str | Callable[[sa.Connection], Any], params: Mapping[str, Any] | None = None, *, deadline_s: float = 30.0
+        self,
+        work: str | Callable[[sa.Connection], Any],
+        params: Mapping[str, Any] | None = None,
+        *,
+        deadline_s: float = 30.0,
     ) -> Cost:
         """The true cost of a transaction that is committed: SQL text, or a function that is given a connection."""
         return cost_of(self, work, params, deadline_s)
@@ -213,4 +223,4 @@ def measure(
     work: str | Callable[[sa.Connection], Any], engine: sa.Engine, params: Mapping[str, Any] | None = None
 ) -> Cost:
     """The true cost of a transaction on an engine of the workbook: see `Database.measure`."""
-    return database_of(engine).measure(work, params)  # type: ignore[no-any-return]
+    return database_of(engine).measure(work, params)

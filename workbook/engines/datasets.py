@@ -1,12 +1,13 @@
 """The recipes of the data that lessons and exercises share: the shop, by seed and size, and TPC-H.
 
-What makes the rows stands as SQL in `datasets/`, for everybody to read; here the sizes are filled in. Rows are made by integer arithmetic alone (no
-random(), no now(), no hash()), so that every version of DuckDB makes the same.
+What makes the rows stands as SQL in `datasets/`, for everybody to read; here the sizes are filled in. Rows are made
+by integer arithmetic alone (no random(), no now(), no hash()), so that every version of DuckDB makes the same.
 
     >>> shop(orders=1000).name, sorted(shop().rows)[0]
     ('the shop with 1,000 orders', 'customers')
 
-Source of TPC-H: the specification, revision 3.0.1; its rows are made by tpchgen-cli. Graded data is never raw TPC-H, which has no seed.
+Source of TPC-H: the specification, revision 3.0.1; its rows are made by tpchgen-cli. Graded data is never raw TPC-H,
+which has no seed.
 """
 
 from __future__ import annotations
@@ -47,7 +48,12 @@ def shop(seed: int = 1, orders: int = 50_000) -> Recipe:
     """
     if not 100 <= orders <= ORDERS_MAX:
         raise Misuse(f"A shop has between 100 and {ORDERS_MAX:,} orders, not {orders:,}.")
-    sizes = {"seed": str(int(seed)), "orders": str(orders), "customers": str(orders // 10), "products": str(max(orders // 50, 50))}
+    sizes = {
+        "seed": str(int(seed)),
+        "orders": str(orders),
+        "customers": str(orders // 10),
+        "products": str(max(orders // 50, 50)),
+    }
     rows = {}
     for table in SHOP:
         text = re.sub(r"--[^\n]*\n", "", _text(f"shop/{table}.sql"))
@@ -82,8 +88,12 @@ def make_tpch(scale: float) -> Path:
         folder.mkdir(parents=True)
         program = shutil.which("tpchgen-cli", path=sysconfig.get_path("scripts")) or shutil.which("tpchgen-cli")
         if program is None:
-            raise Unavailable("tpchgen-cli is not installed.", next=f"run `{sys.executable} -m pip install tpchgen-cli`")
-        done = subprocess.run([program, "parquet", "-s", f"{scale:g}", f"--output-dir={folder}"], capture_output=True, text=True)
+            raise Unavailable(
+                "tpchgen-cli is not installed.", next=f"run `{sys.executable} -m pip install tpchgen-cli`"
+            )
+        done = subprocess.run(
+            [program, "parquet", "-s", f"{scale:g}", f"--output-dir={folder}"], capture_output=True, text=True
+        )
         if done.returncode:
             raise Unavailable("TPC-H cannot be made.", tried=done.stderr.strip()[-300:], next="is the disk full?")
         (folder / "complete").touch()

@@ -1,7 +1,8 @@
 """SQLite and DuckDB, in the process: the same recipes, a file of one's own, a SQLAlchemy engine.
 
-A template file is made once and copied. SQLite counts the steps of its virtual machine and DuckDB the rows that its scans looked at; both repeat exactly
-(DuckDB with one thread). Neither counts pages or WAL for a transaction as PostgreSQL does, so those fields of a `Cost` stay 0.
+A template file is made once and copied. SQLite counts the steps of its virtual machine and DuckDB the rows that its
+scans looked at; both repeat exactly (DuckDB with one thread). Neither counts pages or WAL for a transaction as
+PostgreSQL does, so those fields of a `Cost` stay 0.
 
 Left out: roles and deadlines, which these engines do not have.
 """
@@ -77,7 +78,9 @@ class _File:
     def __exit__(self, *_: object) -> None:
         self.drop()
 
-    def _count(self, connection: sa.Connection, work: str | Callable[[sa.Connection], Any], params: Mapping[str, Any] | None) -> int:
+    def _count(
+        self, connection: sa.Connection, work: str | Callable[[sa.Connection], Any], params: Mapping[str, Any] | None
+    ) -> int:
         if callable(work):
             given = work(connection)
             return given if isinstance(given, int) else 0
@@ -120,7 +123,11 @@ class SqliteDatabase(_File):
             connection.close()
 
     def measure(
-        self, work: str | Callable[[sa.Connection], Any], params: Mapping[str, Any] | None = None, *, deadline_s: float = 30.0
+        self,
+        work: str | Callable[[sa.Connection], Any],
+        params: Mapping[str, Any] | None = None,
+        *,
+        deadline_s: float = 30.0,
     ) -> Cost:
         """The steps of SQLite's virtual machine that a committed transaction takes. Raises `SqlError`."""
         steps = 0
@@ -153,7 +160,10 @@ class DuckDatabase(_File):
     def _make(self, path: Path) -> None:
         import duckdb
 
-        with progress(f"making {self.recipe.name}", len(self.recipe.rows) + 2) as step, duckdb.connect(str(path)) as duck:
+        with (
+            progress(f"making {self.recipe.name}", len(self.recipe.rows) + 2) as step,
+            duckdb.connect(str(path)) as duck,
+        ):
             duck.execute("SET threads = 1; SET TimeZone = 'UTC'")
             duck.execute(self.recipe.tables.replace("timestamptz", "timestamp"))
             step()
@@ -171,21 +181,23 @@ class DuckDatabase(_File):
     def _engine(self) -> sa.Engine:
         return sa.create_engine(f"duckdb:///{self.path}", connect_args={"config": {"threads": 1}})
 
-    def measure(
-        self, work: str, params: Mapping[str, Any] | None = None, *, deadline_s: float = 30.0
-    ) -> Cost:
+    def measure(self, work: str, params: Mapping[str, Any] | None = None, *, deadline_s: float = 30.0) -> Cost:
         """The rows that DuckDB's scans looked at, as `steps`. Raises `SqlError`."""
         with self.engine.connect() as connection:
             begun = time.perf_counter()
             try:
-                row = connection.execute(sa.text(f"EXPLAIN (ANALYZE, FORMAT JSON) {work}"), dict(params or {})).fetchall()[-1]
+                row = connection.execute(
+                    sa.text(f"EXPLAIN (ANALYZE, FORMAT JSON) {work}"), dict(params or {})
+                ).fetchall()[-1]
                 connection.commit()
             except sa.exc.DBAPIError as error:
                 raise SqlError(f"DuckDB refuses it: {error.orig}.") from None
         top = json.loads(row[-1])["operator"][0]
         while top.get("type") in ("RESULT_COLLECTOR", "EXPLAIN_ANALYZE") and top["children"]:
             top = top["children"][0]
-        return Cost(0, 0, 0, 0, int(top.get("intermediate_rows", 0)), {}, time.perf_counter() - begun, steps=_scanned(top))
+        return Cost(
+            0, 0, 0, 0, int(top.get("intermediate_rows", 0)), {}, time.perf_counter() - begun, steps=_scanned(top)
+        )
 
 
 def _scanned(operator: Mapping[str, Any]) -> int:

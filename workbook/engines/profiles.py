@@ -3,13 +3,13 @@
     counting     what is counted repeats: no autovacuum, no parallel workers, no page images, whole-table statistics
     production   PostgreSQL's defaults, with prepared transactions; for kills, replicas and page images
 
-`SERVER` settings stand in the cluster's configuration file, so that any connection has them, the learner's own psql too.
-`SESSION` settings stand there as well, and each connection of ours asks for them again when it starts: that wins over
-`ALTER ROLE ... SET`, so that a learner cannot change what is counted.
+`SERVER` settings stand in the cluster's configuration file, so that any connection has them, the learner's own psql
+too. `SESSION` settings stand there as well, and each connection of ours asks for them again when it starts: that wins
+over `ALTER ROLE ... SET`, so that a learner cannot change what is counted.
 
-`max_wal_size` is 2 GB, the cap on the disk, although the figures in the literature of this workbook were taken with 8 GB:
-it only decides how often a checkpoint comes, and without checksums and page images a checkpoint changes no counter of
-another backend (`tests/engines/test_repeats.py` holds that).
+`max_wal_size` is 2 GB, the cap on the disk, although the figures in the literature of this workbook were taken with 8
+GB: it only decides how often a checkpoint comes, and without checksums and page images a checkpoint changes no
+counter of another backend (`tests/engines/test_repeats.py` holds that).
 
     >>> SERVER["counting"]["autovacuum"]
     'off'
@@ -96,7 +96,8 @@ def statistics_target(rows_max: int) -> int:
 
 
 GRADED = frozenset(
-    {"autovacuum", "full_page_writes", "default_statistics_target", *SESSION["counting"]} - {"datestyle", "timezone", "maintenance_work_mem"}
+    {"autovacuum", "full_page_writes", "default_statistics_target", *SESSION["counting"]}
+    - {"datestyle", "timezone", "maintenance_work_mem"}
 )
 """The settings that a counter depends on; a larger server with others is refused by grading."""
 

@@ -22,9 +22,10 @@ from dataclasses import dataclass, field
 class Recipe:
     """What a database is made of.
 
-    Parameters: a `name` for people; `tables`, SQL that makes the tables (it may insert, too); `rows`, for each table the
-    DuckDB query that makes its rows, in the order of its columns (`{parquet}` in it stands for the folder of TPC-H's files); `then`,
-    SQL that runs when the rows are there; whether to `vacuum`, which also takes the statistics; `functions`, DuckDB macros that `rows` use.
+    Parameters: a `name` for people; `tables`, SQL that makes the tables (it may insert, too); `rows`, for each table
+    the DuckDB query that makes its rows, in the order of its columns (`{parquet}` in it stands for the folder of
+    TPC-H's files); `then`, SQL that runs when the rows are there; whether to `vacuum`, which also takes the
+    statistics; `functions`, DuckDB macros that `rows` use.
     """
 
     name: str

@@ -3,8 +3,9 @@
     connect as the role ─▶ timer ─▶ statements, one transaction ─▶ rows ─▶ COMMIT
                              └─ too late: pg_cancel_backend, then pg_terminate_backend, on the superuser's connection
 
-A deadline that is a setting of the session (`statement_timeout`) can be reset by the session; this one cannot. Statements that PostgreSQL
-refuses inside a transaction (CREATE INDEX CONCURRENTLY, VACUUM) run one by one. Every refusal becomes a sentence.
+A deadline that is a setting of the session (`statement_timeout`) can be reset by the session; this one cannot.
+Statements that PostgreSQL refuses inside a transaction (CREATE INDEX CONCURRENTLY, VACUUM) run one by one. Every
+refusal becomes a sentence.
 
     >>> split("SELECT ';'; DO $$ BEGIN; END $$; -- end;")
     ["SELECT ';'", 'DO $$ BEGIN; END $$']
@@ -26,15 +27,20 @@ import psycopg
 from workbook.errors import SqlError, SqlTimeout, TooManyRows
 
 TOKEN = re.compile(
-    r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|\$(\w*)\$.*?\$\1\$|--[^\n]*|/\*.*?\*/|;|:{2}|(?<![:\w]):([A-Za-z_]\w*)|[^'\"$\-/;:]+|.", re.DOTALL
+    r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|\$(\w*)\$.*?\$\1\$|--[^\n]*|/\*.*?\*/|;|:{2}|(?<![:\w]):([A-Za-z_]\w*)|[^'\"$\-/;:]+|.",
+    re.DOTALL,
 )
-ALONE = re.compile(r"^\s*(VACUUM|REINDEX\b.*\bCONCURRENTLY|CREATE\s+(UNIQUE\s+)?INDEX\s+CONCURRENTLY|DROP\s+INDEX\s+CONCURRENTLY)", re.I | re.S)
+ALONE = re.compile(
+    r"^\s*(VACUUM|REINDEX\b.*\bCONCURRENTLY|CREATE\s+(UNIQUE\s+)?INDEX\s+CONCURRENTLY|DROP\s+INDEX\s+CONCURRENTLY)",
+    re.I | re.S,
+)
 CONTROL = re.compile(r"^\s*(BEGIN|START\s+TRANSACTION|COMMIT|END|ROLLBACK|ABORT)\b", re.I)
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a text of SQL gave: the columns and rows of its last statement that returned any, how many statements it had, and the notices."""
+    """What a text of SQL gave: the columns and rows of its last statement that returned any, how many statements it
+    had, and the notices."""
 
     columns: tuple[str, ...]
     rows: list[tuple[Any, ...]]
@@ -64,18 +70,28 @@ def bound(sql: str, params: Mapping[str, Any] | None) -> tuple[str, dict[str, An
         return sql, None
     out = []
     for token in TOKEN.finditer(sql):
-        out.append(f"%({token.group(2)})s" if token.group(2) and token.group(2) in params else token.group(0).replace("%", "%%"))
+        out.append(
+            f"%({token.group(2)})s"
+            if token.group(2) and token.group(2) in params
+            else token.group(0).replace("%", "%%")
+        )
     return "".join(out), dict(params)
 
 
 def run_sql(
-    connection: psycopg.Connection[Any], sql: str, params: Mapping[str, Any] | None, deadline_s: float, rows_max: int,
-    stop: Callable[[int, bool], None], names: Callable[[], Sequence[str]],
-) -> Result:  # fmt: skip
+    connection: psycopg.Connection[Any],
+    sql: str,
+    params: Mapping[str, Any] | None,
+    deadline_s: float,
+    rows_max: int,
+    stop: Callable[[int, bool], None],
+    names: Callable[[], Sequence[str]],
+) -> Result:
     """Run the statements of a text and close the connection.
 
-    `stop(pid, hard)` cancels a backend from outside, and ends it where `hard`; `names` gives the relations there are, to guess a misspelt
-    one. Raises `SqlError`, `SqlTimeout`, `TooManyRows`; then nothing of the text has happened, but for statements that run on their own.
+    `stop(pid, hard)` cancels a backend from outside, and ends it where `hard`; `names` gives the relations there are,
+    to guess a misspelt one. Raises `SqlError`, `SqlTimeout`, `TooManyRows`; then nothing of the text has happened,
+    but for statements that run on their own.
     """
     statements = split(sql)
     if not statements:
@@ -87,7 +103,9 @@ def run_sql(
     connection.autocommit = alone
     late = threading.Event()
     finished = threading.Event()
-    watcher = threading.Thread(target=_watch, args=(connection.info.backend_pid, deadline_s, stop, late, finished), daemon=True)
+    watcher = threading.Thread(
+        target=_watch, args=(connection.info.backend_pid, deadline_s, stop, late, finished), daemon=True
+    )
     watcher.start()
     try:
         columns, rows = (), []  # type: tuple[str, ...], list[tuple[Any, ...]]
@@ -101,9 +119,10 @@ def run_sql(
     except psycopg.Error as error:
         if late.is_set():
             raise SqlTimeout(
-                f"The SQL ran longer than {deadline_s:g} s and was cancelled.", sqlstate="57014",
+                f"The SQL ran longer than {deadline_s:g} s and was cancelled.",
+                sqlstate="57014",
                 next="explain it without running it: what does it read again and again?",
-            ) from None  # fmt: skip
+            ) from None
         raise _sentence(error, sql, names) from None
     finally:
         finished.set()
@@ -111,7 +130,9 @@ def run_sql(
         watcher.join()
 
 
-def _watch(pid: int, deadline_s: float, stop: Callable[[int, bool], None], late: threading.Event, finished: threading.Event) -> None:
+def _watch(
+    pid: int, deadline_s: float, stop: Callable[[int, bool], None], late: threading.Event, finished: threading.Event
+) -> None:
     if finished.wait(deadline_s):
         return
     late.set()
@@ -121,25 +142,33 @@ def _watch(pid: int, deadline_s: float, stop: Callable[[int, bool], None], late:
 
 
 def _one(
-    connection: psycopg.Connection[Any], statement: str, params: Mapping[str, Any] | None, rows_max: int,
-    columns: tuple[str, ...], rows: list[tuple[Any, ...]],
-) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:  # fmt: skip
+    connection: psycopg.Connection[Any],
+    statement: str,
+    params: Mapping[str, Any] | None,
+    rows_max: int,
+    columns: tuple[str, ...],
+    rows: list[tuple[Any, ...]],
+) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
     text, values = bound(statement, params)
     cursor = connection.cursor()
     # Row by row, so that a query without an end does not fill the memory before its rows are counted.
     if re.match(r"^\s*(SELECT|VALUES|TABLE|WITH)\b", statement, re.I):
         taken: list[tuple[Any, ...]] = []
-        for row in cursor.stream(text, values, size=1000):  # type: ignore[call-overload]
+        for row in cursor.stream(text, values, size=1000):
             taken.append(row)
             if len(taken) > rows_max:
-                raise TooManyRows(f"The query returns more than {rows_max:,} rows.", next="ask for fewer: is a condition missing?")
+                raise TooManyRows(
+                    f"The query returns more than {rows_max:,} rows.", next="ask for fewer: is a condition missing?"
+                )
         return (tuple(column.name for column in cursor.description), taken) if cursor.description else (columns, rows)
-    cursor.execute(text, values)  # type: ignore[call-overload]
+    cursor.execute(text, values)
     if not cursor.description:
         return columns, rows
     taken = cursor.fetchmany(rows_max + 1)
     if len(taken) > rows_max:
-        raise TooManyRows(f"The statement returns more than {rows_max:,} rows.", next="ask for fewer: is a condition missing?")
+        raise TooManyRows(
+            f"The statement returns more than {rows_max:,} rows.", next="ask for fewer: is a condition missing?"
+        )
     return tuple(column.name for column in cursor.description), taken
 
 

@@ -8,7 +8,13 @@ from importlib.metadata import PackageNotFoundError, version
 from workbook.engines import places
 from workbook.errors import WorkbookError
 
-PACKAGES = {"DuckDB": "duckdb", "psycopg": "psycopg", "SQLAlchemy": "sqlalchemy", "TPC-H": "tpchgen-cli", "JupyterLab": "jupyterlab"}
+PACKAGES = {
+    "DuckDB": "duckdb",
+    "psycopg": "psycopg",
+    "SQLAlchemy": "sqlalchemy",
+    "TPC-H": "tpchgen-cli",
+    "JupyterLab": "jupyterlab",
+}
 
 
 def versions() -> dict[str, str]:

@@ -1,4 +1,5 @@
-"""One plan tree for three engines: `explain` runs and reads, `read_plan` reads what was saved, `compare` lines two up."""
+"""One plan tree for three engines: `explain` runs and reads, `read_plan` reads what was saved, `compare` lines two
+up."""
 
 from workbook.plans.compare import Comparison, compare
 from workbook.plans.explaining import explain

@@ -5,8 +5,9 @@
      ├─ Seq Scan on deliveries   ── relation ──  ├─ Seq Scan on order_lines
      └─ Index Scan on order_lines ── d, l ─────  └─ Seq Scan on deliveries
 
-A step that reads a relation is lined up with the step of the other plan that reads it, by the relation's name, its alias and the place among
-its like. What has no relation (joins, sorts, aggregates) is compared as a collection: which appeared, which vanished.
+A step that reads a relation is lined up with the step of the other plan that reads it, by the relation's name, its
+alias and the place among its like. What has no relation (joins, sorts, aggregates) is compared as a collection: which
+appeared, which vanished.
 
     >>> from workbook.plans import read_plan
     >>> before = read_plan("Seq Scan on orders  (cost=0..9 rows=1 width=4)\\n  Filter: (id = 1)")
@@ -114,7 +115,9 @@ def _access(a: Node, b: Node) -> list[str]:
         lines.append(f"{name}: {_how(a)} became {_how(b)}")
     lines += [f"{name}: {text} moved from {old} to {new}" for text, old, new in _moved(a, b)]
     if (a.rows_removed.value or 0) != (b.rows_removed.value or 0):
-        lines.append(f"{name}: {a.rows_removed.value or 0:,.0f} rows read for nothing became {b.rows_removed.value or 0:,.0f}")
+        lines.append(
+            f"{name}: {a.rows_removed.value or 0:,.0f} rows read for nothing became {b.rows_removed.value or 0:,.0f}"
+        )
     if max(a.misestimate, b.misestimate) >= MARKED_FROM and abs(a.misestimate - b.misestimate) > 1:
         lines.append(f"{name}: misestimated {a.misestimate:,.0f} times, now {b.misestimate:,.0f}")
     if (a.loops.value or 1) != (b.loops.value or 1):
@@ -124,7 +127,13 @@ def _access(a: Node, b: Node) -> list[str]:
 
 def _moved(a: Node, b: Node) -> list[tuple[str, str, str]]:
     def conditions(node: Node) -> dict[str, str]:
-        return {text: label for step in node.walk() if step is node or step.index for label, text in step.conditions if label in ACCESS}
+        return {
+            text: label
+            for step in node.walk()
+            if step is node or step.index
+            for label, text in step.conditions
+            if label in ACCESS
+        }
 
     old, new = conditions(a), conditions(b)
     return [(text, old[text], new[text]) for text in old if text in new and old[text] != new[text]]
@@ -137,7 +146,14 @@ def _collections(before: Plan, after: Plan) -> list[str]:
     lines = []
     for kind in list(gone):
         family = next((word for word in ("Join", "Loop", "Aggregate", "Sort") if word in kind), "")
-        other = next((step for step in new if (family in ("Join", "Loop") and ("Join" in step or "Loop" in step)) or (family and family in step)), "")
+        other = next(
+            (
+                step
+                for step in new
+                if (family in ("Join", "Loop") and ("Join" in step or "Loop" in step)) or (family and family in step)
+            ),
+            "",
+        )
         if other:
             lines.append(f"{kind} became {other}")
             gone.remove(kind)

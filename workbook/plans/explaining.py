@@ -2,11 +2,12 @@
 
     explain(sql, engine) ─▶ warm-up ─▶ recorded run ─▶ rolled back ─▶ Plan
 
-The statement runs twice: a session's first run reads some pages of the catalog that the second does not, so only the second one's counters
-repeat. Whatever it writes is rolled back. A statement that runs past its deadline is cancelled from outside, on a connection of
-its own, so that no setting of the session can keep it alive.
+The statement runs twice: a session's first run reads some pages of the catalog that the second does not, so only the
+second one's counters repeat. Whatever it writes is rolled back. A statement that runs past its deadline is cancelled
+from outside, on a connection of its own, so that no setting of the session can keep it alive.
 
-Source: PostgreSQL 18's manual, EXPLAIN; SQLite's "EXPLAIN QUERY PLAN"; DuckDB 2.0's "Profiling". Left out: a plan for several statements at once.
+Source: PostgreSQL 18's manual, EXPLAIN; SQLite's "EXPLAIN QUERY PLAN"; DuckDB 2.0's "Profiling". Left out: a plan for
+several statements at once.
 """
 
 from __future__ import annotations
@@ -28,20 +29,31 @@ from workbook.plans.tree import Number, Plan
 FUNCTION_NOTE = "A function hides its statements from the plan: measure(...) counts what they touch, too."
 
 
-def explain(sql: str, engine: sa.Engine, params: Mapping[str, Any] | None = None, *, analyze: bool = True, deadline_s: float = 60.0) -> Plan:
+def explain(
+    sql: str,
+    engine: sa.Engine,
+    params: Mapping[str, Any] | None = None,
+    *,
+    analyze: bool = True,
+    deadline_s: float = 60.0,
+) -> Plan:
     """The plan of one statement on PostgreSQL, SQLite or DuckDB.
 
-    Parameters: the SQL, with parameters written `:name`, and their values in `params`; a SQLAlchemy engine; `analyze=False` asks for the
-    planner's belief only, and runs nothing; `deadline_s` seconds for both runs together.
+    Parameters: the SQL, with parameters written `:name`, and their values in `params`; a SQLAlchemy engine;
+    `analyze=False` asks for the planner's belief only, and runs nothing; `deadline_s` seconds for both runs together.
 
-    Raises `SqlError` where the engine refuses the statement, `SqlTimeout` past the deadline, `Misuse` for an engine of another kind.
+    Raises `SqlError` where the engine refuses the statement, `SqlTimeout` past the deadline, `Misuse` for an engine
+    of another kind.
     """
     if not isinstance(sql, str) or not sql.strip():
         raise SqlError("There is no SQL to explain.", next="hand in one statement as text")
     ways = {"postgresql": _postgresql, "sqlite": _sqlite, "duckdb": _duckdb}
     way = ways.get(getattr(getattr(engine, "dialect", None), "name", ""))
     if way is None:
-        raise Misuse(f"explain needs a SQLAlchemy engine of PostgreSQL, SQLite or DuckDB, not {type(engine).__name__}.", next="use shop()")
+        raise Misuse(
+            f"explain needs a SQLAlchemy engine of PostgreSQL, SQLite or DuckDB, not {type(engine).__name__}.",
+            next="use shop()",
+        )
     statement = sql.strip().rstrip(";").rstrip()
     try:
         return way(statement, engine, dict(params or {}), analyze, deadline_s)
@@ -53,7 +65,11 @@ def _sentence(error: sa.exc.SQLAlchemyError, statement: str, deadline_s: float) 
     cause = getattr(error, "orig", None) or error
     sqlstate = str(getattr(cause, "sqlstate", "") or "")
     if sqlstate == "57014" or "interrupted" in str(cause).lower():
-        return SqlTimeout(f"The statement ran longer than {deadline_s:g} s and was cancelled.", sqlstate=sqlstate, next="explain it with analyze=False")
+        return SqlTimeout(
+            f"The statement ran longer than {deadline_s:g} s and was cancelled.",
+            sqlstate=sqlstate,
+            next="explain it with analyze=False",
+        )
     said = getattr(getattr(cause, "diag", None), "message_primary", None) or str(cause).splitlines()[0]
     return SqlError(f"The engine refused the statement: {said}.", sqlstate=sqlstate, tried=statement[:200])
 

@@ -1,8 +1,9 @@
 """The plans of SQLite and DuckDB, as the same tree.
 
-SQLite says in words what it will do (`EXPLAIN QUERY PLAN`: an id, its parent's id, a sentence) and counts steps of its virtual machine for the whole
-statement. DuckDB's profile counts, for each scan, rows and row groups: a row group is 122,880 rows with the least and the most of
-each column (a zone map), and one whose zone map rules it out is not scanned.
+SQLite says in words what it will do (`EXPLAIN QUERY PLAN`: an id, its parent's id, a sentence) and counts steps of
+its virtual machine for the whole statement. DuckDB's profile counts, for each scan, rows and row groups: a row group
+is 122,880 rows with the least and the most of each column (a zone map), and one whose zone map rules it out is not
+scanned.
 
     >>> read_sqlite([(2, 0, "SEARCH orders USING INTEGER PRIMARY KEY (rowid=?)")]).root.kind
     'SEARCH'
@@ -19,8 +20,20 @@ from typing import Any
 from workbook.errors import Unsuitable
 from workbook.plans.tree import Node, Number, Plan
 
-SENTENCE = re.compile(r"^(SCAN|SEARCH) (\S+)(?: AS (\S+))?(?: USING (?:AUTOMATIC )?(?:(?:PARTIAL )?(?:COVERING )?INDEX (\S+)|INTEGER PRIMARY KEY))?(.*)$")
-DUCK_CONDITIONS = ("Filters", "Dynamic Filters", "Conditions", "Expressions", "Expression", "Groups", "Order By", "Join Type", "Top")
+SENTENCE = re.compile(
+    r"^(SCAN|SEARCH) (\S+)(?: AS (\S+))?(?: USING (?:AUTOMATIC )?(?:(?:PARTIAL )?(?:COVERING )?INDEX (\S+)|INTEGER PRIMARY KEY))?(.*)$"
+)
+DUCK_CONDITIONS = (
+    "Filters",
+    "Dynamic Filters",
+    "Conditions",
+    "Expressions",
+    "Expression",
+    "Groups",
+    "Order By",
+    "Join Type",
+    "Top",
+)
 
 
 def read_sqlite(rows: Iterable[tuple[int, int, str]], vm_steps: int | None = None) -> Plan:
@@ -56,7 +69,8 @@ def read_sqlite(rows: Iterable[tuple[int, int, str]], vm_steps: int | None = Non
 
 def read_sqlite_text(text: str) -> Plan:
     """The tree that the shell of SQLite draws with `|--` and `` `-- ``."""
-    rows, parents = [], {-1: 0}
+    rows: list[tuple[int, int, str]] = []
+    parents = {-1: 0}
     for line in text.splitlines():
         found = re.match(r"^([| ]*)(?:\|--|`--)(.*)$", line)
         if found:
@@ -72,7 +86,11 @@ def read_duckdb(document: Any) -> Plan:
     if isinstance(top, Mapping):
         top = top.get("operator") or top.get("children") if "type" not in top and "name" not in top else top
         top = top[0] if isinstance(top, list) and top else top
-    while isinstance(top, Mapping) and _name(top) in ("RESULT_COLLECTOR", "EXPLAIN_ANALYZE", "QUERY", "QUERY_ROOT") and top.get("children"):
+    while (
+        isinstance(top, Mapping)
+        and _name(top) in ("RESULT_COLLECTOR", "EXPLAIN_ANALYZE", "QUERY", "QUERY_ROOT")
+        and top.get("children")
+    ):
         top = top["children"][0]
     if not isinstance(top, Mapping) or not _name(top):
         raise Unsuitable("This JSON has no plan of DuckDB.", next="save what EXPLAIN (ANALYZE, FORMAT JSON) prints")
@@ -80,14 +98,23 @@ def read_duckdb(document: Any) -> Plan:
 
 
 def _name(fields: Mapping[str, Any]) -> str:
-    return str(fields.get("type") or fields.get("operator_type") or fields.get("operator_name") or fields.get("name") or "").strip()
+    return str(
+        fields.get("type") or fields.get("operator_type") or fields.get("operator_name") or fields.get("name") or ""
+    ).strip()
 
 
 def _duck(fields: Mapping[str, Any], depth: int) -> Node:
     if depth > 200:
         raise Unsuitable("This plan is nested more than 200 steps deep.")
     extra = fields.get("extra_info")
-    info = {str(key): ", ".join(map(str, value)) if isinstance(value, list) else str(value) for key, value in extra.items()} if isinstance(extra, Mapping) else {}
+    info = (
+        {
+            str(key): ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+            for key, value in extra.items()
+        }
+        if isinstance(extra, Mapping)
+        else {}
+    )
     numbers = {}
     came = fields.get("intermediate_rows", fields.get("operator_cardinality"))
     if isinstance(came, int):
@@ -97,9 +124,13 @@ def _duck(fields: Mapping[str, Any], depth: int) -> Node:
         numbers["rows_estimated"] = Number(int(info["Estimated Cardinality"]), False, "an estimate")
     for source in (fields, info):
         for printed, name in (
-            ("rows_scanned", "rows_scanned"), ("operator_rows_scanned", "rows_scanned"), ("row_groups_scanned", "row_groups_scanned"),
-            ("total_row_groups_to_scan", "row_groups_total"), ("Row Groups Scanned", "row_groups_scanned"), ("Total Row Groups To Scan", "row_groups_total"),
-        ):  # fmt: skip
+            ("rows_scanned", "rows_scanned"),
+            ("operator_rows_scanned", "rows_scanned"),
+            ("row_groups_scanned", "row_groups_scanned"),
+            ("total_row_groups_to_scan", "row_groups_total"),
+            ("Row Groups Scanned", "row_groups_scanned"),
+            ("Total Row Groups To Scan", "row_groups_total"),
+        ):
             value = source.get(printed)
             if value is not None and str(value).isdigit() and (int(value) or "SCAN" in _name(fields)):
                 numbers[name] = Number(int(value))
@@ -108,7 +139,9 @@ def _duck(fields: Mapping[str, Any], depth: int) -> Node:
         kind=_name(fields),
         relation=info.get("Table", "").split(".")[-1],
         conditions=tuple((label, info[label]) for label in DUCK_CONDITIONS if info.get(label)),
-        children=tuple(_duck(child, depth + 1) for child in children if isinstance(child, Mapping)) if isinstance(children, list) else (),
+        children=tuple(_duck(child, depth + 1) for child in children if isinstance(child, Mapping))
+        if isinstance(children, list)
+        else (),
         numbers=numbers,
         details=info,
     )

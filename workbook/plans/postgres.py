@@ -4,10 +4,10 @@
                            ├──▶ node(fields, children) ──▶ Node ── settled ──▶ Plan
     text ── fields(lines) ─┘
 
-Both forms are first brought to the same fields, named as the JSON form names them; then one function makes the counters, so that
-the same run gives the same tree in either form. The traps (facts of 18.4): rows are means per loop, rounded to two decimals since 18 and
-to integers before; rows removed are rounded to integers per loop; buffers are totals that include the children; costs
-and estimates are per loop.
+Both forms are first brought to the same fields, named as the JSON form names them; then one function makes the
+counters, so that the same run gives the same tree in either form. The traps (facts of 18.4): rows are means per loop,
+rounded to two decimals since 18 and to integers before; rows removed are rounded to integers per loop; buffers are
+totals that include the children; costs and estimates are per loop.
 
     >>> json_kind({"Node Type": "Hash Join", "Join Type": "Left"})
     'Hash Left Join'
@@ -24,10 +24,28 @@ from workbook.errors import Unsuitable
 from workbook.plans.tree import Node, Number, Plan, settled
 
 CONDITIONS = (
-    "Index Cond", "Recheck Cond", "TID Cond", "Hash Cond", "Merge Cond", "Join Filter", "Filter", "One-Time Filter", "Order By",
-    "Sort Key", "Presorted Key", "Group Key", "Cache Key", "Run Condition", "Conflict Filter",
-)  # fmt: skip
-REMOVED = ("Rows Removed by Filter", "Rows Removed by Join Filter", "Rows Removed by Index Recheck", "Rows Removed by Conflict Filter")
+    "Index Cond",
+    "Recheck Cond",
+    "TID Cond",
+    "Hash Cond",
+    "Merge Cond",
+    "Join Filter",
+    "Filter",
+    "One-Time Filter",
+    "Order By",
+    "Sort Key",
+    "Presorted Key",
+    "Group Key",
+    "Cache Key",
+    "Run Condition",
+    "Conflict Filter",
+)
+REMOVED = (
+    "Rows Removed by Filter",
+    "Rows Removed by Join Filter",
+    "Rows Removed by Index Recheck",
+    "Rows Removed by Conflict Filter",
+)
 COUNTERS = {
     "Heap Fetches": "heap_fetches",
     "Index Searches": "index_searches",
@@ -39,14 +57,53 @@ COUNTERS = {
     "Temp Written Blocks": "temp_written",
     "Workers Launched": "workers",
 }
-ROLES = {"Outer": "outer", "Inner": "inner", "Member": "member", "Subquery": "subquery", "SubPlan": "subplan", "InitPlan": "initplan"}
+ROLES = {
+    "Outer": "outer",
+    "Inner": "inner",
+    "Member": "member",
+    "Subquery": "subquery",
+    "SubPlan": "subplan",
+    "InitPlan": "initplan",
+}
 JOINS = {"Semi", "Anti", "Left", "Right", "Full", "Right Semi", "Right Anti"}
 KNOWN = {
-    *CONDITIONS, *REMOVED, *COUNTERS, "Node Type", "Plans", "Relation Name", "Alias", "Index Name", "Parent Relationship", "Actual Rows",
-    "Actual Loops", "Plan Rows", "Total Cost", "Startup Cost", "Actual Total Time", "Actual Startup Time", "Plan Width", "Schema", "Workers",
-    "Shared Hit Blocks", "Shared Read Blocks", "Local Hit Blocks", "Local Read Blocks", "CTE Name", "Function Name", "Parallel Aware",
-    "Async Capable", "Join Type", "Strategy", "Partial Mode", "Scan Direction", "Operation", "Command", "Output", "Disabled", "Inner Unique",
-}  # fmt: skip
+    *CONDITIONS,
+    *REMOVED,
+    *COUNTERS,
+    "Node Type",
+    "Plans",
+    "Relation Name",
+    "Alias",
+    "Index Name",
+    "Parent Relationship",
+    "Actual Rows",
+    "Actual Loops",
+    "Plan Rows",
+    "Total Cost",
+    "Startup Cost",
+    "Actual Total Time",
+    "Actual Startup Time",
+    "Plan Width",
+    "Schema",
+    "Workers",
+    "Shared Hit Blocks",
+    "Shared Read Blocks",
+    "Local Hit Blocks",
+    "Local Read Blocks",
+    "CTE Name",
+    "Function Name",
+    "Parallel Aware",
+    "Async Capable",
+    "Join Type",
+    "Strategy",
+    "Partial Mode",
+    "Scan Direction",
+    "Operation",
+    "Command",
+    "Output",
+    "Disabled",
+    "Inner Unique",
+}
 
 
 def read_json(document: Any) -> Plan:
@@ -57,15 +114,24 @@ def read_json(document: Any) -> Plan:
     if isinstance(document, Sequence) and not isinstance(document, str) and document:
         document = document[0]
     if not isinstance(document, Mapping) or not isinstance(document.get("Plan"), Mapping):
-        raise Unsuitable("This JSON has no plan of PostgreSQL.", next="save what EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) prints")
+        raise Unsuitable(
+            "This JSON has no plan of PostgreSQL.", next="save what EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) prints"
+        )
     numbers = {}
-    for name, key in (("Execution Time", "execution_time_ms"), ("Total Runtime", "execution_time_ms"), ("Planning Time", "planning_time_ms")):
+    for name, key in (
+        ("Execution Time", "execution_time_ms"),
+        ("Total Runtime", "execution_time_ms"),
+        ("Planning Time", "planning_time_ms"),
+    ):
         if _is_number(document.get(name)):
             numbers[key] = Number(document[name], True, "does not repeat")
     planning = document.get("Planning")
     if isinstance(planning, Mapping):
         numbers["planning_buffers"] = Number(_sum(planning, "Shared Hit Blocks", "Shared Read Blocks") or 0)
-    triggers = [_text(trigger.get("Trigger Name") or trigger.get("Constraint Name") or "?") for trigger in _maps(document.get("Triggers"))]
+    triggers = [
+        _text(trigger.get("Trigger Name") or trigger.get("Constraint Name") or "?")
+        for trigger in _maps(document.get("Triggers"))
+    ]
     settings = document.get("Settings")
     return Plan(
         engine="postgresql",
@@ -80,7 +146,9 @@ def trigger_notes(triggers: Sequence[str]) -> tuple[str, ...]:
     """What a plan leaves out where triggers ran."""
     if not triggers:
         return ()
-    return (f"{', '.join(triggers)} ran after the plan: what a trigger or a foreign-key check touches is not in these numbers.",)
+    return (
+        f"{', '.join(triggers)} ran after the plan: what a trigger or a foreign-key check touches is not in these numbers.",
+    )
 
 
 def _tree(fields: Any, role: str, depth: int) -> Node:
@@ -103,7 +171,9 @@ def json_kind(fields: Mapping[str, Any]) -> str:
     if kind == "ModifyTable":
         kind = _text(fields.get("Operation", kind))
     elif kind == "Aggregate":
-        kind = {"Sorted": "GroupAggregate", "Hashed": "HashAggregate", "Mixed": "MixedAggregate"}.get(_text(fields.get("Strategy")), "Aggregate")
+        kind = {"Sorted": "GroupAggregate", "Hashed": "HashAggregate", "Mixed": "MixedAggregate"}.get(
+            _text(fields.get("Strategy")), "Aggregate"
+        )
         partial = fields.get("Partial Mode")
         kind = f"{partial} {kind}" if partial in ("Partial", "Finalize") else kind
     elif kind == "SetOp":
@@ -122,9 +192,19 @@ def json_kind(fields: Mapping[str, Any]) -> str:
 
 def make_node(kind: str, fields: Mapping[str, Any], role: str, children: tuple[Node, ...]) -> Node:
     """A step from its fields, named as JSON names them; every counter a total over the loops, and marked."""
-    relation = fields.get("Relation Name") or fields.get("CTE Name") or fields.get("Function Name") or fields.get("Tuplestore Name") or ""
+    relation = (
+        fields.get("Relation Name")
+        or fields.get("CTE Name")
+        or fields.get("Function Name")
+        or fields.get("Tuplestore Name")
+        or ""
+    )
     conditions = [(label, _joined(fields[label])) for label in CONDITIONS if label in fields]
-    details = {key: _joined(value) for key, value in fields.items() if key not in KNOWN and not isinstance(value, Mapping) and not _maps(value)}
+    details = {
+        key: _joined(value)
+        for key, value in fields.items()
+        if key not in KNOWN and not isinstance(value, Mapping) and not _maps(value)
+    }
     return Node(
         kind=kind,
         relation=_text(relation),
@@ -139,24 +219,30 @@ def make_node(kind: str, fields: Mapping[str, Any], role: str, children: tuple[N
 
 
 def _numbers(fields: Mapping[str, Any]) -> dict[str, Number]:
-    loops = fields.get("Actual Loops")
-    times = loops if _is_number(loops) else 1
+    loops: Any = fields.get("Actual Loops")
+    times: float = loops if _is_number(loops) else 1
     numbers: dict[str, Number] = {}
     if _is_number(loops):
         numbers["loops"] = Number(loops)
     if _is_number(fields.get("Actual Rows")):
         numbers["rows"] = _rows(fields["Actual Rows"], times)
     if _is_number(fields.get("Plan Rows")):
-        numbers["rows_estimated"] = Number(fields["Plan Rows"] * max(times, 1), False, "an estimate per loop, times the loops")
+        numbers["rows_estimated"] = Number(
+            fields["Plan Rows"] * max(times, 1), False, "an estimate per loop, times the loops"
+        )
         numbers["rows_planned"] = Number(fields["Plan Rows"], False, "an estimate of one loop")
     removed = [fields[name] for name in REMOVED if _is_number(fields.get(name))]
     if removed:
         exact = times <= 1
-        numbers["rows_removed"] = Number(sum(removed) * max(times, 1), exact, "" if exact else "printed as a rounded mean per loop")
+        numbers["rows_removed"] = Number(
+            sum(removed) * max(times, 1), exact, "" if exact else "printed as a rounded mean per loop"
+        )
     if _is_number(fields.get("Total Cost")):
         numbers["cost"] = Number(fields["Total Cost"], False, "a belief, in units of its own")
     if _is_number(fields.get("Actual Total Time")):
-        numbers["time_ms"] = Number(fields["Actual Total Time"] * max(times, 1), False, "a mean per loop; does not repeat")
+        numbers["time_ms"] = Number(
+            fields["Actual Total Time"] * max(times, 1), False, "a mean per loop; does not repeat"
+        )
     pages = _sum(fields, "Shared Hit Blocks", "Shared Read Blocks", "Local Hit Blocks", "Local Read Blocks")
     if pages is not None:
         numbers["buffers"] = Number(pages)
@@ -167,7 +253,8 @@ def _numbers(fields: Mapping[str, Any]) -> dict[str, Number]:
 
 
 def _rows(mean: float, loops: float) -> Number:
-    """Rows over all loops from a printed mean. With two decimals the total is sure while 0.005 x loops stays below a half."""
+    """Rows over all loops from a printed mean. With two decimals the total is sure while 0.005 x loops stays below a
+    half."""
     if loops <= 1:
         return Number(round(mean * loops))
     if isinstance(mean, float) and loops < 100:

@@ -5,9 +5,9 @@
       ->  Index Scan using orders_pkey on orders o  (cost=...) (actual ...)
             Index Cond: (order_id = 4711)
 
-A step begins with an arrow; its column says whose child it is. A property stands six columns to the right of its step's arrow; what
-stands further right belongs to a worker. Frames, headings, line-continuation marks and the row count of psql are taken off first.
-Versions from 9.0 to 18 print the same grammar with more or fewer fields.
+A step begins with an arrow; its column says whose child it is. A property stands six columns to the right of its
+step's arrow; what stands further right belongs to a worker. Frames, headings, line-continuation marks and the row
+count of psql are taken off first. Versions from 9.0 to 18 print the same grammar with more or fewer fields.
 
     >>> fields_of("Seq Scan on orders o  (cost=0.00..18.10 rows=810 width=8) (actual rows=3.00 loops=1)")["Alias"]
     'o'
@@ -36,12 +36,21 @@ KINDS_ON = r"(?:(?:Parallel |Async )*(?:Seq Scan|Sample Scan|Bitmap Heap Scan|Ti
 TITLE_INDEX = re.compile(r"^((?:Parallel )?Index (?:Only )?Scan(?: Backward)?) using (\S+|\".*?\") on (.+)$")
 TITLE_BITMAP = re.compile(r"^((?:Parallel )?Bitmap Index Scan) on (.+)$")
 TITLE_ON = re.compile(rf"^({KINDS_ON}) on (.+)$")
-KEY_BY_KIND = {"CTE Scan": "CTE Name", "Function Scan": "Function Name", "Table Function Scan": "Function Name", "Named Tuplestore Scan": "Tuplestore Name"}
+KEY_BY_KIND = {
+    "CTE Scan": "CTE Name",
+    "Function Scan": "Function Name",
+    "Table Function Scan": "Function Name",
+    "Named Tuplestore Scan": "Tuplestore Name",
+}
 BLOCKS = {
-    ("shared", "hit"): "Shared Hit Blocks", ("shared", "read"): "Shared Read Blocks", ("shared", "dirtied"): "Shared Dirtied Blocks",
-    ("local", "hit"): "Local Hit Blocks", ("local", "read"): "Local Read Blocks", ("temp", "read"): "Temp Read Blocks",
+    ("shared", "hit"): "Shared Hit Blocks",
+    ("shared", "read"): "Shared Read Blocks",
+    ("shared", "dirtied"): "Shared Dirtied Blocks",
+    ("local", "hit"): "Local Hit Blocks",
+    ("local", "read"): "Local Read Blocks",
+    ("temp", "read"): "Temp Read Blocks",
     ("temp", "written"): "Temp Written Blocks",
-}  # fmt: skip
+}
 
 
 @dataclass
@@ -88,7 +97,9 @@ def read_text(text: str) -> Plan:
             else:
                 rest.append(line)
     if root is None:
-        raise Unsuitable("There is no plan in this text.", next="save what EXPLAIN (ANALYZE, BUFFERS) prints, from its first line")
+        raise Unsuitable(
+            "There is no plan in this text.", next="save what EXPLAIN (ANALYZE, BUFFERS) prints, from its first line"
+        )
     numbers, settings, triggers = _summary(rest)
     return Plan("postgresql", settled(_made(root)), numbers, settings, trigger_notes(triggers))
 
@@ -99,13 +110,27 @@ def _inner(step: _Step) -> int:
 
 
 def _begins(body: str) -> bool:
-    return bool(COST.search(body) or ACTUAL.search(body) or TITLE_ON.match(body) or TITLE_INDEX.match(body)) or body in (
-        "Result", "Limit", "Sort", "Aggregate", "HashAggregate", "GroupAggregate", "Hash Join", "Merge Join", "Nested Loop", "Append", "Unique",
-    )  # fmt: skip
+    return bool(
+        COST.search(body) or ACTUAL.search(body) or TITLE_ON.match(body) or TITLE_INDEX.match(body)
+    ) or body in (
+        "Result",
+        "Limit",
+        "Sort",
+        "Aggregate",
+        "HashAggregate",
+        "GroupAggregate",
+        "Hash Join",
+        "Merge Join",
+        "Nested Loop",
+        "Append",
+        "Unique",
+    )
 
 
 def _is_summary(body: str, column: int) -> bool:
-    return column == 0 and bool(re.match(r"(Planning|Execution|Total runtime|Settings|Trigger |JIT|Query Identifier)", body))
+    return column == 0 and bool(
+        re.match(r"(Planning|Execution|Total runtime|Settings|Trigger |JIT|Query Identifier)", body)
+    )
 
 
 def _role(heading: tuple[int, str] | None, column: int, stack: list[_Step]) -> str:
@@ -116,7 +141,7 @@ def _role(heading: tuple[int, str] | None, column: int, stack: list[_Step]) -> s
         return ""
     plain = [child for child in stack[-1].children if child.role not in ("cte", "initplan", "subplan")]
     kind = stack[-1].fields["kind"]
-    if "Append" in kind or kind.startswith("Bitmap") and kind in ("BitmapAnd", "BitmapOr"):
+    if "Append" in kind or (kind.startswith("Bitmap") and kind in ("BitmapAnd", "BitmapOr")):
         return "member"
     if kind.startswith("Subquery Scan"):
         return "subquery"
@@ -134,7 +159,10 @@ def fields_of(body: str) -> dict[str, Any]:
     if cost:
         fields |= {"Startup Cost": float(cost[1]), "Total Cost": float(cost[2]), "Plan Rows": int(cost[3])}
     if actual:
-        fields |= {"Actual Rows": float(actual[3]) if "." in actual[3] else int(actual[3]), "Actual Loops": int(actual[4])}
+        fields |= {
+            "Actual Rows": float(actual[3]) if "." in actual[3] else int(actual[3]),
+            "Actual Loops": int(actual[4]),
+        }
         if actual[2]:
             fields["Actual Total Time"] = float(actual[2])
     if never:
@@ -184,7 +212,11 @@ def _property(fields: dict[str, Any], body: str) -> None:
             fields.setdefault(key, 0)
     elif label == "WAL":
         counts = dict(COUNT_IN.findall(value))
-        fields |= {"WAL Records": int(counts.get("records", 0)), "WAL FPI": int(counts.get("fpi", 0)), "WAL Bytes": int(counts.get("bytes", 0))}
+        fields |= {
+            "WAL Records": int(counts.get("records", 0)),
+            "WAL FPI": int(counts.get("fpi", 0)),
+            "WAL Bytes": int(counts.get("bytes", 0)),
+        }
     elif re.fullmatch(NUMBER, value):
         fields[label] = float(value) if "." in value else int(value)
     else:
@@ -203,7 +235,9 @@ def _summary(lines: list[str]) -> tuple[dict[str, Number], dict[str, str], list[
     planning = False
     for line in lines:
         body = line.strip()
-        if time := re.match(rf"(Planning Time|Execution Time|Total runtime|Planning time|Execution time): ({NUMBER}) ms", body):
+        if time := re.match(
+            rf"(Planning Time|Execution Time|Total runtime|Planning time|Execution time): ({NUMBER}) ms", body
+        ):
             key = "planning_time_ms" if body.lower().startswith("planning") else "execution_time_ms"
             numbers[key] = Number(float(time[2]), True, "does not repeat")
         elif body.startswith("Settings: "):
@@ -224,7 +258,9 @@ def _unframed(text: str) -> list[str]:
     framed = [line for line in lines if line.startswith(("|", "│", "║")) and line.endswith(("|", "│", "║"))]
     if framed:
         lines = [line[1:-1].rstrip() for line in framed]
-    lines = [line[:-1].rstrip() if line.endswith("+") and "(" in line or line.endswith("  +") else line for line in lines]
+    lines = [
+        line[:-1].rstrip() if (line.endswith("+") and "(" in line) or line.endswith("  +") else line for line in lines
+    ]
     kept = [
         line
         for line in lines

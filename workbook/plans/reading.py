@@ -28,7 +28,8 @@ NEXT = "save the whole output of EXPLAIN (ANALYZE, BUFFERS), as text or with FOR
 
 
 def read_plan(text: str) -> Plan:
-    """The plan in a text: PostgreSQL's JSON, YAML or text (any version, psql's frame or none), DuckDB's JSON, SQLite's tree.
+    """The plan in a text: PostgreSQL's JSON, YAML or text (any version, psql's frame or none), DuckDB's JSON,
+    SQLite's tree.
 
     Raises `Unsuitable` with a sentence where there is none.
     """

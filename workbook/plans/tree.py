@@ -4,15 +4,16 @@
                       ├─ Node "Index Scan" on o    loops 1    rows estimated 10, came 10
                       └─ Node "Index Scan" on p    loops 20   rows estimated 1 per loop, came 20 in all
 
-Engines print some numbers per loop and some in all, some with their children and some without, and round a few. A `Number`
-says whether it is exact, and why not. Here all counters are totals over the loops; `buffers` includes the children,
-`buffers_own` does not. A page is 8 kB in PostgreSQL; SQLite and DuckDB count other things, and leave `buffers` empty.
+Engines print some numbers per loop and some in all, some with their children and some without, and round a few. A
+`Number` says whether it is exact, and why not. Here all counters are totals over the loops; `buffers` includes the
+children, `buffers_own` does not. A page is 8 kB in PostgreSQL; SQLite and DuckDB count other things, and leave
+`buffers` empty.
 
     >>> str(Number(1200)), str(Number(142, False, "rounded per loop")), str(Number(None))
     ('1,200', '~142', '-')
 
-Source: PostgreSQL's src/backend/commands/explain.c, and its manual, chapter "Using EXPLAIN". Left out: times below the root
-(they do not repeat), per-worker numbers.
+Source: PostgreSQL's src/backend/commands/explain.c, and its manual, chapter "Using EXPLAIN". Left out: times below
+the root (they do not repeat), per-worker numbers.
 """
 
 from __future__ import annotations
@@ -151,8 +152,8 @@ class Node:
 
 @dataclass(frozen=True)
 class Plan:
-    """A plan of one statement. `engine` is postgresql, sqlite or duckdb; `numbers` holds what is said of the whole run (planning
-    buffers, execution time); `notes` are sentences on what the plan does not show."""
+    """A plan of one statement. `engine` is postgresql, sqlite or duckdb; `numbers` holds what is said of the whole
+    run (planning buffers, execution time); `notes` are sentences on what the plan does not show."""
 
     engine: str
     root: Node
@@ -165,7 +166,8 @@ class Plan:
         return list(self.root.walk())
 
     def find(self, *, kind: str = "", relation: str = "", index: str = "") -> list[Node]:
-        """The steps whose kind contains `kind` (by letters, any case) and whose relation (or alias) and index are as given."""
+        """The steps whose kind contains `kind` (by letters, any case) and whose relation (or alias) and index are as
+        given."""
         return [
             node
             for node in self.nodes()
@@ -253,7 +255,11 @@ def _write(node: Node, depth: int, lines: list[str]) -> None:
     lines.append(f"{indent}{role}{node.title}" + (f"   {'; '.join(facts)}" if facts else ""))
     for label, condition in node.conditions:
         lines.append(f"{indent}   {label}: {condition}")
-    for name, said in (("rows_removed", "Rows removed"), ("heap_fetches", "Heap fetches"), ("index_searches", "Index searches")):
+    for name, said in (
+        ("rows_removed", "Rows removed"),
+        ("heap_fetches", "Heap fetches"),
+        ("index_searches", "Index searches"),
+    ):
         value = node.number(name).value
         if value and (name != "index_searches" or value > 1):
             lines.append(f"{indent}   {said}: {node.number(name)}")
@@ -285,8 +291,8 @@ def _data(node: Node) -> dict[str, Any]:
 def settled(node: Node) -> Node:
     """The tree with what follows from its printed numbers: own buffers, and which steps a LIMIT cut short.
 
-    An InitPlan or a CTE hangs under one step and is run by another that reads it: its pages are taken off the reader, not
-    off the step that it hangs under.
+    An InitPlan or a CTE hangs under one step and is run by another that reads it: its pages are taken off the reader,
+    not off the step that it hangs under.
     """
     readers = _readers(node)
     return _settle(node, readers, False)
@@ -313,7 +319,9 @@ def _reader_of(name: str, root: Node, plan: Node) -> Node | None:
     short = name.split(" (returns")[0]
     marks = [f"({short})", *(part.strip() for part in name.partition("(returns ")[2].rstrip(")").split(",") if part)]
     found = [
-        node for node in outside if any(mark and mark in text for mark in marks for _, text in (*node.conditions, *node.details.items()))
+        node
+        for node in outside
+        if any(mark and mark in text for mark in marks for _, text in (*node.conditions, *node.details.items()))
     ]
     return found[-1] if found else None
 

@@ -56,8 +56,8 @@ def run(
 ) -> None:
     """Run a notebook in place, with `folder` as its working folder.
 
-    Parameters: `name` for messages; `mode` is WORKBOOK_CHECK of its kernel; `step` is called after each cell; the texts in
-    `forbidden` (paths of this machine) may not stand in an output. Raises `DoesNotBuild`.
+    Parameters: `name` for messages; `mode` is WORKBOOK_CHECK of its kernel; `step` is called after each cell; the
+    texts in `forbidden` (paths of this machine) may not stand in an output. Raises `DoesNotBuild`.
     """
     from jupyter_client.manager import AsyncKernelManager
     from nbclient import NotebookClient

@@ -4,8 +4,8 @@
     book/lab_02_indexes.py       ──▶ labs/02_indexes.ipynb        what stands between the markers becomes `...`
                                  └─▶ solutions/02_indexes.ipynb
 
-A cell's id comes from what the cell is about, so that it stays the same when cells are inserted or moved elsewhere: the id
-of the exercise or prediction, the heading, else its own text.
+A cell's id comes from what the cell is about, so that it stays the same when cells are inserted or moved elsewhere:
+the id of the exercise or prediction, the heading, else its own text.
 
     ask("indexes-order")       indexes-order-ask        locked
     ### BEGIN SOLUTION         indexes-order-answer     nbgrader: solution

@@ -3,9 +3,10 @@
     WHERE order_id = 4711.0          the column is cast, row by row         ──▶ every page of the table
     WHERE order_id = 4711            the constant fits the column's type    ──▶ the height of the index, and one page
 
-A primary key on `bigint` can only answer a comparison that stays in the key's own family of types. Each variant hides the key from its
-index in another way, and asks for another order. The judge runs the answer on a clone in which the order's status was changed first, so that a
-row typed by hand does not pass, and measures a plain lookup beside it: its buffers, and one page more, are the budget.
+A primary key on `bigint` can only answer a comparison that stays in the key's own family of types. Each variant hides
+the key from its index in another way, and asks for another order. The judge runs the answer on a clone in which the
+order's status was changed first, so that a row typed by hand does not pass, and measures a plain lookup beside it:
+its buffers, and one page more, are the budget.
 
     >>> VARIANTS[0].suspect
     "SELECT order_id, status FROM orders WHERE order_id = 4711.0"
@@ -58,7 +59,9 @@ def judge(answer: str, variant: Variant) -> Judgement:
         shop_database.run(f"UPDATE orders SET status = 'refunded' WHERE order_id = {variant.order_id}")
         before = shop_database.catalog()
         wanted = shop_database.run(variant.suspect)
-        lookup = explain(f"SELECT order_id, status FROM orders WHERE order_id = {variant.order_id}", shop_database.engine)
+        lookup = explain(
+            f"SELECT order_id, status FROM orders WHERE order_id = {variant.order_id}", shop_database.engine
+        )
         got = shop_database.run(answer)
         changes = before.difference(shop_database.catalog())
         if changes or not got.columns:
@@ -96,7 +99,9 @@ def same_row(got: Result, wanted: Result) -> Finding:
 def few_pages(plan: Plan, lookup: Plan) -> Finding:
     seen, budget = int(plan.buffers.value or 0), int(lookup.buffers.value or 0) + SLACK_PAGES
     if seen <= budget:
-        return Finding(ok=True, seen=f"It touches {seen} pages; a lookup by the primary key touches {budget - SLACK_PAGES}.")
+        return Finding(
+            ok=True, seen=f"It touches {seen} pages; a lookup by the primary key touches {budget - SLACK_PAGES}."
+        )
     return Finding(
         ok=False,
         seen=f"It touches {seen:,} pages.",
@@ -123,7 +128,9 @@ EXERCISE = register(
         brief=brief,
         hints=(
             lambda variant: "Which column does the primary key's index hold, and in which type?",
-            lambda variant: "An index on `order_id` holds bare values of `order_id`. Leave the column alone, and change the other side.",
+            lambda variant: (
+                "An index on `order_id` holds bare values of `order_id`. Leave the column alone, and change the other side."
+            ),
             lambda variant: f"Compare the bare column with a plain integer: `WHERE order_id = {variant.order_id}`.",
         ),
         judge=judge,

@@ -1,0 +1,3 @@
+"""The lab on indexes and plans: one module an exercise."""
+
+MODULES = ("crossover",)

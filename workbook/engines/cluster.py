@@ -237,19 +237,38 @@ class Cluster:
 
     def _start(self) -> None:
         log = self.server / "log"
-        done = _program(
-            "pg_ctl", "-D", str(self.server / "data"), "-l", str(log), "-w", "-t", str(START_S_MAX), "start"
-        )
         deadline = time.monotonic() + START_S_MAX
-        while not self.answers():
-            if done or time.monotonic() > deadline:
-                said = log.read_text(errors="replace").strip().splitlines()[-3:] if log.exists() else []
+        while True:
+            self._drop_stale_lock()
+            _program("pg_ctl", "-D", str(self.server / "data"), "-l", str(log), "-w", "-t", str(START_S_MAX), "start")
+            if self.answers():
+                return self._watch()
+            said = log.read_text(errors="replace").strip().splitlines()[-3:] if log.exists() else []
+            # After a kill, the dead server's backends may still be on their way out; only that is worth another try.
+            if (
+                "still in use" not in " ".join(said) and "lock file" not in " ".join(said)
+            ) or time.monotonic() > deadline:
                 raise Unavailable(
                     f"The PostgreSQL server of the profile {self.profile} does not start.",
                     tried=f"pg_ctl start; its log ends: {' / '.join(said)}",
                     next="run `workbook doctor`, or `workbook clean` and try again",
                 )
-        self._watch()
+
+    def _drop_stale_lock(self) -> None:
+        """Remove the pid file of a server that is gone: PostgreSQL takes any living process of that number for itself."""
+        import psutil
+
+        file = self.server / "data" / "postmaster.pid"
+        try:
+            number = int(file.read_text().split()[0])
+            process = psutil.Process(number)
+            gone = process.status() == psutil.STATUS_ZOMBIE or "postgres" not in process.name()
+        except (OSError, ValueError, IndexError):
+            return
+        except psutil.NoSuchProcess:
+            gone = True
+        if gone:
+            file.unlink(missing_ok=True)
 
     def _watch(self) -> None:
         """Leave a process behind that stops the server once nobody has used it for a while."""

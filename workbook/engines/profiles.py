@@ -79,7 +79,7 @@ SESSION: dict[str, dict[str, str]] = {
 def session_options(profile: str) -> str:
     """The session's settings as libpq's `options`.
 
-    >>> session_options("counting").split(" -c ")[2]
+    >>> session_options("counting").split(" -c ")[1]
     'max_parallel_workers_per_gather=0'
     """
     return " ".join(f"-c {name}={value.replace(' ', chr(92) + ' ')}" for name, value in SESSION[profile].items())

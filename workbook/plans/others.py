@@ -5,7 +5,7 @@ its virtual machine for the whole statement. DuckDB's profile counts, for each s
 is 122,880 rows with the least and the most of each column (a zone map), and one whose zone map rules it out is not
 scanned.
 
-    >>> read_sqlite([(2, 0, "SEARCH orders USING INTEGER PRIMARY KEY (rowid=?)")]).root.kind
+    >>> read_sqlite([(2, 0, "SEARCH orders USING INTEGER PRIMARY KEY (rowid=?)")]).root.children[0].kind
     'SEARCH'
 
 Left out: pages, which neither engine counts for a step.

@@ -1,0 +1,30 @@
+"""One folder of state for a run of the tests, shared by its workers, whose servers are stopped when the run ends."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if hasattr(config, "workerinput"):
+        return  # the controller has chosen, and its environment was handed down
+    if not os.environ.get("WORKBOOK_STATE"):
+        folder = tempfile.mkdtemp(prefix="workbook-tests-")
+        Path(folder).chmod(0o755)  # the server's user must be able to enter it
+        os.environ["WORKBOOK_STATE"] = config.stash[STATE] = folder
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if STATE in config.stash:
+        from workbook import engines
+
+        engines.clean()
+        shutil.rmtree(config.stash[STATE], ignore_errors=True)
+
+
+STATE = pytest.StashKey[str]()

@@ -1,0 +1,91 @@
+"""What a transaction truly costs: what EXPLAIN leaves out is counted, and the same work costs the same every time."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from workbook.engines import Recipe, database
+from workbook.plans import explain
+
+PARENTS = Recipe(
+    "parents and children",
+    "CREATE TABLE parents (id bigint PRIMARY KEY); CREATE TABLE children (id bigint PRIMARY KEY, parent_id bigint);"
+    "INSERT INTO parents SELECT g FROM generate_series(1, 2000) g;"
+    "INSERT INTO children SELECT g, 1 + g % 1000 FROM generate_series(1, 50000) g;"
+    "ALTER TABLE children ADD FOREIGN KEY (parent_id) REFERENCES parents",
+)
+AUDITED = Recipe(
+    "an audited table",
+    "CREATE TABLE t (id bigint PRIMARY KEY, n int); CREATE TABLE audit (id bigint, n int);"
+    "INSERT INTO t SELECT g, 0 FROM generate_series(1, 1000) g;"
+    "CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO audit SELECT NEW.id, i FROM generate_series(1, 20) i; RETURN NULL; END $$;"
+    "CREATE TRIGGER note AFTER UPDATE ON t FOR EACH ROW EXECUTE FUNCTION note()",
+)
+
+
+def test_foreign_key_checks_are_counted_though_explain_leaves_them_out():
+    delete = "DELETE FROM parents WHERE id > 1990"
+    with database(PARENTS) as made:
+        shown = explain(delete, made.engine).buffers.value
+        true = made.measure(delete)
+    assert true.buffers > 10 * 200 > 10 * shown / 2
+    assert true.rows == 10 and true.tuples["parents"].deleted == 10
+    assert true.tuples["children"].seq_read == 10 * 50_000
+
+
+def test_after_triggers_are_counted_though_explain_leaves_them_out():
+    update = "UPDATE t SET n = 1 WHERE id <= 100"
+    with database(AUDITED) as made:
+        plan = explain(update, made.engine)
+        true = made.measure(update)
+    assert true.wal_bytes > 5 * plan.wal_bytes.value
+    assert true.tuples["audit"].inserted == 2000
+    assert any("note" in note for note in plan.notes)
+
+
+def test_a_hot_update_shows():
+    with database(AUDITED) as made:
+        made.run("DROP TRIGGER note ON t; CREATE TABLE roomy WITH (fillfactor = 50) AS SELECT * FROM t")
+        assert made.measure("UPDATE roomy SET n = 5").tuples["roomy"].hot_updated == 1000
+        made.run("CREATE INDEX ON roomy (n)")
+        assert made.measure("UPDATE roomy SET n = 6").tuples["roomy"].hot_updated == 0
+
+
+@pytest.mark.parametrize(
+    "sql", ["DELETE FROM parents WHERE id > 1990", "SELECT count(*) FROM children WHERE parent_id = 7"]
+)
+def test_twenty_fresh_clones_cost_the_same(sql):
+    costs = set()
+    for _ in range(20):
+        with database(PARENTS) as made:
+            cost = made.measure(sql)
+            costs.add((cost.buffers, cost.wal_bytes, cost.wal_records, cost.rows))
+    assert len(costs) == 1
+
+
+@pytest.mark.slow
+def test_two_fresh_clusters_cost_the_same(tmp_path_factory):
+    import os
+
+    code = (
+        "from tests.engines.test_costs import PARENTS, AUDITED\nfrom workbook.engines import *\n"
+        "a = database(PARENTS).measure('DELETE FROM parents WHERE id > 1990')\nb = database(AUDITED).measure('UPDATE t SET n = 1')\n"
+        "print([(c.buffers, c.wal_bytes, c.wal_records) for c in (a, b)])\nclean()"
+    )
+    said = set()
+    for name in ("one", "two"):
+        folder = tmp_path_factory.mktemp(name)
+        for part in (folder, folder.parent, folder.parent.parent):
+            part.chmod(0o755)
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            env={**os.environ, "WORKBOOK_STATE": str(folder), "PYTHONPATH": "."},
+        )
+        assert done.returncode == 0, done.stderr
+        said.add(done.stdout)
+    assert len(said) == 1

@@ -1,0 +1,197 @@
+"""A database of one's own: who reaches it, what survives, what a mistake is told."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import psycopg
+import pytest
+import sqlalchemy as sa
+
+from workbook.engines import Recipe, cluster, database, database_of, measure, shop
+from workbook.errors import Misuse, SqlError, SqlTimeout, TooManyRows
+
+SMALL = shop(orders=1_000)
+
+
+@pytest.fixture
+def small():
+    with database(SMALL) as made:
+        yield made
+
+
+def test_a_clone_is_full_and_private(small):
+    assert small.run("SELECT count(*) FROM orders").rows == [(1000,)]
+    small.run("DELETE FROM order_lines")
+    with small.fresh() as other:
+        assert other.run("SELECT count(*) FROM order_lines").rows == [(2000,)]
+
+
+def test_the_role_may_index_alter_and_drop_what_it_was_given(small):
+    small.run(
+        "CREATE INDEX i ON orders (customer_id); ALTER TABLE stock ADD note text; CREATE STATISTICS s ON customer_id, status FROM orders"
+    )
+    small.run("ANALYZE orders")
+    small.run("DROP TABLE stock")
+    assert {"i"} <= set(small.catalog().names("index"))
+    assert "stock" not in small.catalog().names("table")
+
+
+def test_a_role_reaches_its_own_database_only(small):
+    with small.fresh() as other:
+        login = small._login | {"dbname": other.name}
+        with pytest.raises(psycopg.OperationalError):
+            psycopg.connect(**small.cluster.address(), **login)
+        with pytest.raises(psycopg.OperationalError):
+            psycopg.connect(**small.cluster.address(), **(small._login | {"dbname": "postgres"}))
+
+
+def test_passwords_are_asked_for_and_kept_as_scram(small):
+    with pytest.raises(psycopg.OperationalError):
+        psycopg.connect(**small.cluster.address(), user="postgres", dbname="postgres", password="")
+    kept = small.cluster.admin("SELECT rolpassword FROM pg_authid WHERE rolcanlogin")
+    assert kept and all(row[0].startswith("SCRAM-SHA-256") for row in kept)
+
+
+def test_a_role_is_no_superuser_and_cannot_become_one(small):
+    for sql in (
+        "ALTER ROLE CURRENT_USER SUPERUSER",
+        "CREATE ROLE boss SUPERUSER",
+        "COPY orders TO PROGRAM 'cat'",
+        "SET ROLE postgres",
+    ):
+        with pytest.raises(SqlError):
+            small.run(sql)
+
+
+def test_the_catalog_says_what_changed(small):
+    before = small.catalog()
+    small.run(
+        "CREATE INDEX i ON orders (status); DROP TABLE stock; CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'"
+    )
+    changes = {(change.kind, change.object): change for change in before.difference(small.catalog())}
+    assert changes["index", "i"].before is None
+    assert changes["table", "stock"].after is None
+    assert ("function", "f()") in changes
+
+
+def test_a_setting_of_the_role_shows_in_the_catalog(small):
+    before = small.catalog()
+    small.run("DO $$ BEGIN EXECUTE format('ALTER ROLE %I SET enable_seqscan = off', current_user); END $$")
+    assert [change.kind for change in before.difference(small.catalog())] == ["setting"]
+
+
+@pytest.mark.parametrize(
+    ("sql", "error", "says"),
+    [
+        ("SELEC 1", SqlError, "syntax error"),
+        ("SELECT * FROM ordres", SqlError, "did you mean orders"),
+        ("", SqlError, "empty"),
+        ("-- nothing but a comment", SqlError, "empty"),
+        ("SELECT 1 + 'x'", SqlError, "invalid input syntax"),
+        ("SELECT a.order_id FROM order_lines a, order_lines b", TooManyRows, "more than 10,000 rows"),
+        ("SELECT count(*) FROM order_lines a, order_lines b, order_lines c", SqlTimeout, "cancelled"),
+        (
+            "SET statement_timeout = 0; SELECT count(*) FROM order_lines a, order_lines b, order_lines c",
+            SqlTimeout,
+            "cancelled",
+        ),
+        ("DO $$ BEGIN LOOP END LOOP; END $$", SqlTimeout, "cancelled"),
+    ],
+)
+def test_a_mistake_gets_a_sentence_and_the_next_call_works(small, sql, error, says):
+    with pytest.raises(error, match=says):
+        small.run(sql, deadline_s=0.5)
+    assert small.run("SELECT 1").rows == [(1,)]
+    watching = f"SELECT count(*) FROM pg_stat_activity WHERE datname = '{small.name}' AND usename = '{small.name}' AND state = 'active'"
+    assert small.cluster.admin(watching) == [(0,)]
+
+
+def test_a_failed_text_has_changed_nothing(small):
+    with pytest.raises(SqlError):
+        small.run("DROP TABLE stock; SELECT 1 / 0")
+    assert "stock" in small.catalog().names("table")
+
+
+def test_concurrently_runs_outside_a_transaction(small):
+    small.run("CREATE INDEX CONCURRENTLY i ON orders (status); DROP INDEX CONCURRENTLY i; VACUUM orders")
+    assert "i" not in small.catalog().names("index")
+
+
+def test_parameters_are_bound_and_strings_left_alone(small):
+    result = small.run("SELECT ':id', order_id::text, order_id % 7 FROM orders WHERE order_id = :id", {"id": 8})
+    assert result.rows == [(":id", "8", 1)]
+
+
+def test_an_engine_leads_back_to_its_database(small):
+    assert database_of(small.engine) is small
+    with pytest.raises(Misuse, match="no engine of the workbook"):
+        measure("SELECT 1", sa.create_engine("sqlite://"))
+    with pytest.raises(Misuse, match="no engine 'oracle'"):
+        database(SMALL, kind="oracle")
+    with pytest.raises(Misuse, match="between 100"):
+        shop(orders=3)
+
+
+def test_a_killed_kernel_leaves_nothing_for_long():
+    code = "import os, signal\nfrom workbook.engines import *\nd = database(shop(orders=1_000))\nprint(d.name, flush=True)\nos.kill(os.getpid(), signal.SIGKILL)"
+    name = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip()
+    home = cluster()
+    known = f"SELECT count(*) FROM pg_database WHERE datname = '{name}'"
+    assert name and home.admin(known) == [(1,)]
+    from workbook.engines.database import sweep
+
+    sweep(home)
+    assert home.admin(known) == [(0,)]
+
+
+@pytest.mark.slow
+def test_a_killed_server_starts_again_and_nothing_committed_is_lost(tmp_path):
+    code = """
+import os, signal, sqlalchemy as sa
+from workbook.engines import *
+d = database(shop(orders=1_000), profile="production")
+d.run("CREATE TABLE kept AS SELECT 7 AS n")
+postmaster = int((d.cluster.server / "data" / "postmaster.pid").read_text().split()[0])
+os.kill(postmaster, signal.SIGKILL)
+try:
+    d.cluster.admin("SELECT 1")
+except Exception as error:
+    print("admin", error)
+print(d.run("SELECT n FROM kept").rows)
+with d.engine.connect() as connection:
+    print(connection.execute(sa.text("SELECT count(*) FROM orders")).scalar())
+print(stop())
+"""
+    folder = tmp_path / "state"
+    folder.mkdir()
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, "WORKBOOK_STATE": str(folder)}
+    )
+    assert "[(7,)]" in done.stdout and "1000" in done.stdout, done.stdout + done.stderr
+
+
+def test_two_kernels_share_one_cluster():
+    code = "from workbook.engines import *\nprint(cluster().admin('SELECT pg_postmaster_start_time()')[0][0])"
+    started = {
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+        for _ in range(2)
+    }
+    assert len(started) == 1
+
+
+def test_the_three_engines_hold_the_same_shop(small):
+    counts = "SELECT status, count(*) FROM orders GROUP BY status ORDER BY status"
+    wanted = small.run(counts).rows
+    for kind in ("sqlite", "duckdb"):
+        with database(SMALL, kind=kind) as other, other.engine.connect() as connection:
+            assert [tuple(row) for row in connection.execute(sa.text(counts))] == wanted
+
+
+def test_a_seed_changes_the_rows_and_a_recipe_its_template():
+    with database(shop(seed=2, orders=1_000)) as other, database(SMALL) as first:
+        ask = "SELECT customer_id FROM orders ORDER BY order_id LIMIT 50"
+        assert other.run(ask).rows != first.run(ask).rows
+    assert Recipe("a", "CREATE TABLE t (i int)").key != Recipe("a", "CREATE TABLE t (i bigint)").key

@@ -66,7 +66,7 @@ def _shell() -> Any:
     config.HistoryManager.enabled = False
     config.InteractiveShell.display_pub_class = CapturingDisplayPublisher
     config.InteractiveShell.colors = "nocolor"
-    shell = InteractiveShell.instance(config=config)
+    shell: Any = InteractiveShell.instance(config=config)
     shell.displayhook.quiet = lambda: True
     shell.showtraceback = lambda *_, **__: None
     shell.showsyntaxerror = lambda *_, **__: None

@@ -1,0 +1,235 @@
+"""One notebook, graded apart: whatever its code does, each exercise ends in a named state and keeps the others'
+marks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+from toys import Sum, a_sum
+
+from workbook.grading import guard
+from workbook.grading.notebook import Report, grade_notebook
+
+pytestmark = pytest.mark.usefixtures("toys")
+SEED = 3
+VARIANT: Sum = a_sum().variant(SEED)
+WANTED = VARIANT.left + VARIANT.right
+START = ("from workbook import check, start_lab", f"start_lab('99_toys', seed={SEED})")
+SUM = (f"total = {WANTED}", "check('toy-sum', total)")
+DOUBLE = ("def double(x):\n    return x + x", "check('toy-double', double)")
+EXTRA = (f"check('toy-extra', {WANTED if a_sum(id='toy-extra').variant(SEED) == VARIANT else '...'})",)
+FAST = {"cell_deadline_s": 3.0, "memory_mb": 700}
+
+
+def states(report: Report) -> dict[str, str]:
+    return {exercise.id: exercise.state for exercise in report.exercises}
+
+
+def points(report: Report) -> dict[str, float]:
+    return {exercise.id: exercise.points for exercise in report.exercises}
+
+
+def message(report: Report, id: str) -> str:
+    return next(exercise.message for exercise in report.exercises if exercise.id == id)
+
+
+def test_all_right(notebook: Callable[..., Path]) -> None:
+    report = grade_notebook(notebook(*START, *SUM, *DOUBLE))
+    assert points(report) == {"toy-sum": 2, "toy-double": 3, "toy-extra": 0}, report
+    assert (report.exit_code, report.seed, report.state, report.of) == (0, SEED, "read", 7)
+    assert list(report.data()) == ["notebook", "workbook", "seed", "guard", "state", "points", "of", "exercises"]
+    assert list(report.data()["exercises"][0]) == ["id", "core", "points", "of", "state", "message"]
+    json.dumps(report.data())
+
+
+def test_untouched(notebook: Callable[..., Path]) -> None:
+    report = grade_notebook(notebook(*START, "total = ...", SUM[1], "double = ...", DOUBLE[1]))
+    assert set(states(report).values()) == {"not attempted"}
+    assert (report.points, report.exit_code) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("answer", "state"),
+    [
+        ("import sys; sys.exit(0)", "error"),
+        ("import os; os._exit(0)", "crashed"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "crashed"),
+        ("while True: pass", "timed out"),
+        ("import signal; signal.signal(signal.SIGALRM, signal.SIG_IGN)\nwhile True: pass", "timed out"),
+        ("total = [0] * 10**12", "out of memory"),
+        ("rows = []\nwhile True: rows.append(bytearray(10_000_000))", "out of memory"),
+        ("raise ValueError('no idea')", "error"),
+        ("this is no Python", "error"),
+        ("del check", "error"),
+    ],
+)
+def test_one_exercise_goes_wrong_and_the_rest_counts(notebook: Callable[..., Path], answer: str, state: str) -> None:
+    cell = answer if "total" in answer else f"{answer}\ntotal = 1"
+    report = grade_notebook(
+        notebook(START[0], START[1], cell, "from workbook import check\n" + SUM[1], *DOUBLE), **FAST
+    )
+    if answer == "del check":
+        assert points(report)["toy-double"] == 3
+        return
+    assert states(report)["toy-sum"] == state, report
+    assert points(report) == {"toy-sum": 0, "toy-double": 3, "toy-extra": 0}
+    assert report.exit_code == 1 and message(report, "toy-sum")
+
+
+@pytest.mark.parametrize(
+    ("body", "state", "says"),
+    [
+        ("return 1 / 0", "graded", "ZeroDivisionError"),
+        ("import os; os._exit(3)", "crashed", "exit code 3"),
+        ("while True: pass", "timed out", "longer than 2 s"),
+        ("return [0] * 10**13", "out of memory", "more memory"),
+        ("return object()", "graded", "no plain data"),
+        ("raise SystemExit", "graded", "SystemExit"),
+        ("import sys; sys.stdout.write('noise'); return x", "graded", "it gives 1"),
+    ],
+)
+def test_a_function_goes_wrong_and_the_rest_counts(
+    notebook: Callable[..., Path], body: str, state: str, says: str
+) -> None:
+    report = grade_notebook(notebook(*START, f"def double(x):\n    {body}", DOUBLE[1], *SUM), **FAST)
+    assert states(report)["toy-double"] == state, report
+    assert points(report) == {"toy-sum": 2, "toy-double": 0, "toy-extra": 0}
+    if "it gives" not in says:
+        assert says in message(report, "toy-double")
+
+
+CHEATS = {
+    "a transformer that blanks the later cells": (
+        "get_ipython().input_transformers_post.append(lambda lines: ['pass\\n'])",
+        "total = 0",
+    ),
+    "a patch of the checking machinery": (
+        "import workbook.grading.desk, workbook.grading.channel as c\n"
+        "workbook.grading.desk.check = lambda *_: 100.0\n"
+        "import workbook.grading.judging as j\n"
+        "j.judge = lambda *a, **k: type('V', (), {'points': 2, 'full': True})()",
+        "total = 0",
+    ),
+    "an object that equals everything": (
+        "class Yes(int):\n    __eq__ = lambda *_: True\n    __hash__ = int.__hash__",
+        "total = Yes(0)",
+    ),
+    "an object of its own": ("class Yes:\n    __eq__ = lambda *_: True", "total = Yes()"),
+    "a float shown before the failure": ("2.0", "total = 'no'"),
+    "a pickle that runs code": (
+        "import pickle\nclass P:\n    def __reduce__(self): return (print, ('x',))",
+        "total = P()",
+    ),
+    "a forged message": (
+        "from workbook.grading.channel import to_judge\n"
+        "to_judge().send({'ended': 3, 'state': 'ran', 'points': 2, 'verdict': 'full', 'check': []})",
+        "total = 0",
+    ),
+    "noise in the channel": (
+        "from workbook.grading.channel import to_judge\nto_judge()._writing.write('{]}\\n\\n[1]\\n')",
+        "total = 0",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CHEATS)
+def test_what_peers_give_marks_for(notebook: Callable[..., Path], name: str) -> None:
+    report = grade_notebook(notebook(*START, *CHEATS[name], SUM[1]), **FAST)
+    assert report.points == 0 and report.exit_code == 1, report
+
+
+@pytest.mark.skipif(guard.guard() == "process", reason="nothing here hides the solution")
+def test_the_solution_cannot_be_read_from_disk(notebook: Callable[..., Path]) -> None:
+    folder = guard.package_folder()
+    look = (
+        "import os, socket, pathlib\n"
+        f"seen = [os.listdir({str(folder / 'exercises')!r}), os.path.exists({str(folder.parent / 'book')!r}), "
+        f"os.path.exists({str(Path(__file__))!r}), pathlib.Path('/etc/shadow').exists()]\n"
+        "try:\n    socket.create_connection(('127.0.0.1', 22), 1); net = 'refused or open'\n"
+        "except OSError as error: net = 'no network'\n"
+        f"total = {WANTED} if seen == [[], False, False, False] and len(os.listdir('/proc')) > 0 "
+        "and sum(n.isdigit() for n in os.listdir('/proc')) < 5 else seen"
+    )
+    report = grade_notebook(notebook(*START, look, SUM[1]))
+    assert points(report)["toy-sum"] == 2, report
+
+
+def test_cells_twice_split_and_warned_about(notebook: Callable[..., Path]) -> None:
+    twice = [
+        SUM[0],
+        SUM[1],
+        "import sys, warnings",
+        "warnings.warn('beware')\nsys.stderr.write('no harm')",
+        *SUM,
+        SUM[1],
+    ]
+    report = grade_notebook(
+        notebook(*START, *twice, "def double(x):\n    y = x", "def double(x): return 2 * x", DOUBLE[1])
+    )
+    assert points(report) == {"toy-sum": 2, "toy-double": 3, "toy-extra": 0}, report
+
+
+def test_the_last_answer_counts_and_the_fifty_first_does_not(notebook: Callable[..., Path]) -> None:
+    assert points(grade_notebook(notebook(*START, *SUM, "check('toy-sum', 0)")))["toy-sum"] == 0
+    guesses = f"for n in range(60): check('toy-sum', {WANTED} if n == 49 else 0 if n < 49 else 1)"
+    assert points(grade_notebook(notebook(*START, guesses)))["toy-sum"] == 2
+
+
+def test_what_the_learner_sees_is_no_oracle(notebook: Callable[..., Path]) -> None:
+    right, wrong = f"seen = str(check('toy-sum', {WANTED}))", "seen2 = str(check('toy-sum', 0))"
+    report = grade_notebook(
+        notebook(*START, right, wrong, f"total = {WANTED} if seen.replace('1', '2') == seen2 else 0", SUM[1])
+    )
+    assert points(report)["toy-sum"] == 2, report
+
+
+def test_a_seed_given_from_outside_wins(notebook: Callable[..., Path]) -> None:
+    other = next(seed for seed in range(50) if a_sum().variant(seed) != VARIANT)
+    report = grade_notebook(notebook(*START, *SUM), seed=other)
+    assert (report.seed, points(report)["toy-sum"]) == (other, 0)
+
+
+@pytest.mark.parametrize(
+    ("text", "state", "says"),
+    [
+        ("", "unusable", "no notebook"),
+        ("[]", "unusable", "no list of cells"),
+        ('{"cells": 3}', "unusable", "no list of cells"),
+        ('{"cells": [], "nbformat": 4}', "unusable", ""),
+        ("[" * 100_000, "unusable", "no notebook"),
+    ],
+)
+def test_files_that_are_no_notebooks(tmp_path: Path, text: str, state: str, says: str) -> None:
+    path = tmp_path / "x.ipynb"
+    path.write_text(text)
+    report = grade_notebook(path)
+    assert (report.state, report.exit_code) == (state, 2)
+    assert says in report.problem
+    assert grade_notebook(tmp_path / "none.ipynb").state == "unusable"
+
+
+def test_a_malformed_notebook_is_graded(notebook: Callable[..., Path]) -> None:
+    path = notebook(*START, *SUM)
+    content = json.loads(path.read_text())
+    content["cells"] += [content["cells"][-1], {"cell_type": "code"}, {"cell_type": "odd", "source": 5}, 7]
+    path.write_text(json.dumps(content))
+    report = grade_notebook(path)
+    assert report.state == "malformed" and points(report)["toy-sum"] == 2
+
+
+def test_nothing_is_left_behind(notebook: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import tempfile
+
+    (tmp_path / "t").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "t"))
+    before = {process.pid for process in psutil.Process().children(recursive=True)}
+    sleeper = "[sys.executable, '-c', 'import time; time.sleep(999)']"
+    spawn = f"import subprocess, sys\nsubprocess.Popen({sleeper}, start_new_session=True)"
+    report = grade_notebook(notebook(*START, spawn, *SUM))
+    assert points(report)["toy-sum"] == 2
+    assert {process.pid for process in psutil.Process().children(recursive=True)} <= before
+    assert list((tmp_path / "t").iterdir()) == []

@@ -22,7 +22,7 @@ _PLACES = {
     "ask": "workbook.grading.desk",
     "check": "workbook.grading.desk",
     "hint": "workbook.grading.desk",
-    "practice": "workbook.exercises.practice",
+    "practice": "workbook.grading.desk",
     "predict": "workbook.grading.prediction",
     "progress": "workbook.grading.progress",
     "start_lab": "workbook.grading.desk",
@@ -33,8 +33,7 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
     from workbook.engines import Recipe, database, database_of, measure
-    from workbook.exercises.practice import practice
-    from workbook.grading.desk import ask, check, hint, start_lab
+    from workbook.grading.desk import ask, check, hint, practice, start_lab
     from workbook.grading.prediction import predict
     from workbook.grading.progress import progress
     from workbook.plans import compare, explain, read_plan

@@ -90,6 +90,15 @@ class Channel:
                 return
             self.send(self._served(message))
 
+    def practice(self, id: str) -> Any:
+        """An engine on the data of an exercise; the judge makes the database."""
+        with paused():
+            self.send({"practice": str(id)})
+            sent = self.receive()
+        if "engine" not in sent:
+            raise Unavailable(f"There is no data for {id}.", tried=str(sent.get("refused", ""))[:300])
+        return _argument(sent)
+
     def _keep(self, thing: Any) -> int:
         self._kept.append(thing)
         return len(self._kept) - 1

@@ -1,7 +1,8 @@
-"""What a learner calls in a lab: `start_lab`, `ask`, `check`, `hint`.
+"""What a learner calls in a lab: `start_lab`, `ask`, `practice`, `check`, `hint`.
 
     start_lab("02_indexes", seed=1) ── the seed chooses each exercise's variant
     ask(id)            ──▶ its task, in Markdown
+    practice(id)       ──▶ its data, to try things on
     check(id, answer)  ──▶ by WORKBOOK_CHECK:   desk    judged here and shown; recorded under my-work/
                                                 strict  the same, and raises below full marks in a core exercise
                                                 class   handed to a judge in another process: 'received'
@@ -27,6 +28,9 @@ from workbook.grading.record import record
 from workbook.grading.verdict import OPEN, SOFT, Verdict, card, inline
 
 if TYPE_CHECKING:
+    import sqlalchemy as sa
+
+    from workbook.engines import Database
     from workbook.grading.exercise import Exercise
 
 MODES = ("desk", "strict", "class")
@@ -179,6 +183,34 @@ def _show(verdict: Verdict) -> None:
         display(verdict)
     else:
         print(verdict)
+
+
+def practice(id: str) -> sa.Engine:
+    """The data of an exercise to try things on: a database of your own, as the judge will make one too.
+
+    What is done in it counts for nothing; the next call makes another. Raises `Misuse` for an exercise that has no
+    data.
+    """
+    if mode() == "class":
+        from workbook.grading.channel import to_judge
+
+        return to_judge().practice(id)
+    from workbook.grading.registry import find
+
+    exercise = find(id)
+    return practice_database(exercise, seed_of(exercise)).engine
+
+
+def practice_database(exercise: Exercise[Any], seed: int) -> Database:
+    """A database with the data of an exercise's variant: of the function `recipe` beside its judge."""
+    import sys
+
+    from workbook.engines import database
+
+    recipe = getattr(sys.modules[exercise.judge.__module__], "recipe", None)
+    if recipe is None:
+        raise Misuse(f"{exercise.id} brings no data of its own.", next="use shop(), which gives you a shop to try on")
+    return database(recipe(exercise.variant(seed)))
 
 
 def hint(id: str) -> HintCard | Note:

@@ -127,6 +127,7 @@ def pivot(root: str) -> None:
 def main(spec: dict[str, Any]) -> int:
     """Run the program of `spec` enclosed; its exit code."""
     try:
+        _do("prctl", PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGKILL), 0, 0, 0)
         enter_user_namespace(NEWNS | NEWIPC | NEWNET | NEWPID | NEWUTS, 0)
         child = os.fork()
     except OSError as refusal:

@@ -29,6 +29,7 @@ from workbook.grading import guard as guards
 from workbook.grading.answer import Function, NotPlain
 from workbook.grading.cells import Notebook, read
 from workbook.grading.channel import CALLS_MAX
+from workbook.grading.desk import practice_database
 from workbook.grading.exercise import Exercise, Finding
 from workbook.grading.judging import judge
 from workbook.grading.link import Ended, Link, Remote, answer_of, working_folder
@@ -179,6 +180,7 @@ class Run:
     verdicts: dict[str, Verdict] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
     restarts: int = 0
+    _databases: dict[str, Any] = field(default_factory=dict)
 
     def all(self, on_cell: Callable[[int, int], None]) -> None:
         """Run every cell, with a new process behind each cell that ends one; then judge what arrived."""
@@ -202,6 +204,8 @@ class Run:
             finally:
                 if link is not None:
                     link.close()
+                for database in self._databases.values():
+                    database.drop()
         on_cell(len(self.cells), len(self.cells))
         for id, answer in self.answers.items():
             self.verdicts[id] = self._judged(id, answer)
@@ -223,12 +227,26 @@ class Run:
                 return Cell(str(message.get("state", "ran")), str(message.get("message", ""))[:500])
             if type(message.get("seed")) is int and not self.seed_given:
                 self.seed, self.seed_given = message["seed"], True
+            begun = time.monotonic()
+            if "practice" in message:
+                link.send(self._practice(str(message["practice"]), link))
+                until += time.monotonic() - begun
             if "check" in message:
-                begun = time.monotonic()
                 if not again:
                     self._take(message, link)
                 until += time.monotonic() - begun
                 link.send({"received": True})
+
+    def _practice(self, id: str, link: Link) -> dict[str, str]:
+        """A database with the data of an exercise of this lab, by its URL."""
+        if id not in self._databases:
+            if id not in {exercise.id for exercise in self.asked}:
+                return {"refused": "it is no exercise of this lab"}
+            try:
+                self._databases[id] = practice_database(find(id), self.seed)
+            except WorkbookError as refusal:
+                return {"refused": str(refusal)}
+        return {"engine": link.engine_url(self._databases[id].engine)}
 
     def _take(self, message: dict[str, Any], link: Link) -> None:
         """Keep an answer; judge it at once where it is, or holds, a function. Raises `Ended` when that ended the

@@ -93,7 +93,7 @@ def installed():
 
 def lock():
     """Keep other starts in this folder waiting until this process ends; where locks do not work, go on without."""
-    file = open(os.path.abspath(__file__), "rb")
+    file = open(os.path.abspath(__file__), "rb")  # noqa: SIM115 - whoever calls this closes it
     try:
         if WINDOWS:
             import msvcrt

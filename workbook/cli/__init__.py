@@ -22,16 +22,16 @@ from typer.core import TyperGroup
 from workbook.errors import WorkbookError
 
 COMMANDS = {
-    "lab": ("desk", "Open JupyterLab at the first notebook in my-work/."),
+    "lab": ("lab", "Open JupyterLab at the first notebook in my-work/."),
     "check": ("check", "Grade one notebook."),
     "hint": ("hint", "Show the next hint for an exercise."),
     "progress": ("progress", "Show what you have solved, and how well you predict."),
     "plan": ("plan", "Draw a query plan that was saved anywhere."),
-    "update": ("desk", "Bring new versions of the notebooks into my-work/, without losing an answer."),
-    "reset": ("desk", "Start a notebook again, and keep the old file."),
+    "update": ("update", "Bring new versions of the notebooks into my-work/, without losing an answer."),
+    "reset": ("reset", "Start a notebook again, and keep the old file."),
     "doctor": ("doctor", "Say which engines are here, what is missing, and how to mend it."),
-    "stop": ("desk", "Stop the databases."),
-    "clean": ("desk", "Remove everything that the databases keep outside this folder."),
+    "stop": ("databases", "Stop the databases."),
+    "clean": ("databases", "Remove everything that the databases keep outside this folder."),
     "test": ("testing", "Run everything that must hold (--all: the slow tests, too)."),
     "build": ("build", "Make notebooks, labs and solutions from book/ (for authors)."),
 }

@@ -173,6 +173,7 @@ def make(home: House, book: Book, *, show: bool = True) -> None:
             notebook, name=label, folder=(home.root / book.runs).parent, step=step, forbidden=_machine(home),
             mode="strict" if book.is_lab else "desk",
         )  # fmt: skip
+    notebook.metadata["language_info"].pop("version", None)
     notebook.metadata["workbook"]["code"] = code_digest(home)
     for target, built in made.items():
         write(built, home.root / target)

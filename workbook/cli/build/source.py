@@ -21,6 +21,7 @@ Left out: running (`running.py`), and comparing with what is committed (`stale.p
 from __future__ import annotations
 
 import ast
+import copy
 import hashlib
 import re
 from collections import Counter
@@ -35,7 +36,7 @@ BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 COMPARED = "nbval-check-output"
 INTENDED = "raises-exception"
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
-LANGUAGE = {
+LANGUAGE: dict[str, Any] = {
     "codemirror_mode": {"name": "ipython", "version": 3},
     "file_extension": ".py",
     "mimetype": "text/x-python",
@@ -144,7 +145,7 @@ def _notebook(text: str, version: str) -> NotebookNode:
         cell.id = id
     metadata = {
         "kernelspec": dict(KERNEL),
-        "language_info": {**LANGUAGE, "codemirror_mode": dict(LANGUAGE["codemirror_mode"])},  # type: ignore[call-overload]
+        "language_info": copy.deepcopy(LANGUAGE),
         "workbook": {"source": digest(text), "version": version},
     }
     return nbformat.v4.new_notebook(cells=cells, metadata=metadata)

@@ -1,3 +1,6 @@
 """The lab on indexes and plans: one module an exercise."""
 
-MODULES = ("crossover",)
+MODULES = (
+    "crossover",
+    "drop",
+)

@@ -294,9 +294,10 @@ def third_hint(variant: Variant) -> str:
         else ""
     )
     return (
-        f'{covers}`explain("{variant.query(30000)}", practice("indexes-crossover"), analyze=False).nodes()[1].kind` names the scan for one value. '
-        f"Halve: between 0, where it is the index, and {ROWS:,}, if that is a Seq Scan, take the middle, keep the half whose ends differ, "
-        "and stop when the ends are near enough."
+        f'{covers}make `engine = practice("indexes-crossover")` once; then '
+        f'`explain("{variant.query(30000)}", engine, analyze=False).nodes()[1].kind` names the scan for one value. '
+        f"Halve: between 0, where it is the index, and {ROWS:,}, if that is a Seq Scan, take the middle, keep the half "
+        "whose ends differ, and stop when the ends are near enough."
     )
 
 

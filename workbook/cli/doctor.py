@@ -1,80 +1,171 @@
-"""`workbook doctor`: what is here, in which version, what is missing, and how to mend it."""
+"""`workbook doctor`: what is here, in which version, what is missing, and how to mend it.
+
+    Python, JupyterLab, the engines ── their versions
+    the server                      ── is started, and asked
+    disk, notebooks, browser        ── looked at
+
+What a learner needs decides the exit code; what only tests or comfort need is said and does not.
+
+    >>> print(Entry("DuckDB", "", needed=True, mend="install it"))
+    MISSING  DuckDB  install it
+
+Left out: mending. Each line says the command that does.
+"""
 
 from __future__ import annotations
 
-import json
+import json as json_text
 import platform
 import shutil
 import sys
-from typing import Annotated, Any
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
-from workbook.cli.house import house
+from workbook.cli.house import House, house
+from workbook.errors import WorkbookError
 
-OPTIONAL = {"git": "install git to bring new versions in", "uv": "optional: it makes the first start quicker"}
+AGAIN = "run `python3 start.py` again; it installs what is missing"
 DISK_MB_MIN = 1000
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge")
 
 
-def findings() -> list[dict[str, Any]]:
-    """One entry for each thing that was looked at: name, version or state, whether it is fine, what to do."""
-    from workbook import engines
-    from workbook.errors import WorkbookError
+@dataclass(frozen=True)
+class Entry:
+    """One thing that was looked at: its `state` in words ('' where it is missing), and how to `mend` it."""
 
-    found = [
-        _entry("Python", platform.python_version(), (3, 11) <= sys.version_info[:2] <= (3, 13), "install Python 3.13")
-    ]
-    for name, version in engines.versions().items():
-        found.append(
-            _entry(name, version, bool(version), "run `python3 start.py` again, or `pip install -r requirements.txt`")
-        )
-    try:
-        home = engines.cluster()
-        refusals = home.refusals()
-        state = f"answers, PostgreSQL {home.version}" + (" (of WORKBOOK_POSTGRES_URL)" if home.url else "")
-        found.append(_entry("server", state, not refusals, "; ".join(refusals)))
-    except WorkbookError as error:
-        found.append(_entry("server", "does not answer", False, str(error)))
-    free = shutil.disk_usage(house().root).free // 1_000_000
-    found.append(_entry("disk", f"{free:,} MB free", free > DISK_MB_MIN, f"free {DISK_MB_MIN:,} MB"))
-    browser = next(
-        (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), ""
-    )
-    found.append(
-        _entry(
-            "Chromium",
-            browser or "not found",
-            True,
-            "" if browser else "only `start.py test --all` needs it: `apt-get install chromium`",
-        )
-    )
-    for name, advice in OPTIONAL.items():
-        found.append(
-            _entry(name, "found" if shutil.which(name) else "not found", True, "" if shutil.which(name) else advice)
-        )
+    name: str
+    state: str
+    needed: bool = True
+    mend: str = ""
+    wrong: bool = False
+
+    @property
+    def fine(self) -> bool:
+        """Whether a learner can work with it."""
+        return not self.needed or (bool(self.state) and not self.wrong)
+
+    @property
+    def word(self) -> str:
+        return "ok" if self.state and not self.wrong else "WRONG" if self.state else "MISSING" if self.needed else "no"
+
+    def __str__(self) -> str:
+        mend = self.mend if self.wrong or not self.state else ""
+        return "  ".join(part for part in (f"{self.word:7}", self.name, self.state, mend) if part)
+
+
+def looked_at(home: House) -> list[Entry]:
+    """Everything that the doctor looks at, in the order in which a person needs it."""
+    return [_python(), *_libraries(), *_engines(), _server(), *_disks(home), _notebooks(home), *_comfort()]
+
+
+def _python() -> Entry:
+    good = (3, 11) <= sys.version_info[:2] <= (3, 13)
+    mend = "run start.py with Python 3.11, 3.12 or 3.13"
+    return Entry("Python", f"{platform.python_version()} on {platform.system()}", mend=mend, wrong=not good)
+
+
+def _libraries() -> list[Entry]:
+    found = []
+    for name, package in (("JupyterLab", "jupyterlab"), ("IPython kernel", "ipykernel"), ("nbval", "nbval")):
+        try:
+            state = version(package)
+        except PackageNotFoundError:
+            state = ""
+        found.append(Entry(name, state, needed=package != "nbval", mend=AGAIN))
     return found
 
 
-def _entry(name: str, state: str, fine: bool, mend: str) -> dict[str, Any]:
-    return {
-        "name": name,
-        "state": state or "missing",
-        "fine": fine,
-        "mend": "" if fine and state and name not in OPTIONAL and name != "Chromium" else mend,
-    }
+def _engines() -> list[Entry]:
+    try:
+        from workbook import engines
+
+        return [Entry(name, state, mend=AGAIN) for name, state in engines.versions().items() if name != "JupyterLab"]
+    except (ImportError, OSError, WorkbookError) as error:
+        return [Entry("the engines", f"cannot be loaded: {error}", mend=AGAIN, wrong=True)]
 
 
-def doctor(json_: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
-    """Say which version of every engine is here, what is missing, and how to mend it."""
-    found = findings()
-    if json_:
-        typer.echo(json.dumps(found, indent=1))
+def _server() -> Entry:
+    """The cluster `counting`: started when it was not running, as a notebook would."""
+    name = "PostgreSQL server"
+    try:
+        from workbook import engines
+
+        home = engines.cluster()
+        refusals = home.refusals()
+        whose = "yours (WORKBOOK_POSTGRES_URL)" if home.url else f"in {home.folder}"
+        if refusals:
+            return Entry(name, f"answers, {whose}", mend="; ".join(refusals), wrong=True)
+        return Entry(name, f"answers, version {home.version}, {whose}")
+    except (ImportError, OSError, WorkbookError) as error:
+        return Entry(name, "does not answer", mend=str(error), wrong=True)
+
+
+def _disks(home: House) -> list[Entry]:
+    """Free space where the checkout stands, and where the engines keep their files."""
+    places: dict[str, Path] = {"disk, this folder": home.root}
+    try:
+        from workbook.engines.places import state_folder
+
+        places["disk, databases"] = state_folder()
+    except (ImportError, WorkbookError):
+        pass
+    found = []
+    for name, place in places.items():
+        free_mb = shutil.disk_usage(place).free // 1_000_000
+        mend = f"free some: {DISK_MB_MIN:,} MB are needed in {place}"
+        found.append(Entry(name, f"{free_mb:,} MB free in {place}", mend=mend, wrong=free_mb < DISK_MB_MIN))
+    return found
+
+
+def _notebooks(home: House) -> Entry:
+    from workbook.cli.copies import copies
+
+    try:
+        every = copies(home)
+    except WorkbookError as error:
+        return Entry("notebooks", "", mend=error.next)
+    copied = sum(copy.mine.exists() for copy in every)
+    state = f"{len(every)}, {copied} of them in {home.shown(home.my_work)}"
+    return Entry("notebooks", state, mend="run `python3 start.py update`")
+
+
+def _comfort() -> list[Entry]:
+    """What only tests or comfort need."""
+    browser = next((path for name in BROWSERS if (path := shutil.which(name))), "")
+    debian = sorted(str(path) for path in Path("/usr/lib/postgresql").glob("*/bin/postgres"))
+    return [
+        Entry("Chromium", browser, needed=False, mend="only `start.py test --all` needs it: apt-get install chromium"),
+        Entry(
+            "a second PostgreSQL",
+            debian[-1] if debian else "",
+            needed=False,
+            mend="only `start.py test --all` needs it: apt-get install postgresql",
+        ),
+        Entry("git", shutil.which("git") or "", needed=False, mend="install it to get new versions"),
+        Entry("uv", shutil.which("uv") or "", needed=False, mend="makes the first start quicker"),
+    ]
+
+
+def doctor(json: Annotated[bool, typer.Option("--json", help="Report as JSON.")] = False) -> None:
+    """Say which version of every engine is here, what is missing, and how to mend it.
+
+    The exit code is 0 where a learner has all that is needed, else 1.
+    """
+    found = looked_at(house())
+    fine = all(entry.fine for entry in found)
+    if json:
+        report = [{**asdict(entry), "fine": entry.fine} for entry in found]
+        typer.echo(json_text.dumps({"fine": fine, "found": report}, indent=2))
     else:
-        from rich.console import Console
-        from rich.table import Table
-
-        table = Table("", "what", "state", "what to do", box=None)
+        width = max(len(entry.name) for entry in found)
         for entry in found:
-            table.add_row("ok" if entry["fine"] else "MISSING", entry["name"], entry["state"], entry["mend"])
-        Console().print(table)
-    raise typer.Exit(0 if all(entry["fine"] for entry in found) else 1)
+            typer.echo(f"{entry.word:8}{entry.name:{width}}  {entry.state}".rstrip())
+            if entry.mend and (entry.wrong or not entry.state):
+                typer.echo(f"{'':8}{'':{width}}  {entry.mend}")
+        typer.echo("Everything that you need is here." if fine else "Something is missing: see above.")
+    if not fine:
+        raise typer.Exit(1)

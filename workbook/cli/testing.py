@@ -1,4 +1,12 @@
-"""`workbook test`: the one test command. What is slow runs with `--all`; whatever else is given goes to pytest."""
+"""`workbook test`: everything that must hold, in one command.
+
+start.py test            lint, types, package, notebooks          -m "not slow"
+start.py test --all      and a real browser, the real nbgrader, other servers
+start.py test ARGUMENTS  what else is given goes to pytest
+
+>>> arguments(["--all", "-k", "loops"])
+['-n', '2', '--dist', 'loadfile', '-k', 'loops']
+"""
 
 from __future__ import annotations
 
@@ -10,16 +18,26 @@ import typer
 
 from workbook.cli.house import house
 
+WORKERS = 2
+
+
+def arguments(given: list[str]) -> list[str]:
+    """What pytest is called with: two workers and no slow tests, unless the arguments say otherwise."""
+    everything = "--all" in given
+    more = [argument for argument in given if argument not in ("--all", "--")]
+    alone = any(argument.startswith("-n") or argument in ("--pdb", "--collect-only", "--co") for argument in more)
+    workers = [] if alone else ["-n", str(WORKERS), "--dist", "loadfile"]
+    chosen = [] if everything or "-m" in more else ["-m", "not slow"]
+    return [*workers, *chosen, *more]
+
 
 def test(context: typer.Context) -> None:
-    """Run everything that must hold (`--all`: the slow tests, too); other arguments go to pytest."""
-    arguments = list(context.args)
-    everything = "--all" in arguments
-    arguments = [argument for argument in arguments if argument != "--all"]
-    chosen = [] if everything or "-m" in arguments else ["-m", "not slow"]
-    workers = [] if any(argument.startswith("-n") for argument in arguments) else ["-n", "2", "--dist", "loadfile"]
-    environment = {**os.environ, "WORKBOOK_CHECK": os.environ.get("WORKBOOK_CHECK", "strict")}
-    code = subprocess.call(
-        [sys.executable, "-m", "pytest", *workers, *chosen, *arguments], cwd=house().root, env=environment
-    )
-    raise typer.Exit(code)
+    """Run everything that must hold; --all adds the slow tests, and what else is given goes to pytest."""
+    environment = {"WORKBOOK_CHECK": "strict", **os.environ}
+    command = [sys.executable, "-m", "pytest", *arguments(list(context.args))]
+    process = subprocess.Popen(command, cwd=house().root, env=environment)
+    while True:
+        try:
+            raise typer.Exit(process.wait())
+        except KeyboardInterrupt:
+            continue

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import Answers, ExerciseTests, Wrong
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "grading"))
-
-from toys import Sum, a_function, a_sum
+from tests.exercises.harness import Answers, ExerciseTests, Wrong
+from tests.grading.toys import Sum, a_function, a_sum
 
 
 def answers(variant: Sum) -> Answers:

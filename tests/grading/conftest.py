@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from toys import a_function, a_sum
-
+from tests.grading.toys import a_function, a_sum
 from workbook.grading import desk, registry
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from toys import Sum, a_sum
 
+from tests.grading.toys import Sum, a_sum
 from workbook.grading import guard
 from workbook.grading.notebook import Report, grade_notebook
 

@@ -162,13 +162,22 @@ def _short(key: Any) -> str:
     return repr(key)[:30] if type(key) in (str, int) else "..."
 
 
+def _whole(text: str) -> str:
+    """The text, where it is made of whole characters: half a surrogate pair can be stored and sent nowhere."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise NotPlain("The answer holds half a character (a lone surrogate).", next="type that text again") from None
+    return text
+
+
 _SCALARS: dict[type, Callable[[Any], Wire]] = {
     type(None): lambda value: ["n"],
     type(...): lambda value: ["e"],
     bool: lambda value: ["b", "1" if value else "0"],
     int: lambda value: ["i", format(value, "x")],
     float: lambda value: ["x", value.hex()],
-    str: lambda value: ["s", value],
+    str: lambda value: ["s", _whole(value)],
     bytes: lambda value: ["y", base64.b64encode(value).decode()],
     decimal.Decimal: lambda value: ["D", str(value)],
     dt.date: lambda value: ["da", value.isoformat()],
@@ -230,7 +239,7 @@ _READERS: dict[str, Callable[[str], Any]] = {
     "b": lambda text: {"1": True, "0": False}[text],
     "i": lambda text: int(text, 16),
     "x": lambda text: float.fromhex(text),
-    "s": lambda text: text,
+    "s": lambda text: _whole(text),
     "y": lambda text: base64.b64decode(text, validate=True),
     "D": decimal.Decimal,
     "da": dt.date.fromisoformat,

@@ -152,7 +152,7 @@ assert true.buffers > 10 * mended.buffers
 # ## 4. What one page image costs
 #
 # So far you measured in the profile `counting`, in which WAL holds changes only. PostgreSQL's default is safer: after each checkpoint, the first change to a page writes the *whole
-# page* into the WAL. Here, a key's order of arrival decides how many pages that is. Two thousand rows, one index; the keys arrive in order, or scattered.
+# page* into the WAL. Here, a key's order of arrival decides how many pages that is. Three hundred rows, one index; the keys arrive in order, or scattered.
 
 # %%
 production = shop(orders=100_000, profile="production")
@@ -163,15 +163,15 @@ with production.begin() as connection:
     connection.execute(text("CREATE INDEX ON scattered (key)"))
 
 # %% [markdown]
-# How many times as much WAL do two thousand scattered keys write, just after a checkpoint?
+# How many times as much WAL do three hundred scattered keys write, just after a checkpoint?
 
 # %%
 guess = predict("writes-page-images", between=(..., ...))
 
 # %%
 database_of(production).checkpoint()
-ascending = measure("INSERT INTO in_order SELECT 200000 + order_id FROM orders WHERE order_id <= 2000", production)
-random = measure("INSERT INTO scattered SELECT order_id * 4999 % 100003 * 100 + 7 FROM orders WHERE order_id <= 2000", production)
+ascending = measure("INSERT INTO in_order SELECT 200000 + order_id FROM orders WHERE order_id <= 300", production)
+random = measure("INSERT INTO scattered SELECT order_id * 61803 % 100003 * 100 + 7 FROM orders WHERE order_id <= 300", production)
 guess.measured(round(random.wal_bytes / ascending.wal_bytes, 1))
 
 # %%

@@ -1,0 +1,203 @@
+"""No DDL: the index is there, and the query is written so that it cannot be used.
+
+    WHERE placed_at::date = '2024-03-05'        a new value for each row, which no index holds
+    WHERE placed_at >= '2024-03-05' AND ...     a stretch of the index
+
+    OFFSET 20000 LIMIT 10                       reads twenty thousand rows to throw them away
+    WHERE (placed_at, order_id) < (...)         goes on where the last page ended
+
+Each variant hides a column in another way. The judge changes the status of the wanted rows first, so that rows typed by hand do
+not pass, and measures a query that it knows to be good: a quarter more pages are allowed, and two to spare.
+
+    >>> len({variant.slow for variant in VARIANTS}) == len(VARIANTS)
+    True
+
+Source: Markus Winand, Use The Index, Luke, "The Where Clause" and "Partial Results"; PostgreSQL 18's manual, "Row-wise comparison".
+Left out: indexes on expressions, which mend some of these from the other side.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from workbook.engines import Recipe, Result, database
+from workbook.errors import SqlError
+from workbook.grading.exercise import Exercise, Finding, Judgement, accepts_sql
+from workbook.grading.registry import register
+from workbook.grading.sql import changes_allowed, same_rows
+from workbook.plans import Plan, explain
+
+ROWS = 60_000
+TABLES = f"""CREATE TABLE orders (order_id bigint PRIMARY KEY, customer_id int NOT NULL, status text NOT NULL,
+                     total_cents int NOT NULL, placed_at timestamptz NOT NULL, note text);
+INSERT INTO orders SELECT i, i::bigint * 104729 % 6007, 'shipped', i::bigint * 31607 % 50021,
+                          timestamptz '2024-01-01 00:00:00+00' + i * interval '3 minutes', repeat('x', 60)
+    FROM generate_series(1, {ROWS}) i;
+CREATE INDEX orders_placed_at ON orders (placed_at, order_id);
+CREATE INDEX orders_total ON orders (total_cents, order_id);
+CREATE INDEX orders_customer ON orders (customer_id)"""
+COLUMNS = "order_id, status, total_cents"
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A slow query, a good one, what the brief adds, and why the slow one is slow. `narrow` is a near miss that returns other rows."""
+
+    story: str
+    slow: str
+    good: str
+    narrow: str
+    because: str
+    more: str = ""
+    paging: bool = False
+
+
+VARIANTS = (
+    Variant(
+        "The orders of a day",
+        f"SELECT {COLUMNS} FROM orders WHERE placed_at::date = '2024-03-05' ORDER BY placed_at, order_id",
+        f"SELECT {COLUMNS} FROM orders WHERE placed_at >= '2024-03-05' AND placed_at < '2024-03-06' ORDER BY placed_at, order_id",
+        f"SELECT {COLUMNS} FROM orders WHERE placed_at BETWEEN '2024-03-05' AND '2024-03-06' ORDER BY placed_at, order_id",
+        "The cast makes a date of every row's time, and the index holds times. A day is a stretch of times: from its midnight up to the next, which does not belong to it.",
+        "The session's time zone is UTC.",
+    ),
+    Variant(
+        "The page two thousand of the archive, newest first",
+        f"SELECT {COLUMNS} FROM orders ORDER BY placed_at DESC, order_id DESC OFFSET 20000 LIMIT 10",
+        f"SELECT {COLUMNS} FROM orders WHERE (placed_at, order_id) < ('2024-03-24 08:03:00+00', 40001) ORDER BY placed_at DESC, order_id DESC LIMIT 10",
+        f"SELECT {COLUMNS} FROM orders WHERE (placed_at, order_id) <= ('2024-03-24 08:03:00+00', 40001) ORDER BY placed_at DESC, order_id DESC LIMIT 10",
+        "OFFSET reads all that it skips. The reader has just seen the page before: where that ended is a place in the index, and the next page begins right behind it.",
+        "The page before ended with the order 40001, placed at `2024-03-24 08:03:00+00`; the client may send both along.",
+        paging=True,
+    ),
+    Variant(
+        "Orders of forty-nine euros and some cents",
+        f"SELECT {COLUMNS} FROM orders WHERE total_cents / 100 = 49 ORDER BY total_cents, order_id",
+        f"SELECT {COLUMNS} FROM orders WHERE total_cents >= 4900 AND total_cents < 5000 ORDER BY total_cents, order_id",
+        f"SELECT {COLUMNS} FROM orders WHERE total_cents BETWEEN 4900 AND 5000 ORDER BY total_cents, order_id",
+        "The division is done for each row, and its result stands in no index. Integer division cuts off, so that forty-nine euros are the cents from 4,900 up to, not including, 5,000.",
+    ),
+    Variant(
+        "The orders that are still within their week of return on the 29th of April",
+        f"SELECT {COLUMNS} FROM orders WHERE placed_at + interval '7 days' > '2024-04-29 12:00:00+00' ORDER BY placed_at, order_id LIMIT 20",
+        f"SELECT {COLUMNS} FROM orders WHERE placed_at > timestamptz '2024-04-29 12:00:00+00' - interval '7 days' ORDER BY placed_at, order_id LIMIT 20",
+        f"SELECT {COLUMNS} FROM orders WHERE placed_at >= timestamptz '2024-04-29 12:00:00+00' - interval '7 days' ORDER BY placed_at, order_id LIMIT 20",
+        "The sum is made for each row. Taken to the other side of the comparison it is made once, and the bare column is left: a place in the index.",
+    ),
+    Variant(
+        "A customer's orders, whose number the client sends as a JSON number",
+        f"SELECT {COLUMNS} FROM orders WHERE customer_id = 4711.0 ORDER BY order_id",
+        f"SELECT {COLUMNS} FROM orders WHERE customer_id = 4711 ORDER BY order_id",
+        f"SELECT {COLUMNS} FROM orders WHERE customer_id >= 4711 AND customer_id <= 4712 ORDER BY order_id",
+        "`4711.0` is a decimal number, so that every row's integer is made one, too, before the two are compared. The types of a parameter and its column must agree, and it is the client's code that decides it.",
+    ),
+    Variant(
+        "The page eleven hundred of the price list, by rising total",
+        f"SELECT {COLUMNS} FROM orders ORDER BY total_cents, order_id OFFSET 22000 LIMIT 20",
+        f"SELECT {COLUMNS} FROM orders WHERE (total_cents, order_id) > (18340, 16727) ORDER BY total_cents, order_id LIMIT 20",
+        f"SELECT {COLUMNS} FROM orders WHERE (total_cents, order_id) >= (18340, 16727) ORDER BY total_cents, order_id LIMIT 20",
+        "OFFSET reads all that it skips. The reader has just seen the page before: where that ended is a place in the index, and the next page begins right behind it.",
+        "The page before ended with the order 16727, whose total is 18340; the client may send both along.",
+        paging=True,
+    ),
+)  # fmt: skip
+
+
+def recipe(variant: Variant) -> Recipe:
+    """The orders and their three indexes."""
+    return Recipe("60,000 orders, well indexed", TABLES)
+
+
+def brief(variant: Variant) -> str:
+    more = f" {variant.more}" if variant.more else ""
+    return (
+        f"{variant.story}:\n\n```sql\n{variant.slow}\n```\n\n"
+        f"`orders` has {ROWS:,} rows and indexes on `(placed_at, order_id)`, `(total_cents, order_id)` and `(customer_id)`.{more} "
+        "Write **one query** that returns the same rows with the same columns in the same order, and touches only the pages that it needs. No DDL. "
+        '`engine = practice("indexes-rewrite")` gives you the table to try on.'
+    )
+
+
+def judge(answer: str, variant: Variant) -> Judgement:
+    with database(recipe(variant)) as orders:
+        wanted_ids = ", ".join(str(row[0]) for row in orders.run(variant.good).rows)
+        orders.run(f"UPDATE orders SET status = 'returned' WHERE order_id IN ({wanted_ids})")
+        wanted, good = orders.run(variant.slow), explain(variant.good, orders.engine)
+        before = orders.catalog()
+        got = orders.run(answer)
+        untouched = changes_allowed(
+            before, orders.catalog(), frozenset(), question="The index is there. What in the query keeps it from being used?", misconception="only-indexes"
+        )
+        if not untouched.ok:
+            return Judgement(0.0, (untouched,))
+        same = rows_of(got, wanted, variant)
+        if not same.ok:
+            return Judgement(0.0, (same,))
+        try:
+            plan = explain(answer, orders.engine)
+        except SqlError:
+            return Judgement(0.0, (Finding(False, "The answer is more than one statement.", "One query.", "Which of them returns the rows?"),))
+    finding = few_pages(plan, int((good.buffers.value or 0) * 1.25) + 2, variant)
+    return Judgement(float(finding.ok), (same, finding), (plan,))
+
+
+def rows_of(got: Result, wanted: Result, variant: Variant) -> Finding:
+    """The same rows in the same order; a row that is typed by hand still has the old status."""
+    same = same_rows(got, wanted, ordered=True, names=True, question="At which end of the stretch does your query part from the old one?", misconception="boundary")
+    typed = len(got.rows) == len(wanted.rows) and len(got.columns) == 3 and [row[0] for row in got.rows] == [row[0] for row in wanted.rows]
+    if same.ok or not typed:
+        return same
+    return Finding(
+        False, "The orders are right, but their status is not the one in the table (it was changed just before the check).",
+        "Rows that are read, not typed.", "Where does your query take the status from?",
+    )  # fmt: skip
+
+
+def few_pages(plan: Plan, budget: int, variant: Variant) -> Finding:
+    pages, scan = int(plan.buffers.value or 0), plan.find(relation="orders")[0]
+    if pages <= budget:
+        return Finding(True, f"It touches {pages:,} pages, within the {budget:,} allowed.")
+    if variant.paging:
+        question, misconception = "How many rows are read before the first one that is returned, and what does the reader know that the query does not use?", "offset-is-free"
+    else:
+        question, misconception = "What is computed for every row here, and could it be computed once, on the other side?", "the-index-sees-through"
+    seen = f"It touches {pages:,} pages: {scan.kind}, with {scan.rows.value or 0:,.0f} rows returned and {scan.rows_removed.value or 0:,.0f} thrown away."
+    return Finding(False, seen, f"At most {budget:,} pages.", question, misconception)
+
+
+def second_hint(variant: Variant) -> str:
+    if variant.paging:
+        return "Do not count rows to skip. Say where to begin: behind the last row of the page before, in the order of the index, compared as a pair."
+    return "Leave the column bare on one side, and put whatever is computed, cast or rounded on the other, where it is done once."
+
+
+EXERCISE = register(
+    Exercise(
+        id="indexes-rewrite",
+        lab="02_indexes",
+        number=2,
+        title="No DDL: let the index be used",
+        kind="S",
+        declares="value",
+        points=3,
+        core=True,
+        minutes=7,
+        answer="one SELECT as text",
+        accepts=accepts_sql,
+        variants=VARIANTS,
+        brief=brief,
+        hints=(
+            lambda variant: "Run `explain` on the old query. Is there an index condition, or only a filter? Which side of it is no bare column?" if not variant.paging else "Run `explain` on the old query. How many rows does the scan return, and how many does the query?",
+            second_hint,
+            lambda variant: f"It ends like this: `{variant.good.split('FROM orders')[1].strip()[:60]} ...`",
+        ),
+        judge=judge,
+        why=lambda variant: f"{variant.because} An index on the expression would mend the first kind too, and cost every write; MySQL and SQLite treat these predicates alike.",
+        misconceptions={
+            "only-indexes": "Only a new index makes a query faster.",
+            "boundary": "A boundary more or less makes no difference.",
+            "offset-is-free": "OFFSET is free: the rows are not returned.",
+            "the-index-sees-through": "The index sees through a function or a cast.",
+        },
+    )
+)  # fmt: skip

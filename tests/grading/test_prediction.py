@@ -1,0 +1,115 @@
+"""Predictions stand before the measurement, bind the first time, and block nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from workbook.grading.prediction import Said, advice, calibration, calibration_picture, predict
+from workbook.grading.record import record
+
+pytestmark = pytest.mark.usefixtures("my_work")
+
+
+def test_an_interval_and_its_gap() -> None:
+    guess = predict("pages", between=(9000, 3000))
+    assert str(guess) == "Prediction pages: between 3,000 and 9,000."
+    gap = guess.measured(17_938, "pages")
+    assert str(gap) == "predicted 3,000 to 9,000 pages · measured 17,938 pages · above the interval"
+    assert gap.held is False and "image/svg+xml" in gap._repr_mimebundle_()
+    assert predict("inside", between=(1, 10)).measured(10).held
+
+
+def test_the_first_binds() -> None:
+    first = predict("pages", between=(3000, 9000))
+    assert "It stands as you made it first." in str(predict("pages", between=(1, 2)))
+    first.measured(17_938)
+    after = predict("pages", between=(17_000, 18_000))
+    assert "(measured: 17,938). It stands as you made it before measuring." in str(after)
+    assert after.said == {"between": [3000, 9000]} and after.measured(17_938).held is False
+    assert "It stands" not in str(predict("pages", between=(3000, 9000)))
+
+
+def test_said_after_measuring_does_not_count() -> None:
+    assert "not made yet" in str(predict("pages", between=(..., ...)))
+    seen = predict("pages", between=(..., ...)).measured(42)
+    assert str(seen) == "not predicted · measured 42" and seen.held is None
+    late = predict("pages", between=(41, 43))
+    assert "does not count" in str(late) and "does not count" in str(late.measured(42))
+    assert calibration(record().predictions().values()) == []
+
+
+def test_the_first_measurement_counts() -> None:
+    guess = predict("pages", between=(1, 10))
+    guess.measured(5)
+    guess.measured(50)
+    assert [point.held for point in calibration(record().predictions().values())] == [1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ({}, "Replace the `...`"),
+        ({"said": ...}, "Replace the `...`"),
+        ({"between": ...}, "Replace the `...`"),
+        ({"between": (1, ...)}, "Replace the `...`"),
+        ({"between": 5}, "An interval is two numbers"),
+        ({"between": ("a", "b")}, "An interval is two numbers"),
+        ({"between": (1, float("nan"))}, "An interval is two numbers"),
+        ({"said": 5}, "5 is not understood"),
+        ({"confidence": 0.5}, "needs a choice"),
+        ({"choice": "b", "confidence": 80}, "from 0 (no idea) to 1"),
+        ({"choice": ..., "confidence": 0.8}, "Replace the `...`"),
+    ],
+)
+def test_nothing_blocks(arguments: dict[str, Any], says: str) -> None:
+    guess = predict("pages", **arguments)
+    assert guess.said is None and says in str(guess)
+    assert guess.measured(5).held is None
+    assert record().prediction("pages").said is None  # type: ignore[union-attr]
+
+
+def test_choices_and_no_idea() -> None:
+    guess = predict("plan", choice="bitmap", confidence=0.7)
+    assert str(guess.measured("Bitmap ")) == "predicted bitmap, 70% sure · measured Bitmap  · ✓ it held"
+    assert predict("other", choice="a").measured("b").held is False
+    idea = predict("third", "no idea")
+    assert str(idea) == "Prediction third: no idea." and idea.measured(3).held is None
+    assert "text/html" in idea.measured("x")._repr_mimebundle_()
+
+
+class Exact:
+    value = 12
+
+
+def test_values_of_plans_and_others() -> None:
+    from decimal import Decimal
+
+    for value, plain in ((Exact(), 12), (Decimal("2.5"), 2.5), (7, 7), ("x", "x"), (None, "None")):
+        assert predict("v", between=(0, 1)).measured(value).value == plain
+
+
+def said(hits: int, misses: int) -> list[Said]:
+    return [Said({"between": [0, 1]}, 0.5, False)] * hits + [Said({"between": [0, 1]}, 9, False)] * misses
+
+
+def test_calibration_counts_by_confidence() -> None:
+    points = calibration([*said(3, 1), Said({"choice": "a", "confidence": 0.52}, "a", False), Said(None, 3, False)])
+    assert [(point.claimed, point.held, point.count) for point in points] == [(0.5, 1, 1), (0.8, 3, 4)]
+    assert all(point.low <= point.held / point.count <= point.high for point in points)
+    assert "claimed 80%: 3 of 4 held" in calibration_picture(said(3, 1)).text
+
+
+@pytest.mark.parametrize(
+    ("predictions", "says"),
+    [
+        (said(0, 0), "No prediction"),
+        (said(1, 1), "Too few"),
+        (said(1, 9), "surer than you can be"),
+        (said(30, 0), "know more than you say"),
+        (said(8, 2), "Well judged"),
+    ],
+)
+def test_advice(predictions: list[Said], says: str) -> None:
+    assert says in advice(calibration(predictions))

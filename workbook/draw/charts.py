@@ -140,7 +140,7 @@ def _apart(y: float, taken: list[float]) -> float:
 def _axes(canvas: Canvas, points: Sequence[tuple[Number, Number]], across: Place, up: Place, *, x: str, y: str) -> None:
     canvas.line([(64, 48), (64, 290), (500, 290)], FAINT, width=1)
     canvas.label(282, 324, x, size=11, colour=FAINT, anchor="middle")
-    canvas.label(16, 42, y, size=11, colour=FAINT)
+    canvas.label(72, 46, y, size=11, colour=FAINT)
     for value in _few(sorted({px for px, _ in points})):
         canvas.line([(across(value), 290), (across(value), 295)], FAINT, width=1)
         canvas.label(across(value), 308, shown(value), size=11, colour=FAINT, anchor="middle")
@@ -205,7 +205,7 @@ def gap(
     middle = min(max((place(low) + place(high)) / 2, 90), 470)
     canvas.label(middle, 46, f"{shown(low)} to {shown(high)}", size=11, colour=FAINT, anchor="middle")
     if log:
-        canvas.label(544, 100, "log", size=11, colour=FAINT, anchor="end")
+        canvas.label(544, 24, "by the logarithm", size=11, colour=FAINT, anchor="end")
     return Picture(
         canvas.svg(), f"predicted {shown(low)} to {shown(high)}{named} · measured {shown(value)}{named} · {where}"
     )
@@ -225,7 +225,7 @@ class Confidence:
 
 def calibration(points: Sequence[Confidence], title: str = "Are your predictions as good as you think?") -> Picture:
     """What was claimed against what held: on the diagonal nobody is too sure, below it somebody is."""
-    canvas = Canvas(420, 392, title, "The share that held over the confidence that was claimed")
+    canvas = Canvas(460, 392, title, "The share that held over the confidence that was claimed")
     canvas.label(16, 26, title, size=14, bold=True)
 
     def place(claimed: float, held: float) -> tuple[float, float]:
@@ -239,7 +239,7 @@ def calibration(points: Sequence[Confidence], title: str = "Are your predictions
         x, y = place(0, tenth / 10)
         canvas.label(x - 8, y + 4, f"{tenth * 10} %", size=11, colour=FAINT, anchor="end")
     canvas.label(220, 374, "claimed", size=11, colour=FAINT, anchor="middle")
-    canvas.label(16, 44, "held", size=11, colour=FAINT)
+    canvas.label(68, 46, "held", size=11, colour=FAINT)
     canvas.label(*place(0.12, 0.9), "too careful", size=11, colour=FAINT)
     canvas.label(*place(0.74, 0.08), "too sure", size=11, colour=FAINT)
     for point in points:
@@ -275,9 +275,9 @@ def standing(rows: Sequence[Standing], title: str) -> Picture:
     """Points by exercise, the core ones first, with hints used."""
     further = [row for row in rows if not row.core]
     ordered = [row for row in rows if row.core] + further
-    canvas = Canvas(680, 66 + 28 * len(ordered) + (24 if further else 0), title, "Points by exercise")
+    canvas = Canvas(600, 66 + 28 * len(ordered) + (24 if further else 0), title, "Points by exercise")
     canvas.label(16, 28, title, size=14, bold=True)
-    for x, head in ((354, "points"), (540, "tries"), (600, "hints")):
+    for x, head in ((316, "points"), (492, "tries"), (546, "hints")):
         canvas.label(x, 50, head, size=11, colour=FAINT)
     y, text = 58, [title]
     for number, row in enumerate(ordered):
@@ -286,13 +286,13 @@ def standing(rows: Sequence[Standing], title: str) -> Picture:
             y, text = y + 24, [*text, "  further"]
         sign = "✓" if row.points >= row.of else "◐" if row.points > 0 else "✗" if row.tries else "…"
         canvas.label(16, y + 15, sign, bold=True)
-        canvas.label(36, y + 15, shortened(row.title, 300, TEXT_PX), tip=row.id)
-        canvas.rect(354, y + 3, 110, 15, CARD, stroke=RULE)
+        canvas.label(36, y + 15, shortened(row.title, 300, 11), tip=row.id)
+        canvas.rect(316, y + 3, 100, 15, CARD, stroke=RULE)
         if row.points > 0:
-            canvas.rect(354, y + 3, 110 * min(row.points / row.of, 1), 15, GREEN if row.points >= row.of else ORANGE)
-        canvas.label(472, y + 15, f"{shown(row.points)} of {row.of}")
-        canvas.label(548, y + 15, str(row.tries), colour=FAINT)
-        canvas.label(608, y + 15, str(row.hints), colour=FAINT)
+            canvas.rect(316, y + 3, 100 * min(row.points / row.of, 1), 15, GREEN if row.points >= row.of else ORANGE)
+        canvas.label(424, y + 15, f"{shown(row.points)} of {row.of}")
+        canvas.label(500, y + 15, str(row.tries), colour=FAINT)
+        canvas.label(554, y + 15, str(row.hints), colour=FAINT)
         text.append(
             f"  {sign} {row.id.ljust(max(len(other.id) for other in ordered))}  {shown(row.points)} of {row.of}"
             f"  tries {row.tries}  hints {row.hints}  {row.title}"

@@ -31,7 +31,7 @@ from workbook.draw.charts import Confidence, gap, shown
 from workbook.draw.charts import calibration as draw_calibration
 from workbook.draw.picture import Picture
 from workbook.grading.record import Record, Said, record
-from workbook.grading.verdict import BAD, GOOD, OPEN, card
+from workbook.grading.verdict import BAD, GOOD, OPEN, card, inline
 
 INTERVAL_HOLDS = 0.8
 NO_IDEA = "no idea"
@@ -64,7 +64,7 @@ class Prediction:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        return card(html.escape(str(self)), OPEN)
+        return card(inline(str(self)), OPEN)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 
 ROOT = os.path.dirname(os.path.abspath(__file__))
@@ -133,11 +134,16 @@ def install():
     say("Installed in %d s." % (time.time() - begun))
 
 
+def free_mb(folder):
+    """Free space of the disk that a folder stands on, in MB."""
+    return shutil.disk_usage(folder).free // 1000000
+
+
 def check_disk():
-    free_mb = shutil.disk_usage(ROOT).free // 1000000
-    if free_mb < NEEDED_MB:
+    if free_mb(ROOT) < NEEDED_MB:
         raise Stop(
-            "The disk has %d MB left and the workbook needs %d: free some, and run this again." % (free_mb, NEEDED_MB)
+            "The disk has %d MB left and the workbook needs %d: free some, and run this again."
+            % (free_mb(ROOT), NEEDED_MB)
         )
 
 
@@ -269,13 +275,14 @@ class Line(object):
 def cause(said):
     """Why an installation failed, as a sentence that says what to do."""
     low = "\n".join(said).lower()
-    if "no space left" in low or "errno 28" in low or "disk full" in low or "not enough space" in low:
+    full = ("no space left", "errno 28", "disk full", "not enough space")
+    if any(words in low for words in full) or min(free_mb(ROOT), free_mb(tempfile.gettempdir())) < 100:
         return "the disk is full: free %d MB, and run this again." % NEEDED_MB
     if "ensurepip" in low and "is not available" in low:
         return "this Python has no `ensurepip`: install python%d.%d-venv, and run this again." % tuple(
             sys.version_info[:2]
         )
-    if any(words in low for words in OFFLINE):
+    if "from versions: none" in low or any(words in low for words in OFFLINE):
         return "the package index cannot be reached: look at the network (or the proxy, or pip's configuration), and run this again."
     if "no matching distribution" in low or "no solution found" in low:
         return "a package of requirements.txt is not to be had for this Python on this system: Python 3.12 on Linux, macOS or Windows is safest."
@@ -287,8 +294,6 @@ def cause(said):
 
 def kept(said):
     """Keep what a failed command said; where, in brackets."""
-    import tempfile
-
     try:
         with tempfile.NamedTemporaryFile(
             "w", encoding="utf-8", prefix="workbook-", suffix=".log", delete=False

@@ -40,7 +40,10 @@ def test_the_doctests_hold() -> None:
 
 
 def test_no_file_is_too_long() -> None:
-    long = {str(path.relative_to(ROOT)): len(path.read_text(encoding="utf-8").splitlines()) for path in PACKAGE.rglob("*.py")}
+    long = {
+        str(path.relative_to(ROOT)): len(path.read_text(encoding="utf-8").splitlines())
+        for path in PACKAGE.rglob("*.py")
+    }
     assert not {name: lines for name, lines in long.items() if lines > LINES_MAX}
 
 
@@ -69,7 +72,9 @@ def test_no_room_imports_one_above_it() -> None:
         room = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
         if room in ROOMS:
             above = ROOMS[ROOMS.index(room) + 1 :]
-            upwards += [f"{path.relative_to(ROOT)} imports {name}" for name in sorted(imported_rooms(path)) if name in above]
+            upwards += [
+                f"{path.relative_to(ROOT)} imports {name}" for name in sorted(imported_rooms(path)) if name in above
+            ]
     assert not upwards
 
 

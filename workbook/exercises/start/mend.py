@@ -8,8 +8,8 @@ the key from its index in another way, and asks for another order. The judge run
 order's status was changed first, so that a row typed by hand does not pass, and measures a plain lookup beside it:
 its buffers, and one page more, are the budget.
 
-    >>> VARIANTS[0].suspect
-    "SELECT order_id, status FROM orders WHERE order_id = 4711.0"
+    >>> print(VARIANTS[0].suspect)
+    SELECT order_id, status FROM orders WHERE order_id = 4711.0
 """
 
 from __future__ import annotations

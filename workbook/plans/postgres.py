@@ -224,7 +224,9 @@ def _numbers(fields: Mapping[str, Any]) -> dict[str, Number]:
     numbers: dict[str, Number] = {}
     if _is_number(loops):
         numbers["loops"] = Number(loops)
-    if _is_number(fields.get("Actual Rows")):
+    if fields.get("Node Type") in ("BitmapAnd", "BitmapOr") and times:
+        numbers["rows"] = Number(None, False, "PostgreSQL does not count them here, and prints 0")
+    elif _is_number(fields.get("Actual Rows")):
         numbers["rows"] = _rows(fields["Actual Rows"], times)
     if _is_number(fields.get("Plan Rows")):
         numbers["rows_estimated"] = Number(

@@ -126,7 +126,11 @@ def judge(answer: str, variant: Variant) -> Judgement:
         before = orders.catalog()
         got = orders.run(answer)
         untouched = changes_allowed(
-            before, orders.catalog(), frozenset(), question="The index is there. What in the query keeps it from being used?", misconception="only-indexes"
+            before,
+            orders.catalog(),
+            frozenset(),
+            question="The index is there. What in the query keeps it from being used?",
+            misconception="only-indexes",
         )
         if not untouched.ok:
             return Judgement(0.0, (untouched,))
@@ -136,15 +140,33 @@ def judge(answer: str, variant: Variant) -> Judgement:
         try:
             plan = explain(answer, orders.engine)
         except SqlError:
-            return Judgement(0.0, (Finding(False, "The answer is more than one statement.", "One query.", "Which of them returns the rows?"),))
+            return Judgement(
+                0.0,
+                (
+                    Finding(
+                        False, "The answer is more than one statement.", "One query.", "Which of them returns the rows?"
+                    ),
+                ),
+            )
     finding = few_pages(plan, int((good.buffers.value or 0) * 1.25) + 2, variant)
     return Judgement(float(finding.ok), (same, finding), (plan,))
 
 
 def rows_of(got: Result, wanted: Result, variant: Variant) -> Finding:
     """The same rows in the same order; a row that is typed by hand still has the old status."""
-    same = same_rows(got, wanted, ordered=True, names=True, question="At which end of the stretch does your query part from the old one?", misconception="boundary")
-    typed = len(got.rows) == len(wanted.rows) and len(got.columns) == 3 and [row[0] for row in got.rows] == [row[0] for row in wanted.rows]
+    same = same_rows(
+        got,
+        wanted,
+        ordered=True,
+        names=True,
+        question="At which end of the stretch does your query part from the old one?",
+        misconception="boundary",
+    )
+    typed = (
+        len(got.rows) == len(wanted.rows)
+        and len(got.columns) == 3
+        and [row[0] for row in got.rows] == [row[0] for row in wanted.rows]
+    )
     if same.ok or not typed:
         return same
     return Finding(
@@ -158,9 +180,15 @@ def few_pages(plan: Plan, budget: int, variant: Variant) -> Finding:
     if pages <= budget:
         return Finding(True, f"It touches {pages:,} pages, within the {budget:,} allowed.")
     if variant.paging:
-        question, misconception = "How many rows are read before the first one that is returned, and what does the reader know that the query does not use?", "offset-is-free"
+        question, misconception = (
+            "How many rows are read before the first one that is returned, and what does the reader know that the query does not use?",
+            "offset-is-free",
+        )
     else:
-        question, misconception = "What is computed for every row here, and could it be computed once, on the other side?", "the-index-sees-through"
+        question, misconception = (
+            "What is computed for every row here, and could it be computed once, on the other side?",
+            "the-index-sees-through",
+        )
     seen = f"It touches {pages:,} pages: {scan.kind}, with {scan.rows.value or 0:,.0f} rows returned and {scan.rows_removed.value or 0:,.0f} thrown away."
     return Finding(False, seen, f"At most {budget:,} pages.", question, misconception)
 

@@ -84,10 +84,8 @@ def test_outputs_in_a_lab_are_seen(built: House) -> None:
     made = book.notebook("labs/00_toys.ipynb", built.version)
     ran = build.read(built.root / "labs/00_toys.ipynb")
     ran.cells[1].execution_count = 1
-    assert (
-        compared(ran, made, ran=False) == ["cell 2 (c-d6d7a1f6be5c) has outputs"]
-        or "has outputs" in compared(ran, made, ran=False)[0]
-    )
+    (said,) = compared(ran, made, ran=False)
+    assert said.startswith("cell 2 (") and said.endswith(") has outputs")
 
 
 def test_the_interpreters_version_and_untagged_outputs_are_no_difference(built: House) -> None:

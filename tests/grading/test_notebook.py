@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from tests.grading.toys import Sum, a_sum
+from workbook.errors import Misuse
 from workbook.grading import guard
 from workbook.grading.notebook import Report, grade_notebook
 
@@ -221,15 +222,40 @@ def test_a_malformed_notebook_is_graded(notebook: Callable[..., Path]) -> None:
     assert report.state == "malformed" and points(report)["toy-sum"] == 2
 
 
-def test_nothing_is_left_behind(notebook: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("kind", guard.GUARDS)
+def test_nothing_is_left_behind(
+    notebook: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    if not guard.works(kind):
+        pytest.skip(f"there is no {kind} here")
     import tempfile
 
     (tmp_path / "t").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "t"))
-    before = {process.pid for process in psutil.Process().children(recursive=True)}
-    sleeper = "[sys.executable, '-c', 'import time; time.sleep(999)']"
+    sleeper = "[sys.executable, '-c', 'import time; time.sleep(987)']"
     spawn = f"import subprocess, sys\nsubprocess.Popen({sleeper}, start_new_session=True)"
-    report = grade_notebook(notebook(*START, spawn, *SUM))
-    assert points(report)["toy-sum"] == 2
-    assert {process.pid for process in psutil.Process().children(recursive=True)} <= before
-    assert list((tmp_path / "t").iterdir()) == []
+    report = grade_notebook(notebook(*START, spawn, "import os; os._exit(1)", spawn, *SUM, *DOUBLE), guard=kind)
+    assert report.guard == kind and points(report) == {"toy-sum": 2, "toy-double": 3, "toy-extra": 0}
+    left = [process for process in psutil.process_iter() if "time.sleep(987)" in " ".join(command_of(process))]
+    assert left == [] and list((tmp_path / "t").iterdir()) == []
+
+
+def command_of(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline() if process.status() != psutil.STATUS_ZOMBIE else []
+    except psutil.Error:
+        return []
+
+
+@pytest.mark.parametrize("kind", guard.GUARDS)
+def test_every_guard_ends_what_does_not_end(notebook: Callable[..., Path], kind: str) -> None:
+    if not guard.works(kind):
+        pytest.skip(f"there is no {kind} here")
+    hang = "import signal; signal.signal(signal.SIGALRM, signal.SIG_IGN)\nwhile True: total = 1"
+    report = grade_notebook(notebook(*START, hang, SUM[1], *DOUBLE), guard=kind, cell_deadline_s=0.5)
+    assert states(report)["toy-sum"] == "timed out" and points(report)["toy-double"] == 3
+
+
+def test_a_guard_that_there_is_not(notebook: Callable[..., Path]) -> None:
+    with pytest.raises(Misuse, match="choose bubblewrap, unshare, process"):
+        grade_notebook(notebook(*START, *SUM), guard="moat")

@@ -180,13 +180,14 @@ def gap(
 ) -> Picture:
     """What was measured beside the interval that was predicted; by the logarithm where they lie far apart."""
     named = f" {unit}" if unit else ""
-    if low is None or high is None:
-        canvas = Canvas(480, 46, title or "Measured", "")
+    if low is None or high is None or not math.isfinite(value):
+        said = "not predicted" if low is None or high is None else f"predicted {shown(low)} to {shown(high)}{named}"
+        canvas = Canvas(480, 46, title or "Measured", said)
         canvas.label(16, 28, f"◆ measured {shown(value)}{named}", size=14, bold=True)
-        return Picture(canvas.svg(), f"not predicted · measured {shown(value)}{named}")
+        return Picture(canvas.svg(), f"{said} · measured {shown(value)}{named}")
     where = "inside the interval" if low <= value <= high else f"{'below' if value < low else 'above'} the interval"
     canvas = Canvas(560, 106, title or "Prediction and measurement", where)
-    known = [number for number in (low, high, value) if math.isfinite(number)]
+    known = [low, high, value]
     log = min(known) > 0 and max(known) / min(known) > 30
     pad = (max(known) - min(known)) * 0.08 or 1
     ends = [min(known) / 2, max(known) * 2] if log else [min(known) - pad, max(known) + pad]

@@ -63,7 +63,7 @@ class Link:
     """
 
     def __init__(self, kind: str, folder: Path, *, memory_mb: int = 2000) -> None:
-        self.folder, self.memory_mb = folder, memory_mb
+        self.kind, self.folder, self.memory_mb = kind, folder, memory_mb
         argv = guard.python(f"from workbook.grading.learner import main; main({ADDRESSES_MB})")
         self.process = subprocess.Popen(
             guard.command(kind, folder, argv),
@@ -141,7 +141,8 @@ class Link:
     def close(self) -> None:
         """End the process and all that it started."""
         family = _family(self.process.pid) if self.process.poll() is None else []
-        for process in [*family, *_clusters(self.folder)]:
+        strays = _at_home(self.folder) if self.kind == "process" else ()
+        for process in [*family, *_clusters(self.folder), *strays]:
             with contextlib.suppress(psutil.Error):
                 process.kill()
         if sys.platform != "win32":
@@ -209,6 +210,14 @@ def _clusters(folder: Path) -> Iterator[psutil.Process]:
             process = psutil.Process(int(file.read_text().split("\n")[0]))
             if str(file.parent) in " ".join(process.cmdline()):
                 yield from process.children(recursive=True)
+                yield process
+
+
+def _at_home(folder: Path) -> Iterator[psutil.Process]:
+    """The processes whose home is this folder: what a notebook's code started and left behind."""
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            if process.environ().get("HOME") == str(folder):
                 yield process
 
 

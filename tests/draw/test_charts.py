@@ -1,0 +1,75 @@
+"""The charts: what they show stands in their text too, and they are well-formed and the same each time."""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ElementTree
+
+import pytest
+
+from workbook.draw.charts import Confidence, Standing, bars, calibration, gap, lines, shown, standing
+from workbook.draw.picture import Picture
+
+SERIES = {"scan": [(1000, 9), (10_000, 84), (100_000, 834)], "index": [(1000, 3), (10_000, 3), (100_000, 4)]}
+ROWS = [
+    Standing("indexes-order", "One <index> & more", True, 3, 3, 2, 1),
+    Standing("indexes-act", "Act, or leave", True, 0, 2, 1, 0),
+    Standing("indexes-partial", "Partial", False, 1, 2, 0, 0),
+]
+PICTURES = {
+    "bars": lambda: bars({"no index": 20_416, "index": 4}, "Pages", unit="pages", log=True),
+    "no bars": lambda: bars({}, "Nothing"),
+    "zero": lambda: bars({"a": 0, "b": 0}, "Zeros"),
+    "lines": lambda: lines(SERIES, "Growth", x="rows", y="pages", log_x=True, log_y=True, measured_to=10_000),
+    "no lines": lambda: lines({}, "Nothing"),
+    "one point": lambda: lines({"a": [(1, 1)]}, "One"),
+    "gap": lambda: gap(17_938, low=3000, high=9000, unit="pages"),
+    "far gap": lambda: gap(1e9, low=1, high=2),
+    "point gap": lambda: gap(5, low=5, high=5),
+    "negative gap": lambda: gap(-5, low=-50, high=5000),
+    "no gap": lambda: gap(5),
+    "nan": lambda: gap(float("nan"), low=1, high=2),
+    "calibration": lambda: calibration([Confidence(0.8, 3, 5, 0.35, 0.8)]),
+    "no calibration": lambda: calibration([]),
+    "standing": lambda: standing(ROWS, "02_indexes"),
+}
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_every_picture_is_well_formed_and_says_what_it_is(name: str) -> None:
+    picture: Picture = PICTURES[name]()
+    root = ElementTree.fromstring(picture.svg)
+    width, height = float(root.get("width", 0)), float(root.get("height", 0))
+    assert root.get("role") == "img" and root.find("{*}title") is not None
+    assert picture == PICTURES[name]() and picture.text.strip()
+    assert all(float(size) >= 11 for size in re.findall(r'font-size="([\d.]+)"', picture.svg))
+    for shape in root.iter():
+        for axis, most in (("x", width), ("cx", width), ("y", height), ("cy", height)):
+            if shape.get(axis) is not None:
+                assert 0 <= float(shape.get(axis, 0)) <= most, (name, shape.attrib)
+
+
+def test_every_number_of_a_picture_stands_in_its_text() -> None:
+    assert all(number in PICTURES["bars"]().text for number in ("20,416", " 4 pages"))
+    text = PICTURES["lines"]().text
+    assert "10,000: 84" in text and "100,000: 834 (hypothesis)" in text and "1,000: 9," in text
+    assert "stroke-dasharray" in PICTURES["lines"]().svg and "a hypothesis" in PICTURES["lines"]().svg
+    assert "claimed 80%: 3 of 5 held" in PICTURES["calibration"]().text
+    text = PICTURES["standing"]().text
+    assert "✓ indexes-order" in text and "✗ indexes-act" in text and "◐ indexes-partial" in text and "further" in text
+
+
+@pytest.mark.parametrize(("value", "where"), [(2999, "below"), (3000, "inside"), (9000, "inside"), (9001, "above")])
+def test_where_a_measurement_lies(value: int, where: str) -> None:
+    assert f"{where} the interval" in gap(value, low=3000, high=9000).text
+
+
+def test_numbers_as_people_read_them() -> None:
+    assert [shown(value) for value in (1, 1.5, 1234.5, -2, 0, float("inf"))] == [
+        "1",
+        "1.5",
+        "1,234",
+        "-2",
+        "0",
+        "infinite",
+    ]

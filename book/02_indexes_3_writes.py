@@ -7,6 +7,8 @@
 # Thirty-five minutes. At the end you know the price of an index before you make it, and when to leave everything as it is.
 
 # %%
+from itertools import pairwise
+
 from sqlalchemy import text
 
 from workbook import database_of, explain, measure, predict, shop
@@ -51,7 +53,7 @@ for count, cost in enumerate(costs):
     print(f"{count:7}{cost.wal_bytes / 10_000:17.0f}{cost.buffers / 10_000:13.1f}")
 
 # %%
-assert all(less.wal_bytes < more.wal_bytes for less, more in zip(costs, costs[1:]))
+assert all(less.wal_bytes < more.wal_bytes for less, more in pairwise(costs))
 assert costs[6].wal_bytes > 4 * costs[0].wal_bytes
 
 # %% [markdown]

@@ -92,7 +92,9 @@ def test_a_mistake_of_an_author_is_a_sentence_with_the_file(home: House, text: s
 
 
 def test_a_book_that_is_not_there_is_a_sentence(home: House) -> None:
-    with pytest.raises(Misuse, match=r"There is no book/03_nothing\.py\. Next: name one of these: 00_lesson, lab_00_toys"):
+    with pytest.raises(
+        Misuse, match=r"There is no book/03_nothing\.py\. Next: name one of these: 00_lesson, lab_00_toys"
+    ):
         build.books(home, ["03_nothing"])
 
 

@@ -55,7 +55,7 @@ def test_check_of_what_is_no_notebook(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no such signal")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_breaking_off_leaves_nothing_behind(tmp_path: Path, number: int) -> None:
     path = written(tmp_path / "lab.ipynb", START, "check('start-mend', ...)\nimport time\nwhile True: time.sleep(1)")
     (tmp_path / "t").mkdir()

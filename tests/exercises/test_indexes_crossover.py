@@ -6,8 +6,8 @@ from functools import cache
 from itertools import pairwise
 
 import pytest
-from harness import Answers, ExerciseTests, Wrong, verdict
 
+from tests.exercises.harness import Answers, ExerciseTests, Wrong, verdict
 from workbook.engines import database
 from workbook.exercises.indexes.crossover import APART_MAX, EXERCISE, ROWS, VARIANTS, Variant, recipe, sequential
 from workbook.plans import explain

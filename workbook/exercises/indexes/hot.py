@@ -110,7 +110,11 @@ def judge(answer: str, variant: Variant) -> Judgement:
     if not created:
         return Judgement(0.0, (nothing(int(bare.buffers.value or 0), budget),))
     used = {node.index for node in plan.nodes()}
-    findings = (quick(int(plan.buffers.value or 0), budget, [name for name in created if name not in used]), hot(cost, mentions, variant), few(created))
+    findings = (
+        quick(int(plan.buffers.value or 0), budget, [name for name in created if name not in used]),
+        hot(cost, mentions, variant),
+        few(created),
+    )
     return Judgement(float(all(finding.ok for finding in findings)), findings, (plan,))
 
 

@@ -1,158 +1,287 @@
-"""One index for an equality, a range and an order: which column comes second?
+"""One index for an equality, a range and an order: which column goes where?
 
-    (customer, minute)    one stretch of the index, in the right order      ──▶ stop after ten
-    (customer, total)     one stretch, only what the range wants            ──▶ sort what is left
-    (minute, customer)    every entry of the range, whoever's it is         ──▶ the range comes first, and pays for all
+    (country, placed, total)                         (country, total, placed)
+    CH │ 43199 │  5120 ✗   read backwards,           CH │  5120 │ ...
+       │ 43198 │ 97300 ✓   stop after 20                │ 95000 │ 12 ─┐ one slice with every match,
+       │ 43190 │ 99100 ✓                                │   ... │     │ fetched and sorted
+       └ the order is there already                     └ 99999 ──────┘
 
-An equality in front pins one stretch of the index. Behind it there is room for one more column that the scan can use as a boundary or
-as an order, not both; which of them is worth it follows from what each leaves out. Each variant decides otherwise. The judge makes the best of
-the two candidates on a clone of its own and allows a quarter more pages than that one needs.
+A B-tree can be entered at one place and read from there. Columns compared by equality come first, in any order: they choose
+the place. Behind them comes either the column of the order, so that a LIMIT may stop the reading, or that of the
+range, so that the slice is short; which of the two saves more is a matter of how many rows the range keeps. A list (IN)
+is no equality: it has several places, and their orders do not add up to one. The variants move just that. Judged are pages,
+on three calls with other values, and the bytes of the index, so that it cannot carry the rows along.
 
-    >>> VARIANTS[0].best
-    ('customer_id', 'placed_minute')
+    >>> VARIANTS[0].index
+    'orders (country, placed_minute, total_cents)'
 
-Source: PostgreSQL 18's manual, "Multicolumn Indexes" and "Indexes and ORDER BY". Left out: covering columns, which are another exercise.
+Source: PostgreSQL 18's manual, "Multicolumn Indexes", "Indexes and ORDER BY"; M. Winand, Use The Index, Luke, "The Where Clause".
+Left out: skip scans (since 18), which soften a wrong first column that has few values; here they are never the better plan.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
-from workbook.engines import Database, Recipe, database
+from workbook.engines import Recipe
+from workbook.exercises.indexes.trial import Trial, allowed, article, key_columns, kilobytes, pages_of, tried, whole
 from workbook.grading.exercise import Exercise, Finding, Judgement, accepts_sql
 from workbook.grading.registry import register
-from workbook.grading.sql import changes_allowed
-from workbook.plans import Plan, explain
+from workbook.plans import Plan
 
 ROWS = 60_000
-TABLES = f"""CREATE TABLE orders (order_id bigint PRIMARY KEY, customer_id int, courier_id int, total_cents int,
-                     placed_minute int, note text);
-INSERT INTO orders SELECT i, (i::bigint * 104729 % 60013) % 300, (i::bigint * 15485863 % 60017) % 250,
-                          i::bigint * 31607 % 5003, i::bigint * 7919 % {ROWS}, repeat('x', 60)
-    FROM generate_series(0, {ROWS - 1}) i"""
+BYTES_MARGIN = 1.25
+
+TABLES = f"""
+CREATE TABLE orders (
+    order_id bigint PRIMARY KEY, customer_id int NOT NULL, status text NOT NULL, country text NOT NULL,
+    placed_day int NOT NULL, placed_minute int NOT NULL, total_cents int NOT NULL, note text NOT NULL
+);
+INSERT INTO orders
+    SELECT i, i % 60013 * 104729 % 600 + 1, (ARRAY['placed', 'paid', 'shipped', 'cancelled'])[i * 15485863 % 49999 * 32452843 % 4 + 1],
+        (ARRAY['AT', 'BE', 'CH', 'CZ', 'DE', 'DK', 'ES', 'FR', 'IT', 'NL', 'PL', 'PT'])[i * 67867967 % 49993 * 15487469 % 12 + 1],
+        i * 179424673 % 60017 * 7907 % 43200 / 1440, i * 179424673 % 60017 * 7907 % 43200, i * 86028121 % 59999 * 49979687 % 100000, repeat('x', 60)
+    FROM generate_series(1, {ROWS}::bigint) i;
+"""
 
 
 @dataclass(frozen=True)
 class Variant:
-    """Who asks, the query's three parts, and the two columns that serve it best."""
+    """A query with parameters (`:name`), the values that are shown and two further sets of values that it is judged
+    with, the `index` of a reference solution, and `because`, why its columns stand in that order."""
 
     story: str
-    equality: str
-    range: str
-    order: str
-    limit: str
-    best: tuple[str, str]
+    query: str
+    values: tuple[Mapping[str, Any], ...]
+    index: str
     because: str
+    role: Mapping[str, str]
 
-    @property
-    def query(self) -> str:
-        ending = f" {self.limit}" if self.limit else ""
-        return (
-            f"SELECT order_id, total_cents, placed_minute FROM orders WHERE {self.equality} AND {self.range} ORDER BY {self.order}{ending}"
-        )
-
-    @property
-    def equal_column(self) -> str:
-        return self.equality.split()[0]
+    __hash__ = object.__hash__
 
 
-_ALIKE = "Range and order are the same column, so one column behind the equality is the boundary and the order at once."
-_WIDE = "The range leaves nearly everything in, so it is not worth a place in the index. The order lets the scan stop after ten rows."
-_NARROW = "Everything that the range lets through is wanted, and it leaves out nine in ten. To sort the few that remain costs no page."
+def _by(column: str, *values: Any, **rest: Any) -> tuple[Mapping[str, Any], ...]:
+    return tuple({column: value, **rest} for value in values)
+
+
 VARIANTS = (
-    Variant("A customer's next deliveries", "customer_id = 17", "placed_minute >= 54000", "placed_minute", "LIMIT 10", ("customer_id", "placed_minute"), _ALIKE),
-    Variant("A customer's first orders, the very dear ones left out", "customer_id = 42", "total_cents < 4500", "placed_minute", "LIMIT 10", ("customer_id", "placed_minute"), _WIDE),
-    Variant("All small orders of a customer, in the order of time", "customer_id = 99", "total_cents < 500", "placed_minute", "", ("customer_id", "total_cents"), _NARROW),
-    Variant("What a courier took on the last day, dearest first", "courier_id = 7", "placed_minute >= 54000", "total_cents DESC", "", ("courier_id", "placed_minute"), _NARROW),
-    Variant("A courier's ten dearest orders since the first day", "courier_id = 101", "placed_minute >= 6000", "total_cents DESC", "LIMIT 10", ("courier_id", "total_cents"), _WIDE),
-    Variant("A courier's latest orders, the very small ones left out", "courier_id = 33", "total_cents >= 500", "placed_minute DESC", "LIMIT 10", ("courier_id", "placed_minute"), _WIDE),
+    Variant(
+        "The sales desk of each country watches its largest orders as they come in; one order in twenty is that large",
+        "SELECT order_id, customer_id, total_cents, note FROM orders\nWHERE country = :country AND total_cents >= :least\n"
+        "ORDER BY placed_minute DESC LIMIT 20",
+        _by("country", "CH", "DE", "PT", least=95_000),
+        "orders (country, placed_minute, total_cents)",
+        "One order in twenty passes the range, so that reading a country in the wanted order meets twenty of them after some four hundred entries, two pages of the "
+        "index, and stops. With the range in front of the order all 250 matches are fetched and sorted first; with the order in front of all, twelve countries are passed for one.",
+        {"country": "equality", "total_cents": "range", "placed_minute": "order"},
+    ),
+    Variant(
+        "The tax office wants the larger amounts of one country, the latest first, up to 500 of them; there are about 400",
+        "SELECT placed_minute, total_cents FROM orders\nWHERE country = :country AND total_cents >= :least\n"
+        "ORDER BY placed_minute DESC LIMIT 500",
+        _by("country", "CH", "DE", "PT", least=92_000),
+        "orders (country, total_cents, placed_minute)",
+        "The range leaves fewer rows than the LIMIT wants, so that no order lets the reading stop early: it would pass every entry of the country. The slice "
+        "of the range is two pages, and sorting 400 entries costs no page. The index holds all that is asked for, and the table is not touched.",
+        {"country": "equality", "total_cents": "range", "placed_minute": "order"},
+    ),
+    Variant(
+        "A customer looks through her orders of one status, page by page, back into the past",
+        "SELECT order_id, total_cents, note FROM orders\nWHERE customer_id = :customer AND status = :status AND placed_minute < :before\n"
+        "ORDER BY placed_minute DESC LIMIT 10",
+        ({"customer": 77, "status": "paid", "before": 40_000}, {"customer": 500, "status": "placed", "before": 30_000},
+         {"customer": 9, "status": "cancelled", "before": 43_000}),
+        "orders (customer_id, status, placed_minute)",
+        "Two equalities choose the place, in either order: the tree compares both columns at once, and how selective each is alone does not matter. "
+        "The range and the order are one column: the reading begins at `:before` and stops after ten.",
+        {"customer_id": "equality", "status": "equality", "placed_minute": "range and order"},
+    ),
+    Variant(
+        "The warehouse of each country packs day by day, the latest day first, and within a day the lowest number first",
+        "SELECT order_id, customer_id, placed_day, note FROM orders\nWHERE country = :country AND placed_day <= :day\n"
+        "ORDER BY placed_day DESC, order_id LIMIT 20",
+        _by("day", 20, 12, 27, country="CH"),
+        "orders (country, placed_day DESC, order_id)",
+        "One column of the order goes down and the other up, and a B-tree is read forwards or backwards as a whole: the directions must differ in the "
+        "index, too. (All turned round serves as well: it is read backwards.) Otherwise a day's 170 orders are read to sort them by number.",
+        {"country": "equality", "placed_day": "range and order", "order_id": "order"},
+    ),
+    Variant(
+        "The sales desk looks for the dearest orders that are not done yet, of the later part of the month",
+        "SELECT order_id, customer_id, total_cents, note FROM orders\nWHERE status IN ('placed', 'paid') AND placed_minute >= :since\n"
+        "ORDER BY total_cents DESC LIMIT 20",
+        _by("since", 20_000, 15_000, 25_000),
+        "orders (total_cents, status, placed_minute)",
+        "A list is no equality. With `status` in front there are two places to read from, each in order of its own, and PostgreSQL 18 does not merge them: it fetches "
+        "all 15,000 rows and sorts. A quarter of the rows pass, so that the order in front finds twenty after some eighty entries, "
+        "and the other two columns are looked at in the index, before any row is fetched.",
+        {"status": "list", "placed_minute": "range", "total_cents": "order"},
+    ),
+    Variant(
+        "A customer looks through her larger orders, the latest first; half of them are that large",
+        "SELECT order_id, total_cents, note FROM orders\nWHERE customer_id = :customer AND total_cents >= :least\n"
+        "ORDER BY placed_minute DESC LIMIT 10",
+        _by("customer", 77, 500, 9, least=45_000),
+        "orders (customer_id, placed_minute, total_cents)",
+        "Half of a customer's hundred orders pass the range: in the wanted order, ten are found after some twenty entries, and only those ten are fetched. The "
+        "range in front of the order fetches all fifty and sorts them.",
+        {"customer_id": "equality", "total_cents": "range", "placed_minute": "order"},
+    ),
 )  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Budget:
+    """What a reference solution touches and takes, the margin included; and whether its plan `sorts`."""
+
+    pages: int
+    bytes: int
+    sorts: bool
+
+
 def recipe(variant: Variant) -> Recipe:
-    """The same 60,000 orders for every variant: what is asked of them decides."""
-    return Recipe("60,000 orders with couriers", TABLES)
+    """60,000 orders whose columns are independent of one another: the same for all variants."""
+    return Recipe("60,000 orders, columns independent", TABLES)
 
 
-def brief(variant: Variant) -> str:
-    return (
-        f"{variant.story}:\n\n```sql\n{variant.query}\n```\n\n"
-        f"`orders` has {ROWS:,} rows: 300 customers, 250 couriers, totals from 0 to 5,002 and minutes from 0 to {ROWS - 1:,}, all spread evenly and "
-        "independent of one another. Write the **one** `CREATE INDEX` that serves this query best. You may touch a quarter more pages than "
-        'the best index of two columns does. `engine = practice("indexes-order")` gives you the table to try on.'
-    )
+@cache
+def budget(variant: Variant) -> Budget:
+    """What the reference's index costs on a clone, and a quarter to spare."""
+    with tried(recipe(variant), f"CREATE INDEX ON {variant.index}") as trial:
+        found = plans(trial, variant)
+        pages = sum(allowed(pages_of(plan)) for plan in found)
+        return Budget(pages, int(trial.bytes() * BYTES_MARGIN), any(plan.find(kind="Sort") for plan in found))
+
+
+def plans(trial: Trial, variant: Variant) -> list[Plan]:
+    return [trial.plan(variant.query, values) for values in variant.values]
 
 
 def judge(answer: str, variant: Variant) -> Judgement:
-    with database(recipe(variant)) as reference:
-        reference.run(f"CREATE INDEX ON orders ({', '.join(variant.best)})")
-        best = explain(variant.query, reference.engine)
-        wanted = reference.run(variant.query).rows
-    with database(recipe(variant)) as orders:
-        before = orders.catalog()
-        orders.run(answer)
-        after = orders.catalog()
-        allowed = changes_allowed(before, after, {"index"})
-        created = [name for name in after.names("index") if name not in before.names("index")]
-        if not allowed.ok or len(created) != 1:
-            return Judgement(0.0, (allowed if not allowed.ok else one_index(len(created)),))
-        same = orders.run(variant.query).rows == wanted
-        plan = explain(variant.query, orders.engine)
-        columns = leading_columns(orders, created[0])
-    if not same:
-        return Judgement(0.0, (Finding(False, "The query gives other rows than before.", "The same rows, by fewer pages.", "What else did the answer change?"),))
-    budget = int((best.buffers.value or 0) * 1.25)
-    finding = within_budget(plan, budget, created[0], columns, variant)
-    return Judgement(float(finding.ok), (allowed, finding), (plan,))
+    wanted = budget(variant)
+    with tried(recipe(variant), answer) as trial:
+        if trial.refused or len(trial.made) != 1:
+            return Judgement(0.0, (trial.refused or not_one(trial),))
+        found = plans(trial, variant)
+        columns = key_columns(trial.database, trial.names[0])
+        findings = (read_within(found, variant, wanted, columns), size_within(trial, wanted))
+    worst = max(found, key=pages_of)
+    return Judgement(whole(*findings), findings, (worst,))
 
 
-def leading_columns(orders: Database, index: str) -> list[str]:
-    """The key columns of an index, as the catalog has them."""
-    sql = f"""SELECT pg_get_indexdef(i.indexrelid, k, true) FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid,
-              generate_series(1, i.indnkeyatts) k WHERE c.relname = '{index.replace("'", "''")}' ORDER BY k"""
-    return [str(row[0]).split()[0] for row in orders.cluster.admin(sql, orders.name)]
-
-
-def one_index(count: int) -> Finding:
-    if count == 0:
-        return Finding(False, "The answer makes no index.", "One CREATE INDEX.", "Which column of the query is compared with a single value?")
+def not_one(trial: Trial) -> Finding:
+    count = len(trial.made)
     return Finding(
-        False, f"The answer makes {count} indexes.", "One: every write pays for each of them.",
-        "Which one column behind the equality would make the others needless?", "one-per-column",
-    )  # fmt: skip
+        ok=False,
+        seen=f"The answer creates {count} indexes." if count else "The answer creates no index.",
+        expected="Exactly one index, which serves the equality, the range and the order together.",
+        question="Each index is one more entry to write for each order: which of them would the query miss?"
+        if count
+        else "Which statement gives the table another order to be read in?",
+        misconception="one-each" if count else "",
+    )
 
 
-def within_budget(plan: Plan, budget: int, index: str, columns: list[str], variant: Variant) -> Finding:
-    pages, scan = int(plan.buffers.value or 0), plan.find(relation="orders")[0]
-    seen = f"It touches {pages:,} pages"
-    if pages <= budget:
-        return Finding(True, f"{seen}, within the {budget:,} allowed.")
-    expected = f"At most {budget:,} pages."
-    first, removed = columns[0] if columns else "?", f"{scan.rows_removed} rows were read and thrown away"
-    if index not in {node.index for node in plan.nodes()}:
-        return Finding(
-            False, f"{seen}: PostgreSQL does not use your index on ({', '.join(columns)}) at all.", expected,
-            "Which stretch of your index would hold just the rows of this query?", "not-used",
-        )  # fmt: skip
-    if first != variant.equal_column:
-        return Finding(
-            False, f"{seen}: your index begins with {first}, so the scan walks over entries of everybody.", expected,
-            f"How long is the stretch of the index in which `{variant.equality}` holds, if {first} comes first?", "most-selective-first",
-        )  # fmt: skip
-    if len(columns) == 1:
-        return Finding(
-            False, f"{seen}: the index finds every row of `{variant.equality}`, and each is fetched from the table; {removed}.", expected,
-            "What more could the index know, so that most of these rows are never fetched?", "equality-is-enough",
-        )  # fmt: skip
-    if any("Sort" in node.kind for node in plan.nodes()):
-        return Finding(
-            False, f"{seen}: all rows of the range are fetched and sorted before the first one is returned ({columns[1]} is second).", expected,
-            "How many rows does the range leave in, and how many does the query return?", "range-before-order",
-        )  # fmt: skip
+def size_within(trial: Trial, wanted: Budget) -> Finding:
+    size = trial.bytes()
+    if size <= wanted.bytes:
+        return Finding(True, f"The index takes {kilobytes(size)}, within the {kilobytes(wanted.bytes)} allowed.")
     return Finding(
-        False, f"{seen}: the rows come in the right order, but {removed} ({columns[1]} is second).", expected,
-        "How many of the rows of the equality does the range let through, and does the query stop early?", "order-is-free",
-    )  # fmt: skip
+        ok=False,
+        seen=f"The index takes {kilobytes(size)}.",
+        expected=f"At most {kilobytes(wanted.bytes)}: what the columns of the conditions and of the order take, a quarter to spare.",
+        question="Which of its columns helps to find rows or to leave one out, and which only travels along?",
+        misconception="more-is-safer",
+    )
+
+
+def read_within(found: list[Plan], variant: Variant, wanted: Budget, columns: list[str]) -> Finding:
+    pages = [pages_of(plan) for plan in found]
+    total = sum(pages)
+    told = f"Three calls touch {total:,} pages ({', '.join(f'{count:,}' for count in pages)})"
+    if total <= wanted.pages:
+        return Finding(True, f"{told}, within the {wanted.pages:,} allowed.")
+    seen, question, misconception = why_so_many(found, variant, columns, wanted.sorts)
+    return Finding(False, f"{told}. {seen}", f"At most {wanted.pages:,} pages in all.", question, misconception)
+
+
+def why_so_many(
+    found: list[Plan], variant: Variant, columns: list[str], sorting_is_right: bool
+) -> tuple[str, str, str]:
+    """What the plan of the dearest call does too much of; a question; the misconception."""
+    plan = max(found, key=pages_of)
+    scan = plan.find(relation="orders")[0]
+    first = next((variant.role[column.split()[0]] for column in columns if column.split()[0] in variant.role), "")
+    belief = "selective-first" if first in ("range", "order", "range and order") else "any-order"
+    if scan.kind == "Seq Scan" and any(other.find(relation="orders")[0].kind != "Seq Scan" for other in found):
+        return (
+            "With the values of the example the index is used, with others the whole table is read.",
+            "For which values of its parameters does your index hold rows at all?",
+            "one-value",
+        )
+    if scan.kind == "Seq Scan":
+        return (
+            f"The whole table is read: with the columns ({', '.join(columns)}) the index is dearer than no index.",
+            "Where in the index does the reading begin, and could it stop before the end?",
+            "list-is-equality" if first == "list" else belief,
+        )
+    sort = plan.find(kind="Sort")
+    fetched = scan.rows
+    if sort and not sorting_is_right and (fetched.value or 0) > 25:
+        return (
+            f"{article(scan.kind)[:1].upper()}{article(scan.kind)[1:]} fetches {fetched} rows, and a {sort[0].kind} puts them in order before the LIMIT takes its share.",
+            "Which order do the entries have that the query reads, and from where on would it be the one that is asked for?",
+            "list-is-equality" if first == "list" else "sort-is-free",
+        )
+    if (scan.rows_removed.value or 0) > 5:
+        return (
+            f"{scan.rows_removed} rows are fetched from the table, looked at and thrown away.",
+            "Which condition is checked only in the table, and what would the index need to know to leave those rows alone?",
+            "two-will-do",
+        )
+    if sorting_is_right and scan.kind != "Index Only Scan":
+        return (
+            f"The right entries are found, but for {fetched} of them {scan.buffers_own} pages of the table are fetched.",
+            "What does the query read of each row that the index does not hold?",
+            "two-will-do",
+        )
+    return (
+        f"Nothing is fetched in vain, but the index itself is read through: {scan.buffers_own} pages for {fetched} rows.",
+        "Between which two entries does the reading begin and end, and how many of those in between match?",
+        belief,
+    )
+
+
+def brief(variant: Variant) -> str:
+    values = ", ".join(f"`:{name}` = {value!r}" for name, value in variant.values[0].items())
+    return (
+        f"{variant.story}:\n\n```sql\n{variant.query}\n```\n\n"
+        f"`orders` has {ROWS:,} rows and only its primary key:\n\n```sql\n{TABLES.split(';')[0].strip()};\n```\n\n"
+        "Create **one** index for this query. It is judged by the pages that three calls touch, each with other values (one has "
+        f"{values}), against a well-ordered index, a quarter to spare; and by its own size: no larger than the columns that the "
+        "conditions and the order need, a quarter to spare, so that the rest of the row cannot travel along. "
+        'Try it on `engine = practice("indexes-order")`.'
+    )
+
+
+def why(variant: Variant) -> str:
+    return (
+        f"{variant.because} Seen with PostgreSQL 18 and {ROWS:,} rows whose columns are independent. What would change it: a larger or smaller share of rows that pass the "
+        "range (the order in front pays while a LIMIT is met soon), no LIMIT at all (then every match is fetched, and the range goes in front), values that go "
+        "together (large orders that are all old), or an older release: before 18 a first column without a condition could not be skipped at all."
+    )
+
+
+def third_hint(variant: Variant) -> str:
+    roles = ", ".join(f"`{column}` ({role})" for column, role in variant.role.items())
+    first = "the column of the order" if "list" in variant.role.values() else "what is compared by equality"
+    return (
+        f"The columns are {roles}. Put {first} in front. For what is left write both orders, `EXPLAIN` each on `practice(...)` with "
+        "`explain(query, engine, values).buffers`, and look at directions: `a DESC, b` is read from an index on `(a DESC, b)` or on `(a, b DESC)`."
+    )
 
 
 EXERCISE = register(
@@ -166,28 +295,31 @@ EXERCISE = register(
         points=3,
         core=True,
         minutes=8,
-        answer="one CREATE INDEX as text",
+        answer="one CREATE INDEX statement as text",
         accepts=accepts_sql,
         variants=VARIANTS,
         brief=brief,
         hints=(
-            lambda variant: "Think of the index as a sorted list of pairs. In which order of the two columns do the rows of this query stand side by side?",
-            lambda variant: f"The equality comes first: it pins one stretch, that of `{variant.equality}`. Behind it, is it worth more to leave rows out, or to have them in order? Count: how many rows does the range let through, and how many does the query return?",
-            lambda variant: f"`CREATE INDEX ON orders ({variant.equal_column}, ...)`. {variant.because}",
+            lambda variant: (
+                "If you had the orders as cards in a box, in which order would they have to stand so that you open the box at one place, read on, and stop early?"
+            ),
+            lambda variant: (
+                "Ask of each condition how many places of the index it leaves to begin at. Then compare two numbers: how many entries you must pass until the "
+                "LIMIT is met in the wanted order, and how many rows the range leaves in all."
+            ),
+            third_hint,
         ),
         judge=judge,
-        why=lambda variant: (
-            f"{variant.because} It would be otherwise with another LIMIT, another share of rows in the range, or a table so small that all of it is read "
-            "anyway. Among several equalities the order makes no difference; it is the range that must come behind them. Measured on PostgreSQL 18, whose skip scan "
-            "does not help here: it would have to skip through hundreds of values."
-        ),
+        why=why,
         misconceptions={
-            "most-selective-first": "The most selective column comes first.",
-            "one-per-column": "One index a column is enough: PostgreSQL combines them.",
-            "equality-is-enough": "An index on the equality is enough.",
-            "range-before-order": "A range always belongs into the index before the order.",
-            "order-is-free": "An index that gives the order is always the best one.",
-            "not-used": "An index is used because its columns occur in the query.",
+            "selective-first": "The most selective column goes first.",
+            "any-order": "An index with the right columns serves, in whatever order they stand.",
+            "sort-is-free": "Once the rows are found by an index, sorting them for a LIMIT costs nothing.",
+            "two-will-do": "Only the columns that decide where to begin belong into the index.",
+            "list-is-equality": "A list (IN) is an equality, so it goes first.",
+            "one-value": "An index made for the values of the example serves all others.",
+            "more-is-safer": "An index that holds every column is the safest.",
+            "one-each": "Each condition gets an index of its own, and the engine combines them.",
         },
     )
-)  # fmt: skip
+)

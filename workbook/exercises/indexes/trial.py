@@ -1,0 +1,153 @@
+"""An answer of DDL on trial: run on a clone of its own, and what it changed there.
+
+    recipe ──▶ clone ── fingerprint, catalog ── the answer ── catalog, fingerprint ──▶ Trial
+                                                                                        ├─ refused: a Finding, or None
+                                                                                        ├─ made, dropped: indexes
+                                                                                        └─ pages(sql), bytes()
+
+What an answer may change is told by the catalogs. That it moved no row is told by a fingerprint of every row and its
+place: an UPDATE that changes nothing, CLUSTER and VACUUM FULL would make an index look better than it is, and no
+catalog shows them.
+
+    >>> allowed(23), allowed(400)
+    (30, 502)
+
+Left out: rows of tables that an answer creates; no answer on trial may create one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import sqlalchemy as sa
+
+from workbook.engines import Change, Database, Recipe, database
+from workbook.errors import WorkbookError
+from workbook.grading.exercise import Finding
+from workbook.grading.sql import changes_allowed
+from workbook.plans import Plan, explain
+
+MARGIN, SLACK_PAGES = 1.25, 2
+
+
+def allowed(pages: int) -> int:
+    """The budget that follows from what a reference solution touches: a quarter more, and two pages."""
+    return int(pages * MARGIN) + SLACK_PAGES
+
+
+@dataclass
+class Trial:
+    """A clone on which an answer ran. `refused` is the finding on what it changed and may not change, None where there
+    is no such thing; `made` and `dropped` are the indexes."""
+
+    database: Database
+    refused: Finding | None = None
+    made: tuple[Change, ...] = field(default=())
+    dropped: tuple[Change, ...] = field(default=())
+
+    @property
+    def names(self) -> list[str]:
+        return [change.object for change in self.made]
+
+    def bytes(self) -> int:
+        """What the new indexes take on disk."""
+        return sum(self.database.relation_bytes(name.rpartition(".")[2]) for name in self.names)
+
+    def plan(self, sql: str, params: Mapping[str, Any] | None = None) -> Plan:
+        return explain(sql, self.database.engine, params)
+
+    def pages(self, sql: str, params: Mapping[str, Any] | None = None) -> int:
+        return pages_of(self.plan(sql, params))
+
+
+def pages_of(plan: Plan) -> int:
+    """Pages of 8 kB that a statement touched."""
+    return int(plan.buffers.value or 0)
+
+
+@contextmanager
+def tried(
+    recipe: Recipe,
+    ddl: str | None,
+    *,
+    tables: Sequence[str] = ("orders",),
+    verbs: frozenset[str] = frozenset({"created"}),
+    question: str = "Which of its statements does that, and does the task ask for it?",
+) -> Iterator[Trial]:
+    """Run `ddl` (None: nothing) on a clone of `recipe`, and look at what became of it; indexes may be touched as `verbs`
+    say. Raises `SqlError` where the engine refuses the answer."""
+    with database(recipe) as clone:
+        trial = Trial(clone)
+        if ddl is not None:
+            before, rows = clone.catalog(), fingerprint(clone, tables)
+            clone.run(ddl)
+            after = clone.catalog()
+            changed = changes_allowed(before, after, {"index"}, verbs=verbs, question=question)
+            trial.refused = None if changed.ok else changed
+            if changed.ok and fingerprint(clone, tables) != rows:
+                trial.refused = rows_moved()
+            indexes = [change for change in before.difference(after) if change.kind == "index"]
+            trial.made = tuple(change for change in indexes if change.after is not None)
+            trial.dropped = tuple(change for change in indexes if change.after is None)
+        yield trial
+
+
+def fingerprint(clone: Database, tables: Sequence[str]) -> list[tuple[Any, ...]]:
+    """Each table's file, its count of rows, and a sum over every row and its place."""
+    found = []
+    with clone.engine.connect() as connection:
+        for table in tables:
+            text = f"SELECT pg_relation_filenode('{table}'), count(*), sum(hash_record(t)::bigint * hashtid(t.ctid)) FROM {table} t"
+            try:
+                found.append(tuple(connection.execute(sa.text(text.replace("::", "\\:\\:"))).one()))
+            except sa.exc.DBAPIError:
+                found.append((table, "gone"))
+                connection.rollback()
+    return found
+
+
+def rows_moved() -> Finding:
+    return Finding(
+        ok=False,
+        seen="The answer changed rows of the table, or wrote them in another order.",
+        expected="The same rows in the same places, under other indexes.",
+        question="Tomorrow's orders arrive as they come: what would be left of that order next week?",
+    )
+
+
+def article(kind: str) -> str:
+    """'a Seq Scan', 'an Index Scan'.
+
+    >>> article("Seq Scan"), article("Index Scan")
+    ('a Seq Scan', 'an Index Scan')
+    """
+    return f"{'an' if kind[:1] in 'AEIOU' else 'a'} {kind}"
+
+
+def whole(*findings: Finding) -> float:
+    """1 where every finding is ok, else 0."""
+    return float(all(finding.ok for finding in findings))
+
+
+def kilobytes(count: int) -> str:
+    """Bytes as kB, whole.
+
+    >>> kilobytes(2_048_000)
+    '2,000 kB'
+    """
+    return f"{count // 1024:,} kB"
+
+
+def key_columns(clone: Database, index: str) -> list[str]:
+    """The names of an index's key columns, in order; an expression as its text."""
+    sql = (
+        "SELECT pg_get_indexdef(i.indexrelid, n::int, true) FROM pg_index i, generate_series(1, i.indnkeyatts) n "
+        f"WHERE i.indexrelid = '\"{index}\"'::regclass ORDER BY n"
+    )
+    try:
+        return [str(row[0]).strip('"') for row in clone.run(sql).rows]
+    except WorkbookError:
+        return []

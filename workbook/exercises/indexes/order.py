@@ -242,7 +242,7 @@ def why_so_many(
             "Which condition is checked only in the table, and what would the index need to know to leave those rows alone?",
             "two-will-do",
         )
-    if sorting_is_right and scan.kind != "Index Only Scan":
+    if sorting_is_right and not scan.kind.startswith("Index Only Scan"):
         return (
             f"The right entries are found, but for {fetched} of them {scan.buffers_own} pages of the table are fetched.",
             "What does the query read of each row that the index does not hold?",

@@ -1,0 +1,374 @@
+"""Incident: eight reads, an index for each, and a write that became too slow.
+
+    read 1 ─▶ index 1        each is the best index for its read,
+    ...                      and together they are the reason for the incident:
+    read 8 ─▶ index 8        every order is written nine times, and no refresh stays HOT
+                             (a read of two columns that stand side by side serves its neighbour, too)
+
+The evidence is a table of pages, WAL and bytes, measured before it is shown. The answer drops indexes and creates others; it
+is judged on a clone by what the reads touch, what the two writes log and what the indexes take. The budgets are those of a
+reference solution and a margin, measured beside it.
+
+A variant takes four pairs of reads out of six. Each pair is served by one index; which one has to be found anew.
+
+    >>> len(VARIANTS), {len(variant.reads) for variant in VARIANTS}
+    (6, {8})
+
+Source: Lightstone, Teorey and Nadeau, "Physical Database Design" (2007), chapter 4, on merging index candidates; PostgreSQL 18's manual,
+"Heap-Only Tuples". Left out: reads that come once a month; they would stand in the table with their rate.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+from workbook.engines import Database, Recipe
+from workbook.exercises.indexes.trial import Trial, allowed, article, kilobytes, pages_of, tried, whole
+from workbook.grading.exercise import Exercise, Finding, Judgement, accepts_sql
+from workbook.grading.registry import register
+from workbook.plans import Plan
+
+ROWS, NEW, REFRESHED = 40_000, 200, 500
+WAL_MARGIN, BYTES_MARGIN = 1.1, 1.2
+TABLE = """CREATE TABLE orders (
+    order_id bigint PRIMARY KEY, customer_id int NOT NULL, courier_id int NOT NULL, status text NOT NULL, country text NOT NULL,
+    parcel_code text NOT NULL, placed_minute int NOT NULL, seen_minute int NOT NULL, total_cents int NOT NULL
+) WITH (fillfactor = 85)"""
+ROW = """{i}, {i} % 40009 * 104729 % 600 + 1, {i} * 86028121 % 39989 * 49979687 % 150 + 1,
+    CASE WHEN {i} * 15485863 % 39979 * 32452843 % 20 = 0 THEN 'open' ELSE 'done' END,
+    (ARRAY['AT', 'BE', 'CH', 'CZ', 'DE', 'DK', 'ES', 'FR', 'IT', 'NL', 'PL', 'PT'])[{i} * 67867967 % 39971 * 15487469 % 12 + 1],
+    'P-' || ({i} * 7919 % 90001), {i} * 179424673 % 39953 * 7907 % 43200, {i} * 122949823 % 39937 * 7919 % 43200, {i} * 15485863 % 39929 * 49979687 % 100000"""
+INSERT = (
+    f"INSERT INTO orders SELECT {ROW.format(i='i')} FROM generate_series({ROWS + 1}::bigint, {ROWS + NEW}::bigint) i"
+)
+REFRESH = f"UPDATE orders SET seen_minute = 43200 WHERE order_id % {ROWS // REFRESHED} = 3 AND order_id <= {ROWS}"
+
+
+@dataclass(frozen=True)
+class Read:
+    """A query of the service, and the index that was made for it alone."""
+
+    asks: str
+    sql: str
+    agents: str
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two reads that one index serves."""
+
+    index: str
+    first: Read
+    second: Read
+
+
+CUSTOMER = Pair(
+    "orders (customer_id, placed_minute)",
+    Read(
+        "A customer's latest ten orders",
+        "SELECT order_id, status, total_cents FROM orders WHERE customer_id = 77 ORDER BY placed_minute DESC LIMIT 10",
+        "orders (customer_id, placed_minute DESC)",
+    ),
+    Read(
+        "The five that she looked at last",
+        "SELECT order_id, seen_minute FROM orders WHERE customer_id = 77 ORDER BY seen_minute DESC LIMIT 5",
+        "orders (customer_id, seen_minute DESC)",
+    ),
+)
+COURIER = Pair(
+    "orders (courier_id, status)",
+    Read(
+        "What a courier still has to bring",
+        "SELECT order_id, parcel_code FROM orders WHERE courier_id = 33 AND status = 'open'",
+        "orders (status, courier_id, parcel_code)",
+    ),
+    Read("How much a courier had in all", "SELECT count(*) FROM orders WHERE courier_id = 33", "orders (courier_id)"),
+)
+QUEUE = Pair(
+    "orders (placed_minute, country) WHERE status = 'open'",
+    Read(
+        "The twenty orders that have been open longest",
+        "SELECT order_id, country FROM orders WHERE status = 'open' ORDER BY placed_minute LIMIT 20",
+        "orders (status, placed_minute)",
+    ),
+    Read(
+        "The ten of one country",
+        "SELECT order_id, total_cents FROM orders WHERE status = 'open' AND country = 'CH' ORDER BY placed_minute LIMIT 10",
+        "orders (status, country, placed_minute)",
+    ),
+)
+DEAREST = Pair(
+    "orders (country, total_cents)",
+    Read(
+        "A country's ten dearest orders",
+        "SELECT order_id, customer_id FROM orders WHERE country = 'DK' ORDER BY total_cents DESC LIMIT 10",
+        "orders (country, total_cents DESC)",
+    ),
+    Read(
+        "How many of them pass a limit",
+        "SELECT count(*) FROM orders WHERE country = 'DK' AND total_cents >= 90000",
+        "orders (total_cents, country)",
+    ),
+)
+TURNOVER = Pair(
+    "orders (country, placed_minute) INCLUDE (total_cents)",
+    Read(
+        "A country's turnover of three days",
+        "SELECT sum(total_cents) FROM orders WHERE country = 'PT' AND placed_minute >= 38880",
+        "orders (country, placed_minute, total_cents)",
+    ),
+    Read(
+        "A country's twenty latest orders",
+        "SELECT order_id, customer_id FROM orders WHERE country = 'PT' ORDER BY placed_minute DESC LIMIT 20",
+        "orders (country, placed_minute DESC, order_id)",
+    ),
+)
+PARCEL = Pair(
+    "orders (lower(parcel_code))",
+    Read(
+        "A parcel by the code that was typed in",
+        "SELECT order_id, status FROM orders WHERE lower(parcel_code) = 'p-7919'",
+        "orders (lower(parcel_code))",
+    ),
+    Read(
+        "Three parcels at once, for a scanner",
+        "SELECT order_id, courier_id FROM orders WHERE lower(parcel_code) IN ('p-15838', 'p-23757', 'p-31676')",
+        "orders (lower(parcel_code), courier_id)",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """Four pairs, and the order in which their reads are shown."""
+
+    story: str
+    pairs: tuple[Pair, ...]
+    turn: int
+
+    @property
+    def reads(self) -> tuple[Read, ...]:
+        """The eight reads, partners apart."""
+        shown = [pair.first for pair in self.pairs] + [pair.second for pair in reversed(self.pairs)]
+        return tuple(shown[self.turn :] + shown[: self.turn])
+
+    @property
+    def reference(self) -> str:
+        return "; ".join([f"DROP INDEX {', '.join(NAMES)}", *(f"CREATE INDEX ON {pair.index}" for pair in self.pairs)])
+
+
+NAMES = tuple(f"for_read_{number}" for number in range(1, 9))
+VARIANTS = (
+    Variant("Monday, 9:40. The shop takes orders at half its usual pace", (CUSTOMER, QUEUE, DEAREST, PARCEL), 1),
+    Variant("Thursday noon. Placing an order takes twice as long as last week", (CUSTOMER, COURIER, TURNOVER, PARCEL), 2),
+    Variant("The evening before the sale. The disk of the log is filling up", (CUSTOMER, COURIER, QUEUE, TURNOVER), 3),
+    Variant("Friday, 17:05. The replicas lag behind by minutes", (CUSTOMER, COURIER, DEAREST, PARCEL), 5),
+    Variant("The first of the month. Writes queue up behind each other", (CUSTOMER, QUEUE, TURNOVER, PARCEL), 6),
+    Variant("A quiet Sunday, and the log still grows by gigabytes", (CUSTOMER, COURIER, QUEUE, DEAREST), 7),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a design costs: pages of each read, bytes of WAL of each write, HOT updates, bytes of the indexes."""
+
+    plans: tuple[Plan, ...]
+    insert_wal: int
+    refresh_wal: int
+    hot: int
+    bytes: int
+
+    @property
+    def pages(self) -> list[int]:
+        return [pages_of(plan) for plan in self.plans]
+
+
+def recipe(variant: Variant) -> Recipe:
+    """The orders, with the eight indexes of this variant's reads."""
+    made = ";\n".join(f"CREATE INDEX {name} ON {read.agents}" for name, read in zip(NAMES, variant.reads, strict=True))
+    rows = f"INSERT INTO orders SELECT {ROW.format(i='i')} FROM generate_series(1::bigint, {ROWS}::bigint) i"
+    return Recipe("40,000 orders, an index for each read", f"{TABLE};\n{rows}", then=made)
+
+
+def cost(trial: Trial, variant: Variant) -> Measured:
+    """Read, then write: the reads are measured on the data as it was given."""
+    orders = trial.database
+    plans, size = tuple(trial.plan(read.sql) for read in variant.reads), index_bytes(orders)
+    insert, refresh = orders.measure(INSERT), orders.measure(REFRESH)
+    return Measured(plans, insert.wal_bytes, refresh.wal_bytes, refresh.tuples["orders"].hot_updated, size)
+
+
+def index_bytes(orders: Database) -> int:
+    """What all indexes but the primary key take."""
+    return sum(orders.relation_bytes(name) for name in orders.catalog().names("index") if name != "orders_pkey")
+
+
+@cache
+def designs(variant: Variant) -> tuple[Measured, Measured, Measured]:
+    """No index but the key; the agent's eight; the reference's four: each measured once a process, on a clone."""
+    found = []
+    for ddl in (f"DROP INDEX {', '.join(NAMES)}", None, variant.reference):
+        with tried(recipe(variant), ddl, verbs=frozenset({"created", "dropped"})) as trial:
+            found.append(cost(trial, variant))
+    return found[0], found[1], found[2]
+
+
+def budgets(variant: Variant) -> tuple[list[int], int, int, int]:
+    """Pages of each read, WAL of the insert, WAL of the refresh, bytes."""
+    best = designs(variant)[2]
+    return (
+        [allowed(pages) for pages in best.pages],
+        int(best.insert_wal * WAL_MARGIN),
+        int(best.refresh_wal * WAL_MARGIN),
+        int(best.bytes * BYTES_MARGIN),
+    )
+
+
+def brief(variant: Variant) -> str:
+    bare, agents, _ = designs(variant)
+    pages, insert, refresh, size = budgets(variant)
+    reads = "\n".join(
+        f"| {number} | {read.asks}: `{read.sql}` | {was:,} | {now:,} | {may:,} |"
+        for number, (read, was, now, may) in enumerate(
+            zip(variant.reads, bare.pages, agents.pages, pages, strict=True), 1
+        )
+    )
+    made = "\n".join(f"CREATE INDEX {name} ON {read.agents};" for name, read in zip(NAMES, variant.reads, strict=True))
+    return (
+        f"{variant.story}. On the day before, an agent was asked to make eight reads fast, one ticket each, and it did:\n\n```sql\n{made}\n```\n\n"
+        f"What was measured on `orders` ({ROWS:,} rows, `fillfactor = 85`), in pages touched by each read, bytes of WAL of each write, bytes on disk:\n\n"
+        f"| | | without them | now | allowed |\n|---|---|---|---|---|\n{reads}\n"
+        f"| | {NEW} new orders: `INSERT` | {bare.insert_wal:,} | {agents.insert_wal:,} | {insert:,} |\n"
+        f"| | {REFRESHED} orders are looked at: `UPDATE orders SET seen_minute = ...` | {bare.refresh_wal:,} | {agents.refresh_wal:,} | {refresh:,} |\n"
+        f"| | all indexes but the key | 0 kB | {kilobytes(agents.bytes)} | {kilobytes(size)} |\n\n"
+        f"Of the {REFRESHED} updates {bare.hot} were HOT before; now {agents.hot} are.\n\n"
+        "Write the `DROP INDEX` and `CREATE INDEX` statements after which **every line** of the table is within what is allowed. "
+        '`engine = practice("indexes-incident")` is that table with the eight indexes.'
+    )
+
+
+def judge(answer: str, variant: Variant) -> Judgement:
+    with tried(recipe(variant), answer, verbs=frozenset({"created", "dropped"})) as trial:
+        if trial.refused:
+            return Judgement(0.0, (trial.refused,))
+        if not (trial.made or trial.dropped):
+            return Judgement(0.0, (nothing(),))
+        mine, left = cost(trial, variant), len(trial.database.catalog().names("index")) - 1
+    pages, insert, refresh, size = budgets(variant)
+    findings = (
+        reads_within(mine, pages, variant),
+        inserts_within(mine, insert, left),
+        refreshes_within(mine, refresh, variant),
+        bytes_within(mine, size, left),
+    )
+    over = [number for number, (now, may) in enumerate(zip(mine.pages, pages, strict=True)) if now > may]
+    return Judgement(whole(*findings), findings, tuple(mine.plans[number] for number in over[:1]))
+
+
+def nothing() -> Finding:
+    return Finding(
+        False, "The answer leaves all indexes as they are.", "Fewer or other indexes, within every line of the table.",
+        "Which two of the eight begin with the same column?",
+    )  # fmt: skip
+
+
+def reads_within(mine: Measured, pages: list[int], variant: Variant) -> Finding:
+    over = [number for number, (now, may) in enumerate(zip(mine.pages, pages, strict=True)) if now > may]
+    if not over:
+        return Finding(True, "All eight reads are within what is allowed.")
+    number = max(over, key=lambda one: mine.pages[one] / pages[one])
+    read, plan = variant.reads[number], mine.plans[number]
+    scan = plan.find(relation="orders")[0]
+    others = (
+        f" {len(over) - 1} other reads are over their budgets, too."
+        if len(over) > 2
+        else " One other read is over its budget, too."
+        if len(over) == 2
+        else ""
+    )
+    by_hand = scan.kind == "Seq Scan"
+    return Finding(
+        False,
+        f"Read {number + 1} touches {mine.pages[number]:,} pages by {article(scan.kind)}.{others}",
+        f"At most {pages[number]:,} for read {number + 1}.",
+        f"Which index is left that begins with a column of `{read.sql.split('WHERE ')[1].split(' ORDER')[0]}`?"
+        if by_hand
+        else "Which of the index's columns ends the search too early: what is checked, sorted or fetched behind it?",
+        "drop-all" if by_hand else "same-start",
+    )  # fmt: skip
+
+
+def inserts_within(mine: Measured, budget: int, left: int) -> Finding:
+    if mine.insert_wal <= budget:
+        return Finding(True, f"{NEW} new orders write {mine.insert_wal:,} bytes of WAL, within the {budget:,} allowed.")
+    return Finding(
+        False, f"{NEW} new orders write {mine.insert_wal:,} bytes of WAL into {left} indexes and the table.", f"At most {budget:,}.",
+        "Which two of them could be one, read by two of the eight? Which holds rows that no read asks for?", "one-by-one",
+    )  # fmt: skip
+
+
+def refreshes_within(mine: Measured, budget: int, variant: Variant) -> Finding:
+    if mine.refresh_wal <= budget:
+        return Finding(True, f"{REFRESHED} refreshes write {mine.refresh_wal:,} bytes of WAL; {mine.hot} are HOT.")
+    return Finding(
+        False, f"{REFRESHED} refreshes write {mine.refresh_wal:,} bytes of WAL: {mine.hot} of them are HOT.", f"At most {budget:,} bytes.",
+        "Which index holds the column that changes, and how many rows would its read have to sort without it?", "perfect-read",
+    )  # fmt: skip
+
+
+def bytes_within(mine: Measured, budget: int, left: int) -> Finding:
+    if mine.bytes <= budget:
+        return Finding(True, f"The indexes take {kilobytes(mine.bytes)}, within the {kilobytes(budget)} allowed.")
+    return Finding(
+        False, f"The {left} indexes take {kilobytes(mine.bytes)} on disk.", f"At most {kilobytes(budget)}.",
+        "Which of them holds all rows though its reads want one in twenty, or carries a column that none of them reads?", "one-by-one",
+    )  # fmt: skip
+
+
+def third_hint(variant: Variant) -> str:
+    pairs = ", ".join(
+        f"{variant.reads.index(pair.first) + 1} and {variant.reads.index(pair.second) + 1}" for pair in variant.pairs
+    )
+    return (
+        f"Four indexes do: the reads {pairs} share one each. No index may hold `seen_minute`: a customer has some seventy orders, and sorting them costs no page. "
+        "Reads that want one status only are served by a partial index, with what else they compare as a column of it."
+    )
+
+
+EXERCISE = register(
+    Exercise(
+        id="indexes-incident",
+        lab="02_indexes",
+        number=8,
+        title="Incident: eight indexes, each of them right",
+        kind="S",
+        declares="value",
+        points=5,
+        core=True,
+        minutes=15,
+        answer="DROP INDEX and CREATE INDEX statements as text",
+        accepts=accepts_sql,
+        variants=VARIANTS,
+        brief=brief,
+        hints=(
+            lambda variant: "Every index is right for its read. What do all of them have in common when a row is written?",
+            lambda variant: "Sort the eight reads by the column that they compare for equality. Where two stand together, look for one index that is good enough for both: "
+            "the allowed pages leave room. Then ask of each index which write must touch it.",
+            third_hint,
+        ),
+        judge=judge,
+        why=lambda variant: (
+            f"Four indexes serve the eight reads: {'; '.join(pair.index for pair in variant.pairs)}. Each of the eight was right by itself; an INSERT pays for all of them, and a "
+            "column in any index ends HOT for all updates of it. The runner-up, a lack of vacuum or a slow disk, is ruled out by the WAL of one statement: it "
+            "grew with the number of indexes, on a database that nobody else used. Drop an index at work only after `pg_stat_user_indexes` was asked on the "
+            "replicas, too; and create the new ones first, CONCURRENTLY."
+        ),
+        misconceptions={
+            "one-by-one": "Tune each query by itself, and the whole is tuned.",
+            "drop-all": "If indexes slow the writes down, they must go.",
+            "same-start": "An index that begins with the right column serves the read.",
+            "perfect-read": "An index that makes one read perfect has no other price than its bytes.",
+        },
+    )
+)  # fmt: skip

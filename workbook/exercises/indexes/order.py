@@ -167,7 +167,8 @@ def judge(answer: str, variant: Variant) -> Judgement:
             return Judgement(0.0, (trial.refused or not_one(trial),))
         found = plans(trial, variant)
         columns = key_columns(trial.database, trial.names[0])
-        findings = (read_within(found, variant, wanted, columns), size_within(trial, wanted))
+        read, size = read_within(found, variant, wanted, columns), size_within(trial, wanted)
+        findings = (read, size) if size.ok else (size, read)
     worst = max(found, key=pages_of)
     return Judgement(whole(*findings), findings, (worst,))
 

@@ -1,0 +1,44 @@
+"""The smallest partial index: what is too narrow, too wide, or the right rows under the wrong key."""
+
+from __future__ import annotations
+
+from tests.exercises.harness import Answers, ExerciseTests, Wrong
+from workbook.exercises.indexes.partial import EXERCISE, VARIANTS, Variant
+
+ALSO = (
+    "orders (customer_id) WHERE status = 'open' OR status = 'packed'",
+    "orders (courier_id, total_cents DESC) WHERE NOT total_cents < 90000",
+    "orders (placed_minute DESC) WHERE shipped_minute IS NULL",
+    "orders (coupon DESC) WHERE coupon > ''",
+    "orders (customer_id) WHERE country = 'CH' AND NOT placed_minute < 30000",
+)
+
+
+def answers(variant: Variant) -> Answers:
+    key, _, condition = variant.index.partition(" WHERE ")
+    elsewhere = "orders (customer_id)" if "courier_id" in key else "orders (courier_id)"
+    return Answers(
+        right=f"CREATE INDEX ON {variant.index}",
+        also_right=[
+            f"CREATE INDEX CONCURRENTLY few ON {variant.index}; ANALYZE orders",
+            f"CREATE INDEX ON {ALSO[VARIANTS.index(variant)]}",
+        ],
+        wrong=[
+            Wrong(
+                f"CREATE INDEX ON {variant.narrow}",
+                says="with some values it goes by the index" if "3200" in variant.narrow else "as if there were no index",
+                misconception="any-filter",
+            ),
+            Wrong(f"CREATE INDEX ON {variant.wide}", says="can none of the three queries want", misconception="whole-is-safe"),
+            Wrong(f"CREATE INDEX ON {elsewhere} WHERE {condition}", says="what stands in its key does not matter"),
+            Wrong(f"CREATE INDEX ON {variant.index}; CREATE INDEX ON {variant.narrow}", says="creates 2 indexes", misconception="one-each"),
+            Wrong("SELECT 1", says="creates no index"),
+            Wrong("DROP TABLE orders", says="dropped 1 table"),
+            Wrong("CREATE INDEX ON orders (customer) WHERE true", says='column "customer" does not exist'),
+        ],
+    )  # fmt: skip
+
+
+class TestPartial(ExerciseTests):
+    exercise = EXERCISE
+    answers = staticmethod(answers)

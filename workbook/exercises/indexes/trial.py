@@ -74,18 +74,19 @@ def tried(
     ddl: str | None,
     *,
     tables: Sequence[str] = ("orders",),
+    kinds: frozenset[str] = frozenset({"index"}),
     verbs: frozenset[str] = frozenset({"created"}),
     question: str = "Which of its statements does that, and does the task ask for it?",
 ) -> Iterator[Trial]:
-    """Run `ddl` (None: nothing) on a clone of `recipe`, and look at what became of it; indexes may be touched as `verbs`
-    say. Raises `SqlError` where the engine refuses the answer."""
+    """Run `ddl` (None: nothing) on a clone of `recipe`, and look at what became of it; objects of these `kinds` may be
+    touched as `verbs` say. Raises `SqlError` where the engine refuses the answer."""
     with database(recipe) as clone:
         trial = Trial(clone)
         if ddl is not None:
             before, rows = clone.catalog(), fingerprint(clone, tables)
             clone.run(ddl)
             after = clone.catalog()
-            changed = changes_allowed(before, after, {"index"}, verbs=verbs, question=question)
+            changed = changes_allowed(before, after, kinds, verbs=verbs, question=question)
             trial.refused = None if changed.ok else changed
             if changed.ok and fingerprint(clone, tables) != rows:
                 trial.refused = rows_moved()

@@ -35,6 +35,7 @@ CONDITIONS = (
     "Order By",
     "Sort Key",
     "Presorted Key",
+    "Hash Key",
     "Group Key",
     "Cache Key",
     "Run Condition",
@@ -92,6 +93,7 @@ KNOWN = {
     "Local Read Blocks",
     "CTE Name",
     "Function Name",
+    "Table Function Name",
     "Parallel Aware",
     "Async Capable",
     "Join Type",
@@ -129,7 +131,7 @@ def read_json(document: Any) -> Plan:
     if isinstance(planning, Mapping):
         numbers["planning_buffers"] = Number(_sum(planning, "Shared Hit Blocks", "Shared Read Blocks") or 0)
     triggers = [
-        _text(trigger.get("Trigger Name") or trigger.get("Constraint Name") or "?")
+        _text(trigger.get("Constraint Name") or trigger.get("Trigger Name") or "?")
         for trigger in _maps(document.get("Triggers"))
     ]
     settings = document.get("Settings")
@@ -147,7 +149,7 @@ def trigger_notes(triggers: Sequence[str]) -> tuple[str, ...]:
     if not triggers:
         return ()
     return (
-        f"{', '.join(triggers)} ran after the plan: what a trigger or a foreign-key check touches is not in these numbers.",
+        f"{', '.join(triggers)} ran: what an AFTER trigger or a foreign-key check touches is not in these numbers.",
     )
 
 
@@ -185,6 +187,8 @@ def json_kind(fields: Mapping[str, Any]) -> str:
         kind = f"Custom Scan ({fields['Custom Plan Provider']})"
     elif kind == "Foreign Scan" and fields.get("Operation") in ("Insert", "Update", "Delete"):
         kind = f"Foreign {fields['Operation']}"
+    if fields.get("Async Capable") is True:
+        kind = f"Async {kind}"
     if isinstance(join, str) and join in JOINS:
         kind = f"{kind} {join} Join" if kind == "Nested Loop" else f"{kind.removesuffix(' Join')} {join} Join"
     return f"Parallel {kind}" if fields.get("Parallel Aware") is True else kind
@@ -196,10 +200,14 @@ def make_node(kind: str, fields: Mapping[str, Any], role: str, children: tuple[N
         fields.get("Relation Name")
         or fields.get("CTE Name")
         or fields.get("Function Name")
+        or fields.get("Table Function Name")
         or fields.get("Tuplestore Name")
+        or (fields.get("Alias") if kind.endswith("Function Scan") else "")
         or ""
     )
-    conditions = [(label, _joined(fields[label])) for label in CONDITIONS if label in fields]
+    conditions = [(label, text) for label in CONDITIONS if label in fields for text in _lines(fields[label])]
+    conditions += _grouping_sets(fields.get("Grouping Sets"))
+    conditions.sort(key=lambda pair: CONDITIONS.index(pair[0]))
     details = {
         key: _joined(value)
         for key, value in fields.items()
@@ -213,18 +221,35 @@ def make_node(kind: str, fields: Mapping[str, Any], role: str, children: tuple[N
         role=role,
         conditions=tuple(conditions),
         children=children,
-        numbers=_numbers(fields),
+        numbers=_numbers(kind, fields),
         details=details,
     )
 
 
-def _numbers(fields: Mapping[str, Any]) -> dict[str, Number]:
+def _lines(value: Any) -> list[str]:
+    """The text form repeats a label where it has several; they come here as a tuple."""
+    return list(value) if isinstance(value, tuple) else [_joined(value)]
+
+
+def _grouping_sets(sets: Any) -> list[tuple[str, str]]:
+    """The keys of grouping sets, a line each, as the text form prints them."""
+    lines = []
+    for one in _maps(sets):
+        if "Sort Key" in one:
+            lines.append(("Sort Key", _joined(one["Sort Key"])))
+        for label in ("Hash Key", "Group Key"):
+            keys = one.get(f"{label}s")
+            lines += [(label, _joined(key) or "()") for key in keys] if isinstance(keys, list) else []
+    return lines
+
+
+def _numbers(kind: str, fields: Mapping[str, Any]) -> dict[str, Number]:
     loops: Any = fields.get("Actual Loops")
     times: float = loops if _is_number(loops) else 1
     numbers: dict[str, Number] = {}
     if _is_number(loops):
         numbers["loops"] = Number(loops)
-    if fields.get("Node Type") in ("BitmapAnd", "BitmapOr") and times:
+    if kind in ("BitmapAnd", "BitmapOr") and times:
         numbers["rows"] = Number(None, False, "PostgreSQL does not count them here, and prints 0")
     elif _is_number(fields.get("Actual Rows")):
         numbers["rows"] = _rows(fields["Actual Rows"], times)

@@ -32,10 +32,17 @@ SUBPLAN = re.compile(r"^(CTE \S.*|(?:SubPlan|InitPlan) .+)$")
 PROPERTY = re.compile(r"^([A-Z][A-Za-z\- ]*?(?: \([^)]*\))?):\s?(.*)$")
 COUNT_IN = re.compile(rf"(\w+)=({NUMBER})")
 FRAME = re.compile(r"^[\s|+─━┌┐└┘├┤┬┴┼═╔╗╚╝-]*$")
+NAME = r"(?:\"(?:[^\"]|\"\")*\"|[^\s\".()]+)"
+QUALIFIED = rf"((?:{NAME}\.)*({NAME}))(?: ({NAME}))?"
 KINDS_ON = r"(?:(?:Parallel |Async )*(?:Seq Scan|Sample Scan|Bitmap Heap Scan|Tid Scan|Tid Range Scan|Foreign Scan|Foreign Insert|Foreign Update|Foreign Delete|Subquery Scan|Function Scan|Table Function Scan|Values Scan|CTE Scan|Named Tuplestore Scan|WorkTable Scan|Custom Scan \([^)]*\)|Insert|Update|Delete|Merge|Index Scan|Index Only Scan))"
-TITLE_INDEX = re.compile(r"^((?:Parallel )?Index (?:Only )?Scan(?: Backward)?) using (\S+|\".*?\") on (.+)$")
-TITLE_BITMAP = re.compile(r"^((?:Parallel )?Bitmap Index Scan) on (.+)$")
-TITLE_ON = re.compile(rf"^({KINDS_ON}) on (.+)$")
+KINDS_ALONE = r"(?:Parallel |Async |Partial |Finalize )*(?:Result|ProjectSet|(?:Merge )?Append|Recursive Union|BitmapAnd|BitmapOr|Nested Loop(?: \w+ Join)?|(?:Hash|Merge)(?: \w+){0,2} Join|Gather(?: Merge)?|Foreign Scan|Named Tuplestore Scan|Custom Scan \([^)]*\)|Materialize|Memoize|(?:Incremental )?Sort|Group|(?:Hash|Group|Mixed)?Aggregate|WindowAgg|Unique|(?:Hash)?SetOp(?: \w+){0,2}|LockRows|Limit|Hash)"
+TITLE_INDEX = re.compile(rf"^((?:Parallel )?Index (?:Only )?Scan(?: Backward)?) using ({NAME}) on ({QUALIFIED})$")
+TITLE_BITMAP = re.compile(rf"^((?:Parallel )?Bitmap Index Scan) on ({NAME})$")
+TITLE_ON = re.compile(rf"^({KINDS_ON}) on ({QUALIFIED})$")
+TITLE_ALONE = re.compile(rf"^{KINDS_ALONE}$")
+SUMMARY = re.compile(
+    r"(Planning|Execution|Total runtime|Settings|Trigger |JIT|Query Identifier|Serialization)", re.IGNORECASE
+)
 KEY_BY_KIND = {
     "CTE Scan": "CTE Name",
     "Function Scan": "Function Name",
@@ -51,6 +58,7 @@ BLOCKS = {
     ("temp", "read"): "Temp Read Blocks",
     ("temp", "written"): "Temp Written Blocks",
 }
+WAL = ("WAL Records", "WAL FPI", "WAL Bytes")
 
 
 @dataclass
@@ -64,44 +72,67 @@ class _Step:
 def read_text(text: str) -> Plan:
     """The plan in a text that EXPLAIN printed. Raises `Unsuitable` where there is none."""
     lines = _unframed(text)
-    root: _Step | None = None
-    stack: list[_Step] = []
-    heading: tuple[int, str] | None = None
-    rest: list[str] = []
-    for line in lines:
-        arrow = ARROW.match(line)
-        column = len(arrow.group(1)) if arrow else len(line) - len(line.lstrip())
-        body = arrow.group(2) if arrow else line.strip()
-        fields = fields_of(body) if arrow or (root is None and _begins(body)) else None
-        if fields is not None:
-            while stack and stack[-1].column >= column:
-                stack.pop()
-            if stack or root is None:
-                step = _Step(column if arrow else -1, fields, _role(heading, column, stack))
-                if heading and column > heading[0]:
-                    step.fields["Subplan Name"] = heading[1]
-                heading = None
-                if stack:
-                    stack[-1].children.append(step)
-                else:
-                    root = step
-                stack.append(step)
-        elif root is not None:
-            owner = next((step for step in reversed(stack) if _inner(step) == column), None)
-            if owner is not None and not _is_summary(body, column):
-                stack = stack[: stack.index(owner) + 1]
-                if SUBPLAN.match(body):
-                    heading = (column, body)
-                else:
-                    _property(owner.fields, body)
-            else:
-                rest.append(line)
-    if root is None:
+    begin = next((number for number, line in enumerate(lines) if _begins(_body(line)[1])), None)
+    if begin is None:
         raise Unsuitable(
             "There is no plan in this text.", next="save what EXPLAIN (ANALYZE, BUFFERS) prints, from its first line"
         )
-    numbers, settings, triggers = _summary(rest)
+    margin = _body(lines[begin])[0]
+    root = _Step(-1, fields_of(_body(lines[begin])[1]), "")
+    stack, last = [root], ""
+    heading: tuple[int, str] | None = None
+    summary: list[str] = []
+    for line in lines[begin + 1 :]:
+        line = line[margin:] if not line[:margin].strip() else line.lstrip()
+        (column, body), arrow = _body(line), line.lstrip().startswith("->  ")
+        if summary or (column == 0 and SUMMARY.match(body)):
+            summary.append(line)
+        elif last and str(stack[-1].fields.get(last, "")).count("'") % 2:  # a literal with a line break in it
+            stack[-1].fields[last] += "\n" + line
+        elif arrow:
+            while len(stack) > 1 and stack[-1].column >= column:
+                stack.pop()
+            step = _Step(column, fields_of(body), _role(heading, column, stack))
+            if heading and column > heading[0]:
+                step.fields["Subplan Name"] = heading[1]
+            heading, last = None, ""
+            stack[-1].children.append(step)
+            stack.append(step)
+        elif owner := _owner(stack, column, body):
+            stack = stack[: stack.index(owner) + 1]
+            if SUBPLAN.match(body):
+                heading = (column, body)
+            else:
+                last = _property(owner.fields, body)
+    _fill(root)
+    numbers, settings, triggers = _summary(summary)
     return Plan("postgresql", settled(_made(root)), numbers, settings, trigger_notes(triggers))
+
+
+def _body(line: str) -> tuple[int, str]:
+    """Where a line begins, and what stands there; a step's arrow is taken off."""
+    body = line.lstrip()
+    return len(line) - len(body), body.removeprefix("->  ").strip() if body.startswith("->  ") else body
+
+
+def _owner(stack: list[_Step], column: int, body: str) -> _Step | None:
+    """Whose property a line is; the keys of a grouping set stand two columns further right, below their sort key."""
+    nested = 2 if re.match(r"(Group|Hash) Key: ", body) else 0
+    steps = [step for step in reversed(stack) if column in (_inner(step), _inner(step) + nested)]
+    return next(iter(sorted(steps, key=_inner, reverse=True)), None)
+
+
+def _fill(root: _Step) -> None:
+    """Put in the zeros that the text form leaves out: a step without a line on buffers or WAL, where others have one,
+    touched or wrote nothing."""
+    steps = [root]
+    for step in steps:
+        steps += step.children
+    for keys in (tuple(BLOCKS.values()), WAL):
+        if any(key in step.fields for step in steps for key in keys):
+            for step in steps:
+                for key in keys:
+                    step.fields.setdefault(key, 0)
 
 
 def _inner(step: _Step) -> int:
@@ -110,27 +141,10 @@ def _inner(step: _Step) -> int:
 
 
 def _begins(body: str) -> bool:
-    return bool(
-        COST.search(body) or ACTUAL.search(body) or TITLE_ON.match(body) or TITLE_INDEX.match(body)
-    ) or body in (
-        "Result",
-        "Limit",
-        "Sort",
-        "Aggregate",
-        "HashAggregate",
-        "GroupAggregate",
-        "Hash Join",
-        "Merge Join",
-        "Nested Loop",
-        "Append",
-        "Unique",
-    )
-
-
-def _is_summary(body: str, column: int) -> bool:
-    return column == 0 and bool(
-        re.match(r"(Planning|Execution|Total runtime|Settings|Trigger |JIT|Query Identifier)", body)
-    )
+    """Whether a line is a step's: it has costs or counters, or it is wholly a title."""
+    if COST.search(body) or ACTUAL.search(body):
+        return True
+    return any(title.match(NEVER.sub("", body)) for title in (TITLE_ON, TITLE_INDEX, TITLE_BITMAP, TITLE_ALONE))
 
 
 def _role(heading: tuple[int, str] | None, column: int, stack: list[_Step]) -> str:
@@ -141,7 +155,7 @@ def _role(heading: tuple[int, str] | None, column: int, stack: list[_Step]) -> s
         return ""
     plain = [child for child in stack[-1].children if child.role not in ("cte", "initplan", "subplan")]
     kind = stack[-1].fields["kind"]
-    if "Append" in kind or (kind.startswith("Bitmap") and kind in ("BitmapAnd", "BitmapOr")):
+    if "Append" in kind or kind in ("BitmapAnd", "BitmapOr"):
         return "member"
     if kind.startswith("Subquery Scan"):
         return "subquery"
@@ -172,24 +186,19 @@ def fields_of(body: str) -> dict[str, Any]:
 
 def _title(title: str) -> dict[str, Any]:
     if found := TITLE_INDEX.match(title):
-        return {"kind": found[1], "Index Name": _bare(found[2]), **_relation(found[3], "Relation Name")}
+        return {"kind": found[1], "Index Name": _bare(found[2]), **_relation(found[5], found[6], "Relation Name")}
     if found := TITLE_BITMAP.match(title):
         return {"kind": found[1], "Index Name": _bare(found[2])}
     if found := TITLE_ON.match(title):
-        kind = found[1]
-        plain = kind.removeprefix("Async ").removeprefix("Parallel ")
+        plain = found[1].removeprefix("Async ").removeprefix("Parallel ")
         if plain in ("Subquery Scan", "Values Scan"):
-            return {"kind": kind, "Alias": _bare(found[2])}
-        return {"kind": kind, **_relation(found[2], KEY_BY_KIND.get(plain, "Relation Name"))}
+            return {"kind": found[1], "Alias": _bare(found[4])}
+        return {"kind": found[1], **_relation(found[4], found[5], KEY_BY_KIND.get(plain, "Relation Name"))}
     return {"kind": title}
 
 
-def _relation(text: str, key: str) -> dict[str, str]:
-    words = re.findall(r'"(?:[^"]|"")*"(?:\."(?:[^"]|"")*"|\.\S+)*|\S+', text)
-    if not words:
-        return {}
-    name = words[0].split(".")[-1] if not words[0].startswith('"') else words[0]
-    return {key: _bare(name), "Alias": _bare(words[1] if len(words) > 1 else name)}
+def _relation(name: str, alias: str | None, key: str) -> dict[str, str]:
+    return {key: _bare(name), "Alias": _bare(alias or name)}
 
 
 def _bare(name: str) -> str:
@@ -197,10 +206,11 @@ def _bare(name: str) -> str:
     return name[1:-1].replace('""', '"') if len(name) > 1 and name[0] == name[-1] == '"' else name
 
 
-def _property(fields: dict[str, Any], body: str) -> None:
+def _property(fields: dict[str, Any], body: str) -> str:
+    """Read a property into a step's fields; its label."""
     found = PROPERTY.match(body)
     if not found:
-        return
+        return ""
     label, value = found[1], found[2]
     if label == "Buffers":
         for part in value.split(", "):
@@ -208,8 +218,6 @@ def _property(fields: dict[str, Any], body: str) -> None:
             for name, count in COUNT_IN.findall(counts):
                 if key := BLOCKS.get((where, name)):
                     fields[key] = int(float(count))
-        for key in ("Shared Hit Blocks", "Shared Read Blocks"):
-            fields.setdefault(key, 0)
     elif label == "WAL":
         counts = dict(COUNT_IN.findall(value))
         fields |= {
@@ -219,8 +227,12 @@ def _property(fields: dict[str, Any], body: str) -> None:
         }
     elif re.fullmatch(NUMBER, value):
         fields[label] = float(value) if "." in value else int(value)
+    elif label in ("Group Key", "Hash Key") and label in fields:
+        before = fields[label]
+        fields[label] = (*(before if isinstance(before, tuple) else (before,)), value)
     else:
         fields[label] = value
+    return label
 
 
 def _made(step: _Step) -> Node:
@@ -241,13 +253,17 @@ def _summary(lines: list[str]) -> tuple[dict[str, Number], dict[str, str], list[
             key = "planning_time_ms" if body.lower().startswith("planning") else "execution_time_ms"
             numbers[key] = Number(float(time[2]), True, "does not repeat")
         elif body.startswith("Settings: "):
-            settings = dict(re.findall(r"(\w[\w.]*) = '([^']*)'", body))
-        elif trigger := re.match(r"Trigger (?:for constraint )?(\S+?)(?: on \S+)?:", body):
+            settings = {
+                name: value.replace("''", "'") for name, value in re.findall(r"(\w[\w.]*) = '((?:[^']|'')*)'", body)
+            }
+        elif trigger := re.match(r"Trigger (?:.*?for constraint )?(.+?)(?: on \S+)?: ", body):
             triggers.append(trigger[1])
         elif planning and body.startswith("Buffers:"):
             fields: dict[str, Any] = {}
             _property(fields, body)
-            numbers["planning_buffers"] = Number(fields["Shared Hit Blocks"] + fields["Shared Read Blocks"])
+            numbers["planning_buffers"] = Number(
+                fields.get("Shared Hit Blocks", 0) + fields.get("Shared Read Blocks", 0)
+            )
         planning = body == "Planning:" or (planning and line.startswith(" "))
     return numbers, settings, triggers
 
@@ -269,6 +285,4 @@ def _unframed(text: str) -> list[str]:
         and line.strip() not in ("QUERY PLAN", '"QUERY PLAN"')
         and not re.fullmatch(r"\s*\(\d+ (?:rows?|Zeilen?|lignes?)\)\s*", line)
     ]
-    kept = [line[1:-1] if len(line) > 1 and line[0] == line[-1] == '"' else line for line in kept]
-    margin = min((len(line) - len(line.lstrip()) for line in kept[:1]), default=0)
-    return [line[margin:] if line[:margin].strip() == "" else line.lstrip() for line in kept]
+    return [line[1:-1].replace('""', '"') if len(line) > 1 and line[0] == line[-1] == '"' else line for line in kept]

@@ -18,12 +18,16 @@ the root (they do not repeat), per-worker numbers.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 MARKED_FROM = 10.0
 """An estimate is marked from this factor on."""
+HANGING = ("initplan", "cte")
+"""Roles of steps that hang under one step and are run by another."""
+READER = "a step that hangs here may have been run by another"
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +143,7 @@ class Node:
     def title(self) -> str:
         """Kind, relation and index in a line, as PostgreSQL's text form writes it."""
         using = f" using {self.index}" if self.index and self.relation else ""
-        on = self.relation or self.index
+        on = self.relation or self.index or self.alias
         alias = f" {self.alias}" if self.alias and self.alias != self.relation else ""
         return f"{self.kind}{using}" + (f" on {on}{alias}" if on else "")
 
@@ -188,7 +192,7 @@ class Plan:
 
     @property
     def rows(self) -> Number:
-        """Rows that the statement returned or changed."""
+        """Rows that the statement returned; one that writes returns none without RETURNING."""
         return self.root.rows
 
     @property
@@ -292,47 +296,88 @@ def settled(node: Node) -> Node:
     """The tree with what follows from its printed numbers: own buffers, and which steps a LIMIT cut short.
 
     An InitPlan or a CTE hangs under one step and is run by another that reads it: its pages are taken off the reader,
-    not off the step that it hangs under.
+    not off the step that it hangs under. Where a plan does not name the reader, it is looked for among the steps that
+    hold as many pages; where several do, their own pages are marked as not exact.
     """
-    readers = _readers(node)
-    return _settle(node, readers, False)
+    return _settle(node, _Debts(node), False)
 
 
-def _readers(root: Node) -> dict[int, list[Node]]:
-    """For a step (by id): the subplans whose pages it holds although they hang elsewhere."""
-    hanging: dict[int, list[Node]] = {}
-    for parent in root.walk():
-        for child in parent.children:
-            if child.role not in ("initplan", "cte"):
-                continue
-            name = child.details.get("Subplan Name", "")
-            reader = _reader_of(name, root, child)
-            hanging.setdefault(id(reader or parent), []).append(child)
-    return hanging
+class _Debts:
+    """Which steps hold pages of an InitPlan or a CTE that hangs elsewhere: how many, and whether that is sure."""
+
+    def __init__(self, root: Node) -> None:
+        self.taken: dict[int, float] = {}
+        self.unsure: dict[int, str] = {}
+        self.steps = list(root.walk())
+        self.gathers = {id(step): node for node in self.steps if node.kind.startswith("Gather") for step in node.walk()}
+        hanging = [(step, child) for step in self.steps for child in step.children if child.role in HANGING]
+        for _, child in hanging:
+            if child.role == "cte":
+                self._cte(child)
+        named = [(parent, child, self._named(child)) for parent, child in hanging if child.role == "initplan"]
+        for parent, child, readers in sorted(named, key=lambda one: not one[2]):
+            self._initplan(parent, child, readers)
+
+    def left(self, node: Node) -> float:
+        """The pages of a step that no step below it accounts for."""
+        below = sum(child.buffers.value or 0 for child in node.children if child.role not in HANGING)
+        return (node.buffers.value or 0) - below - self.taken.get(id(node), 0)
+
+    def _take(self, node: Node, pages: float) -> None:
+        self.taken[id(node)] = self.taken.get(id(node), 0) + pages
+
+    def _cte(self, plan: Node) -> None:
+        """A scan of a CTE touches no page itself, so all that it holds is the CTE's; several may have read a part."""
+        pages, name = plan.buffers.value or 0, plan.details.get("Subplan Name", "")[4:]
+        inside = {id(step) for step in plan.walk()}
+        for step in self.steps:
+            if step.kind.endswith("CTE Scan") and step.relation == name and id(step) not in inside:
+                part = max(min(pages, self.left(step)), 0)
+                self._take(step, part)
+                pages -= part
+        if pages:  # a writing CTE that nobody read to its end
+            self.unsure[id(plan)] = "it ran after the other steps, whose pages do not include its own"
+
+    def _named(self, plan: Node) -> list[Node]:
+        """The steps whose conditions name an InitPlan: `(InitPlan 1).col1` since 17, `$0` before."""
+        short, _, returns = plan.details.get("Subplan Name", "").partition(" (returns ")
+        marks = [f"({short})", *(part.strip() for part in returns.rstrip(")").split(",") if part.strip())]
+        said = re.compile("|".join(re.escape(mark) + r"(?!\d)" for mark in marks))
+        inside = {id(step) for step in plan.walk()}
+        found = [
+            step
+            for step in self.steps
+            if id(step) not in inside and any(said.search(text) for _, text in step.conditions)
+        ]
+        # What workers need to know is found out by the Gather above them, before it starts them.
+        above = [self.gathers.get(id(step), step) for step in found]
+        return [
+            step if gather is self.gathers.get(id(plan)) else gather for step, gather in zip(found, above, strict=True)
+        ]
+
+    def _initplan(self, parent: Node, plan: Node, named: list[Node]) -> None:
+        pages = plan.buffers.value or 0
+        if not pages:
+            return
+        inside = {id(step) for child in parent.children if child.role in HANGING for step in child.walk()}
+        below = [step for step in parent.walk() if id(step) not in inside]
+        for readers in (named, below):
+            able = [step for step in readers if self.left(step) >= pages]
+            if able:
+                self._take(able[-1], pages)
+                if len(able) > 1:
+                    self.unsure |= {id(step): READER for step in able}
+                return
+        self.unsure[id(parent)] = READER
 
 
-def _reader_of(name: str, root: Node, plan: Node) -> Node | None:
-    inside = {id(node) for node in plan.walk()}
-    outside = [node for node in root.walk() if id(node) not in inside]
-    if name.startswith("CTE "):
-        return next((node for node in outside if node.kind.endswith("CTE Scan") and node.relation == name[4:]), None)
-    short = name.split(" (returns")[0]
-    marks = [f"({short})", *(part.strip() for part in name.partition("(returns ")[2].rstrip(")").split(",") if part)]
-    found = [
-        node
-        for node in outside
-        if any(mark and mark in text for mark in marks for _, text in (*node.conditions, *node.details.items()))
-    ]
-    return found[-1] if found else None
-
-
-def _settle(node: Node, hanging: dict[int, list[Node]], cut: bool) -> Node:
+def _settle(node: Node, debts: _Debts, cut: bool) -> Node:
     cuts = cut or node.kind == "Limit"
     stops = node.kind in ("Sort", "Hash", "HashAggregate", "Aggregate", "GroupAggregate")
     numbers = dict(node.numbers)
     if node.buffers.value is not None:
-        below = [child for child in node.children if child.role not in ("initplan", "cte")] + hanging.get(id(node), [])
-        own = node.buffers.value - sum(child.buffers.value or 0 for child in below)
-        numbers["buffers_own"] = Number(max(own, 0), own >= 0, "" if own >= 0 else "a subplan was run by another step")
-    children = tuple(_settle(child, hanging, cuts and not stops) for child in node.children)
+        own = debts.left(node)
+        why = debts.unsure.get(id(node), "" if own >= 0 else READER)
+        numbers["buffers_own"] = Number(max(own, 0), not why, why)
+    children = tuple(_settle(child, debts, cuts and not stops) for child in node.children)
     return replace(node, numbers=numbers, children=children, cut_short=cut)

@@ -58,7 +58,7 @@ INSERT INTO w SELECT i, i FROM generate_series(101, 120) i;
 )
 FOREIGN = """
 CREATE EXTENSION postgres_fdw;
-CREATE SERVER back FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host '@host@', dbname 'postgres');
+CREATE SERVER back FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host '@host@', dbname 'postgres', use_remote_estimate 'true');
 CREATE USER MAPPING FOR CURRENT_USER SERVER back OPTIONS (user 'postgres');
 CREATE FOREIGN TABLE far (customer_id int, city int) SERVER back OPTIONS (table_name 'customers');
 CREATE FOREIGN TABLE far_orders (order_id int, customer_id int) SERVER back OPTIONS (table_name 'orders');
@@ -193,6 +193,9 @@ CASES = [
     Case("odd-names", 'SELECT * FROM "odd one"."Sales ""B & C"" on <x>" "an <alias>" WHERE "the id" < 9 AND note <> \'-> (cost=1) <&"\' ORDER BY note', setup=ODD, options=EVERY + ", VERBOSE"),
     Case("disabled", "SELECT * FROM products", "enable_seqscan=off"),
     Case("cte-twice", "WITH c AS MATERIALIZED (SELECT * FROM customers WHERE city < 9) SELECT count(*) FROM c a JOIN c b ON a.referred_by = b.customer_id"),
+    Case("init-plan-parallel", "SELECT count(*) FROM lines WHERE quantity > (SELECT min(price) FROM products)", PARALLEL),
+    Case("cte-not-read", "WITH gone AS (DELETE FROM w WHERE id < 9) SELECT count(*) FROM products", setup=WRITTEN),
+    Case("line-break", "SELECT * FROM customers WHERE name <> E'one\n  ->  Seq Scan on two\nthree' AND city = 3 ORDER BY name"),
     Case("init-plan-in-sub-plan", "SELECT city, (SELECT count(*) FROM orders o WHERE o.customer_id = c.customer_id AND o.total > (SELECT avg(price) FROM products)) FROM customers c WHERE city = 6"),
     Case("cascade", "DELETE FROM w WHERE id BETWEEN 5 AND 9", setup=WRITTEN),
     Case("limit-over-gather", "SELECT * FROM lines WHERE quantity = 1 LIMIT 4", PARALLEL),

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -40,6 +41,8 @@ UNSTEADY = (
     "Planning",
     "Triggers",
 )
+# A step's rows and loops in either form, those of single workers left out, for a look that needs no reader.
+COUNTED_TEXT = re.compile(r"^(?! *Worker).*\(actual .*?rows=([\d.]+) loops=(\d+)\)", re.MULTILINE)
 OLDER = [
     "aggregate-mixed",
     "aggregate-partial",
@@ -119,10 +122,18 @@ def _steady(connection: psycopg.Connection[Any], case: Case, host: str) -> tuple
     before = _run(connection, case, "JSON", host)
     for _ in range(TRIES):
         text, after = _run(connection, case, "TEXT", host), _run(connection, case, "JSON", host)
-        if _counted(json.loads(before)) == _counted(json.loads(after)):
+        same = _counted(json.loads(before)) == _counted(json.loads(after))
+        lines = [(float(rows), int(loops)) for rows, loops in COUNTED_TEXT.findall(text)]
+        if same and lines == [pair for pair in _rows(json.loads(after)[0]["Plan"]) if pair[1]]:
             return after, text
         before = after
     raise SystemExit(f"\n{case.name} does not repeat")
+
+
+def _rows(step: dict[str, Any]) -> Iterator[tuple[float, int]]:
+    yield step.get("Actual Rows", 0), step.get("Actual Loops", 0)
+    for child in step.get("Plans", []):
+        yield from _rows(child)
 
 
 def _counted(plan: Any) -> Any:

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from tests.engines.test_databases import private
 from workbook.engines import Recipe, database
 from workbook.plans import explain
 
@@ -68,8 +69,6 @@ def test_twenty_fresh_clones_cost_the_same(sql):
 
 @pytest.mark.slow
 def test_two_fresh_clusters_cost_the_same(tmp_path_factory):
-    import os
-
     code = (
         "from tests.engines.test_costs import PARENTS, AUDITED\nfrom workbook.engines import *\n"
         "a = database(PARENTS).measure('DELETE FROM parents WHERE id > 1990')\nb = database(AUDITED).measure('UPDATE t SET n = 1')\n"
@@ -84,7 +83,7 @@ def test_two_fresh_clusters_cost_the_same(tmp_path_factory):
             [sys.executable, "-c", code],
             capture_output=True,
             text=True,
-            env={**os.environ, "WORKBOOK_STATE": str(folder), "PYTHONPATH": "."},
+            env={**private(folder), "PYTHONPATH": "."},
         )
         assert done.returncode == 0, done.stderr
         said.add(done.stdout)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -14,6 +15,12 @@ from workbook.engines import Recipe, cluster, database, database_of, measure, sh
 from workbook.errors import Misuse, SqlError, SqlTimeout, TooManyRows
 
 SMALL = shop(orders=1_000)
+
+
+def private(state: Path) -> dict[str, str]:
+    """The environment of a process with clusters of its own, also where WORKBOOK_POSTGRES_URL names another server."""
+    kept = {name: value for name, value in os.environ.items() if name != "WORKBOOK_POSTGRES_URL"}
+    return {**kept, "WORKBOOK_STATE": str(state)}
 
 
 @pytest.fixture
@@ -125,6 +132,18 @@ def test_parameters_are_bound_and_strings_left_alone(small):
     assert result.rows == [(":id", "8", 1)]
 
 
+def test_a_query_without_rows_has_columns_and_a_change_has_none(small):
+    assert small.run("SELECT order_id, status FROM orders WHERE order_id < :id", {"id": 0}).columns == (
+        "order_id",
+        "status",
+    )
+    assert small.run("SELECT 1 AS a, 2 AS a WHERE false; -- no more").columns == ("a", "a")
+    nobody = small.run("WITH no AS (SELECT 1 WHERE false) UPDATE orders SET status = 'x' FROM no")
+    assert nobody.columns == () and nobody.rows == []
+    made = small.run("SELECT 7 AS n INTO seven; SELECT n FROM seven")
+    assert (made.columns, made.rows) == (("n",), [(7,)])
+
+
 def test_an_engine_leads_back_to_its_database(small):
     assert database_of(small.engine) is small
     with pytest.raises(Misuse, match="no engine of the workbook"):
@@ -167,9 +186,7 @@ print(stop())
 """
     folder = tmp_path / "state"
     folder.mkdir()
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, "WORKBOOK_STATE": str(folder)}
-    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=private(folder))
     assert "[(7,)]" in done.stdout and "1000" in done.stdout, done.stdout + done.stderr
 
 

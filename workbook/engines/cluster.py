@@ -6,8 +6,9 @@
 
 Whether a server lives is found out by connecting, never by a pid file. Passwords are SCRAM, the superuser's too;
 `pg_hba` lets a role into the database of its own name and into no other. The superuser's connections have an empty
-search_path and touch only `pg_catalog`. With `WORKBOOK_POSTGRES_URL` a server of the person's own is used instead;
-`refusals()` says why its counters would differ.
+search_path and touch only `pg_catalog`. With `WORKBOOK_POSTGRES_URL` a server of the person's own is used instead (as
+a superuser, from PostgreSQL 15 on); `refusals()` says why its counters would differ, and inside `graded()` such a
+server is refused.
 
     >>> Cluster.__name__
     'Cluster'
@@ -27,21 +28,37 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import psycopg
 from filelock import FileLock
-from sqlalchemy import make_url
+from sqlalchemy import URL, make_url
+from sqlalchemy.exc import ArgumentError
 
 from workbook.engines import places, profiles
 from workbook.engines.profiles import Profile
-from workbook.errors import Misuse, Unavailable
+from workbook.errors import Misuse, Unavailable, Unsuitable
 
 START_S_MAX = 120
 SOCKET_PATH_MAX = 90
 OWNERS = "workbook_owners"
+OLDEST = 15  # CREATE DATABASE ... STRATEGY, pg_stat_force_next_flush
+HOW = "postgresql://postgres:password@localhost:5432/postgres"
+SETTINGS = """SELECT name, setting, unit, pg_catalog.current_setting(name), boot_val, category LIKE 'Query Tuning%'
+    FROM pg_catalog.pg_settings ORDER BY name"""
+
+
+class _Judging(threading.local):
+    """How many judges are at work in this thread."""
+
+    depth = 0
+
+
+_judging = _Judging()
 
 
 class Cluster:
@@ -59,7 +76,7 @@ class Cluster:
     def address(self) -> dict[str, Any]:
         """Where the server answers, as keyword arguments for psycopg (no user, no database)."""
         if self.url:
-            url = make_url(self.url)
+            url = self._url()
             query = {key: value for key, value in url.query.items() if key in ("host", "port", "sslmode")}
             plain = {"host": url.host, "port": url.port} | query
             return {key: value for key, value in plain.items() if value is not None}
@@ -68,7 +85,7 @@ class Cluster:
     def connect(self, dbname: str = "postgres", *, timeout_s: int = 5) -> psycopg.Connection[Any]:
         """A superuser's connection with an empty search_path, in autocommit."""
         if self.url:
-            url = make_url(self.url)
+            url = self._url()
             user, password = url.username, url.password
             dbname = url.database or "postgres" if dbname == "postgres" else dbname
         else:
@@ -80,22 +97,14 @@ class Cluster:
             dbname=dbname,
             autocommit=True,
             connect_timeout=timeout_s,
-            options="-c search_path=",
+            options="-c search_path= -c timezone=UTC -c datestyle=ISO,MDY",
             application_name="workbook",
         )
 
     def ensure(self) -> Cluster:
         """See that the server answers: make it, start it, or wait for its recovery. Raises `Unavailable`."""
         if self.url:
-            try:
-                self.connect().close()
-            except psycopg.OperationalError as error:
-                raise Unavailable(
-                    "The server of WORKBOOK_POSTGRES_URL does not answer.",
-                    tried=str(error).strip().splitlines()[-1],
-                    next="correct the URL, or unset it to use the server that comes along",
-                ) from None
-            return self
+            return self._use()
         file = self.folder / "cluster.json"
         if file.exists():
             self._facts = json.loads(file.read_text())
@@ -107,6 +116,37 @@ class Cluster:
             self._facts = json.loads(file.read_text())
             if not self.answers():
                 self._start()
+        return self
+
+    def _url(self) -> URL:
+        try:
+            return make_url(self.url)
+        except (ArgumentError, ValueError):
+            raise Misuse("WORKBOOK_POSTGRES_URL is no URL of a database.", next=f"write it as {HOW}") from None
+
+    def _use(self) -> Cluster:
+        """See that the server of the URL answers, is new enough, and lets its user make databases and roles."""
+        try:
+            connection = self.connect()
+        except psycopg.OperationalError as error:
+            raise Unavailable(
+                "The server of WORKBOOK_POSTGRES_URL does not answer.",
+                tried=str(error).strip().splitlines()[0],
+                next="correct the URL, or unset it to use the server that comes along",
+            ) from None
+        with connection:
+            major = connection.info.server_version // 10_000
+            row = connection.execute("SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user").fetchone()
+        if major < OLDEST:
+            raise Unsuitable(
+                f"The server of WORKBOOK_POSTGRES_URL is PostgreSQL {major}; {OLDEST} is the oldest that can be used.",
+                next=f"let it name a PostgreSQL {places.MAJOR}, or unset it to use the server that comes along",
+            )
+        if not row or not row[0]:
+            raise Unsuitable(
+                "The user of WORKBOOK_POSTGRES_URL is no superuser, and cannot make databases with a role of their own.",
+                next="let it name a superuser, or unset it to use the server that comes along",
+            )
         return self
 
     def answers(self) -> bool:
@@ -152,13 +192,11 @@ class Cluster:
         reasons = []
         if int(self.version.split(".")[0]) != places.MAJOR:
             reasons.append(f"it is PostgreSQL {self.version}, and grades are counted on {places.MAJOR}")
-        asked = {**profiles.SERVER[self.profile], **profiles.SESSION[self.profile]}
-        names = ", ".join(f"'{name}'" for name in asked)
-        rows = self.admin(f"SELECT name, setting, unit FROM pg_catalog.pg_settings WHERE lower(name) IN ({names})")
-        for name, setting, unit in rows:
-            wanted = asked.get(name.lower(), asked.get(name, ""))
-            if name in profiles.GRADED and not profiles.same_setting(wanted, setting, unit):
-                reasons.append(f"{name} is {setting}, and must be {wanted}")
+        asked = profiles.graded(self.profile)
+        for name, setting, unit, shown, boot, planner in self.admin(SETTINGS):
+            wanted = asked.get(name.lower(), boot if planner else setting)
+            if not profiles.same_setting(wanted, setting, unit):
+                reasons.append(f"{name} is {shown or 'empty'}, and must be {wanted}")
         return reasons
 
     def stop(self, *, fast: bool = True) -> bool:
@@ -315,7 +353,24 @@ def cluster(profile: Profile = "counting") -> Cluster:
     profile."""
     if profile not in profiles.SERVER:
         raise Misuse(f"There is no profile {profile!r}.", next=f"use one of {', '.join(profiles.SERVER)}")
-    return _cluster(profile, os.environ.get("WORKBOOK_POSTGRES_URL", ""), str(places.state_folder()))
+    home = _cluster(profile, os.environ.get("WORKBOOK_POSTGRES_URL", ""), str(places.state_folder()))
+    if home.url and _judging.depth and (reasons := home.refusals()):
+        raise Unsuitable(
+            f"Grades cannot be counted on the server of WORKBOOK_POSTGRES_URL: {'; '.join(reasons)}.",
+            next="set it so and start the server again, or unset WORKBOOK_POSTGRES_URL",
+        )
+    return home
+
+
+@contextmanager
+def graded() -> Iterator[None]:
+    """Inside, `cluster()` refuses a server of WORKBOOK_POSTGRES_URL whose counters would differ: it raises
+    `Unsuitable`, which names the version or the settings."""
+    _judging.depth += 1
+    try:
+        yield
+    finally:
+        _judging.depth -= 1
 
 
 def stop() -> list[str]:

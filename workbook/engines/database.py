@@ -16,7 +16,9 @@ Left out: sharing a database between kernels.
 from __future__ import annotations
 
 import atexit
+import hashlib
 import os
+import platform
 import secrets
 import weakref
 from collections.abc import Callable, Mapping
@@ -50,7 +52,7 @@ class Database:
     def __init__(self, recipe: Recipe, home: Cluster) -> None:
         self.recipe, self.cluster, self.profile = recipe, home, home.profile
         template = _template(home, recipe)
-        self.name = f"w_{os.getpid()}_{secrets.token_hex(6)}"
+        self.name = f"w_{os.getpid()}_{_machine()}{secrets.token_hex(4)}"
         password = secrets.token_urlsafe(18)
         home.admin(f"CREATE ROLE {self.name} LOGIN PASSWORD '{password}' IN ROLE {OWNERS}")
         try:
@@ -164,7 +166,8 @@ def _template(home: Cluster, recipe: Recipe) -> str:
         if home.admin(known):
             return name
         home.admin(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
-        home.admin(f"CREATE DATABASE {name} TEMPLATE template0 STRATEGY file_copy")
+        locale = "ENCODING 'UTF8' LOCALE_PROVIDER libc LOCALE 'C'"  # as in a cluster of ours, whatever the server's is
+        home.admin(f"CREATE DATABASE {name} TEMPLATE template0 {locale} STRATEGY file_copy")
         home.admin(f"REVOKE ALL ON DATABASE {name} FROM PUBLIC")
         from workbook.engines.loading import load
 
@@ -174,6 +177,11 @@ def _template(home: Cluster, recipe: Recipe) -> str:
             home.admin("CHECKPOINT")
         home.admin(f"ALTER DATABASE {name} WITH IS_TEMPLATE true ALLOW_CONNECTIONS false")
     return name
+
+
+def _machine() -> str:
+    """Four hexadecimal digits of this machine's name."""
+    return hashlib.sha256(platform.node().encode()).hexdigest()[:4]
 
 
 def sweep(home: Cluster) -> None:
@@ -189,6 +197,8 @@ def sweep(home: Cluster) -> None:
 
     roles = [row[0] for row in home.admin("SELECT rolname FROM pg_catalog.pg_roles WHERE rolname ~ '^w_[0-9]+_'")]
     for role in roles:
+        if home.url and not role.split("_")[2].startswith(_machine()):
+            continue  # a process of another machine, on a server that both use
         if not psutil.pid_exists(int(role.split("_")[1])):
             home.admin(f"DROP DATABASE IF EXISTS {role} WITH (FORCE)")
             home.admin(f"DROP ROLE IF EXISTS {role}")

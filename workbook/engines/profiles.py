@@ -95,11 +95,34 @@ def statistics_target(rows_max: int) -> int:
     return max(100, min(10_000, -(-rows_max * 5 // (4 * 300))))
 
 
-GRADED = frozenset(
-    {"autovacuum", "full_page_writes", "default_statistics_target", *SESSION["counting"]}
-    - {"datestyle", "timezone", "maintenance_work_mem"}
-)
-"""The settings that a counter depends on; a larger server with others is refused by grading."""
+FIXED = {
+    "counting": {
+        "data_checksums": "off",
+        "wal_log_hints": "off",
+        "block_size": "8192",
+        "default_toast_compression": "pglz",
+        "default_transaction_isolation": "read committed",
+    },
+    "production": {"data_checksums": "on", "full_page_writes": "on", "autovacuum": "on", "block_size": "8192"},
+}
+"""What a cluster of ours has without being told, and a server of the person's own may have otherwise."""
+
+_UNGRADED = {
+    *("fsync", "checkpoint_timeout", "max_wal_size", "bgwriter_lru_maxpages", "shared_buffers"),
+    *("max_prepared_transactions", "maintenance_work_mem", "timezone", "datestyle"),
+}
+
+
+def graded(profile: str) -> dict[str, str]:
+    """The settings that a counter depends on; a larger server with others is refused by grading. Beside these, each
+    setting of the planner must be as PostgreSQL brings it.
+
+    >>> graded("counting")["wal_level"], "fsync" in graded("counting")
+    ('replica', False)
+    """
+    known = {**SERVER[profile], **SESSION[profile], **FIXED[profile]}
+    return {name: value for name, value in known.items() if name not in _UNGRADED}
+
 
 _UNITS_KB = {"kB": 1, "MB": 1024, "GB": 1024**2, "8kB": 8}
 

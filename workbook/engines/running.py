@@ -154,13 +154,19 @@ def _one(
     # Row by row, so that a query without an end does not fill the memory before its rows are counted.
     if re.match(r"^\s*(SELECT|VALUES|TABLE|WITH)\b", statement, re.I):
         taken: list[tuple[Any, ...]] = []
-        for row in cursor.stream(text, values, size=1000):
-            taken.append(row)
-            if len(taken) > rows_max:
-                raise TooManyRows(
-                    f"The query returns more than {rows_max:,} rows.", next="ask for fewer: is a condition missing?"
-                )
-        return (tuple(column.name for column in cursor.description), taken) if cursor.description else (columns, rows)
+        try:
+            for row in cursor.stream(text, values, size=1000):
+                taken.append(row)
+                if len(taken) > rows_max:
+                    raise TooManyRows(
+                        f"The query returns more than {rows_max:,} rows.", next="ask for fewer: is a condition missing?"
+                    )
+        except psycopg.ProgrammingError as error:
+            if error.sqlstate or connection.pgconn.transaction_status == psycopg.pq.TransactionStatus.INERROR:
+                raise
+            return columns, rows  # it ran, and is none that returns rows: SELECT INTO, WITH ... UPDATE
+        named = cursor.description or _columns(connection, text, values)
+        return (tuple(column.name for column in named), taken) if named else (columns, rows)
     cursor.execute(text, values)
     if not cursor.description:
         return columns, rows
@@ -170,6 +176,15 @@ def _one(
             f"The statement returns more than {rows_max:,} rows.", next="ask for fewer: is a condition missing?"
         )
     return tuple(column.name for column in cursor.description), taken
+
+
+def _columns(connection: psycopg.Connection[Any], text: str, values: dict[str, Any] | None) -> Sequence[psycopg.Column]:
+    """The columns of a query that returned no row: a stream without rows does not tell them."""
+    try:
+        with connection.transaction():
+            return connection.execute(f"SELECT * FROM ({text}\n) AS nothing LIMIT 0", values).description or ()
+    except psycopg.Error:
+        return ()
 
 
 def _sentence(error: psycopg.Error, sql: str, names: Callable[[], Sequence[str]]) -> SqlError:

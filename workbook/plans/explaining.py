@@ -13,19 +13,24 @@ several statements at once.
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
+import duckdb
+import psycopg
 import sqlalchemy as sa
 
 from workbook.errors import Misuse, SqlError, SqlTimeout
 from workbook.plans.others import read_duckdb, read_sqlite
 from workbook.plans.postgres import read_json
-from workbook.plans.tree import Number, Plan
+from workbook.plans.tree import Node, Number, Plan
 
+NO_STEPS = Plan("sqlite", Node("QUERY PLAN"), notes=read_sqlite([(1, 0, "")]).notes)
+UNRUN_NOTE = "DuckDB answered this without running a step, and counted nothing."
 FUNCTION_NOTE = "A function hides its statements from the plan: measure(...) counts what they touch, too."
 
 
@@ -57,11 +62,11 @@ def explain(
     statement = sql.strip().rstrip(";").rstrip()
     try:
         return way(statement, engine, dict(params or {}), analyze, deadline_s)
-    except sa.exc.SQLAlchemyError as error:
+    except (sa.exc.SQLAlchemyError, psycopg.Error, duckdb.Error) as error:
         raise _sentence(error, statement, deadline_s) from None
 
 
-def _sentence(error: sa.exc.SQLAlchemyError, statement: str, deadline_s: float) -> SqlError:
+def _sentence(error: Exception, statement: str, deadline_s: float) -> SqlError:
     cause = getattr(error, "orig", None) or error
     sqlstate = str(getattr(cause, "sqlstate", "") or "")
     if sqlstate == "57014" or "interrupted" in str(cause).lower():
@@ -71,7 +76,13 @@ def _sentence(error: sa.exc.SQLAlchemyError, statement: str, deadline_s: float) 
             next="explain it with analyze=False",
         )
     said = getattr(getattr(cause, "diag", None), "message_primary", None) or str(cause).splitlines()[0]
-    return SqlError(f"The engine refused the statement: {said}.", sqlstate=sqlstate, tried=statement[:200])
+    several = "one statement at a time" in said or "multiple commands" in said
+    return SqlError(
+        f"The engine refused the statement: {said.rstrip('.')}.",
+        sqlstate=sqlstate,
+        tried=" ".join(statement[:200].split()),
+        next="explain them one at a time" if several else "",
+    )
 
 
 @contextmanager
@@ -85,6 +96,11 @@ def _deadline(cancel: Any, deadline_s: float) -> Iterator[None]:
         timer.cancel()
 
 
+def _one(count: int) -> None:
+    if count != 1:
+        raise SqlError(f"These are {count} statements.", next="explain them one at a time")
+
+
 def _postgresql(sql: str, engine: sa.Engine, params: dict[str, Any], analyze: bool, deadline_s: float) -> Plan:
     with engine.connect() as connection:
         raw: Any = connection.connection.driver_connection
@@ -96,7 +112,7 @@ def _postgresql(sql: str, engine: sa.Engine, params: dict[str, Any], analyze: bo
             for _ in range(2 if analyze else 1):
                 transaction = connection.begin()
                 try:
-                    document = connection.execute(command, params).scalar_one()
+                    document = _answer(connection, command, params)
                 finally:
                     transaction.rollback()
     plan = read_json(document if not isinstance(document, str) else json.loads(document))
@@ -105,11 +121,24 @@ def _postgresql(sql: str, engine: sa.Engine, params: dict[str, Any], analyze: bo
     return plan
 
 
+def _answer(connection: sa.Connection, command: sa.TextClause, params: dict[str, Any]) -> Any:
+    """The one value that a statement gives. It goes as a prepared one, of which the server takes one at a time: in
+    `SELECT 1; COMMIT` the second would end the transaction that is to be rolled back."""
+    if connection.dialect.driver != "psycopg":
+        return connection.execute(command, params).scalar_one()
+    compiled = command.compile(dialect=connection.dialect)
+    values = compiled.construct_params(params)
+    with connection.connection.driver_connection.cursor() as cursor:  # type: ignore[union-attr]
+        return cursor.execute(str(compiled), values, prepare=True).fetchone()[0]
+
+
 def _sqlite(sql: str, engine: sa.Engine, params: dict[str, Any], analyze: bool, deadline_s: float) -> Plan:
     with engine.connect() as connection:
         raw: Any = connection.connection.driver_connection
         rows = [(row[0], row[1], row[3]) for row in connection.execute(sa.text(f"EXPLAIN QUERY PLAN {sql}"), params)]
-        plan = read_sqlite(rows)
+        if not rows and not re.match(r"(INSERT|REPLACE|WITH)\b", sql, re.IGNORECASE):
+            raise SqlError("SQLite has no plan for this statement.", next="explain a query or a change of rows")
+        plan = read_sqlite(rows) if rows else replace(NO_STEPS)
         if not analyze:
             return plan
         steps = 0
@@ -120,10 +149,12 @@ def _sqlite(sql: str, engine: sa.Engine, params: dict[str, Any], analyze: bool, 
             return 0
 
         with _deadline(raw.interrupt, deadline_s):
+            if not raw.in_transaction:  # Python's module begins one for changes of rows only
+                connection.exec_driver_sql("BEGIN")
             raw.set_progress_handler(step, 1)
             try:
                 result = connection.execute(sa.text(sql), params)
-                count = len(result.fetchall()) if result.returns_rows else result.rowcount
+                count = len(result.fetchall()) if result.returns_rows else max(result.rowcount, 0)
             finally:
                 raw.set_progress_handler(None, 0)
                 connection.rollback()
@@ -132,11 +163,21 @@ def _sqlite(sql: str, engine: sa.Engine, params: dict[str, Any], analyze: bool, 
 
 
 def _duckdb(sql: str, engine: sa.Engine, params: dict[str, Any], analyze: bool, deadline_s: float) -> Plan:
-    options = "ANALYZE, FORMAT JSON" if analyze else "FORMAT JSON"
     with engine.connect() as connection:
         raw: Any = connection.connection.driver_connection
         interrupt = getattr(raw, "interrupt", None) or (lambda: None)
+
+        def printed(options: str) -> Any:
+            return json.loads(connection.execute(sa.text(f"EXPLAIN ({options}) {sql}"), params).fetchall()[-1][-1])
+
+        _one(len(duckdb.extract_statements(sa.text(sql).compile(dialect=engine.dialect).string)))
         with _deadline(interrupt, deadline_s):
-            row = connection.execute(sa.text(f"EXPLAIN ({options}) {sql}"), params).fetchall()[-1]
-        connection.rollback()
-    return read_duckdb(json.loads(row[-1]))
+            try:
+                document = printed("ANALYZE, FORMAT JSON" if analyze else "FORMAT JSON")
+                # DuckDB 2.0 prints no profile of a query that it answers without running it, such as a bare count(*).
+                unrun = isinstance(document, dict) and document.get("result") == "error"
+                document = printed("FORMAT JSON") if unrun else document
+            finally:
+                connection.rollback()
+    plan = read_duckdb(document)
+    return replace(plan, notes=(*plan.notes, UNRUN_NOTE)) if unrun else plan

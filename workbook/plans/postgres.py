@@ -109,7 +109,7 @@ KNOWN = {
 
 
 def read_json(document: Any) -> Plan:
-    """The plan of a document that `FORMAT JSON` or auto_explain printed (YAML and XML come here as the same document).
+    """The plan of a document that `FORMAT JSON` or auto_explain printed (YAML comes here as the same document).
 
     Raises `Unsuitable` where it has no plan.
     """
@@ -154,7 +154,7 @@ def trigger_notes(triggers: Sequence[str]) -> tuple[str, ...]:
 
 
 def _tree(fields: Any, role: str, depth: int) -> Node:
-    if not isinstance(fields, Mapping) or not isinstance(fields.get("Node Type"), str):
+    if not isinstance(fields, Mapping) or not _text(fields.get("Node Type")).strip():
         raise Unsuitable("A step of this plan has no 'Node Type'.", next="save the plan again, whole")
     if depth > 200:
         raise Unsuitable("This plan is nested more than 200 steps deep.")

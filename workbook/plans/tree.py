@@ -243,7 +243,8 @@ def _write(node: Node, depth: int, lines: list[str]) -> None:
     if node.never_executed:
         facts.append("never executed")
     elif node.rows.value is not None:
-        facts.append(f"rows {node.rows} (estimated {node.rows_estimated.value or 0:,.0f})")
+        believed = node.rows_estimated.value
+        facts.append(f"rows {node.rows}" + ("" if believed is None else f" (estimated {believed:,.0f})"))
     elif node.rows_estimated.value is not None:
         facts.append(f"estimated rows {node.rows_estimated.value:,.0f}")
     if node.misestimate >= MARKED_FROM:

@@ -5,8 +5,8 @@
      ├─ Seq Scan on deliveries   ── relation ──  ├─ Seq Scan on order_lines
      └─ Index Scan on order_lines ── d, l ─────  └─ Seq Scan on deliveries
 
-A step that reads a relation is lined up with the step of the other plan that reads it, by the relation's name, its
-alias and the place among its like. What has no relation (joins, sorts, aggregates) is compared as a collection: which
+A step that reads a relation is lined up with the step of the other plan that reads it: by the relation's name and its
+alias, else by its name and role. What has no relation (joins, sorts, aggregates) is compared as a collection: which
 appeared, which vanished.
 
     >>> from workbook.plans import read_plan
@@ -25,6 +25,7 @@ from typing import Any
 
 from workbook.plans.tree import MARKED_FROM, Node, Plan
 
+WRITES = ("Insert", "Update", "Delete", "Merge", "Foreign Insert", "Foreign Update", "Foreign Delete")
 ACCESS = ("Index Cond", "Recheck Cond", "Filter")
 
 
@@ -78,21 +79,32 @@ def compare(before: Plan, after: Plan) -> Comparison:
     return Comparison(before, after, tuple(changes), tuple(pairs))
 
 
-def _readers(plan: Plan) -> dict[tuple[str, str, int], Node]:
-    seen: Counter[tuple[str, str]] = Counter()
-    readers = {}
-    for node in plan.nodes():
-        if node.relation:
-            name = (node.relation, node.alias or node.relation)
-            readers[(*name, seen[name])] = node
-            seen[name] += 1
-    return readers
-
-
 def _lined_up(before: Plan, after: Plan) -> tuple[list[tuple[Node, Node]], list[Node], list[Node]]:
-    left, right = _readers(before), _readers(after)
-    pairs = [(left[key], right[key]) for key in left if key in right]
-    return pairs, [left[key] for key in left if key not in right], [right[key] for key in right if key not in left]
+    """Pairs by relation and alias; what is left over, because an alias or the relation's place changed, by relation
+    and role, then by relation alone. A step that writes is never lined up with one that reads."""
+    gone, new = ([node for node in plan.nodes() if node.relation] for plan in (before, after))
+    order = {id(node): place for place, node in enumerate(gone)}
+    pairs: list[tuple[Node, Node]] = []
+    for fits in (_same_alias, _same_role, _same_relation):
+        for a in list(gone):
+            b = next((b for b in new if fits(a, b)), None)
+            if b is not None:
+                pairs.append((a, b))
+                gone = [node for node in gone if node is not a]
+                new = [node for node in new if node is not b]
+    return sorted(pairs, key=lambda pair: order[id(pair[0])]), gone, new
+
+
+def _same_relation(a: Node, b: Node) -> bool:
+    return a.relation == b.relation and (a.kind in WRITES) == (b.kind in WRITES)
+
+
+def _same_role(a: Node, b: Node) -> bool:
+    return _same_relation(a, b) and a.role == b.role
+
+
+def _same_alias(a: Node, b: Node) -> bool:
+    return _same_relation(a, b) and (a.alias or a.relation) == (b.alias or b.relation)
 
 
 def _pages(before: Plan, after: Plan) -> list[str]:
@@ -100,7 +112,7 @@ def _pages(before: Plan, after: Plan) -> list[str]:
     if a == b:
         return []
     more, ratio = ("fewer", a / max(b, 1)) if a > b else ("more", b / max(a, 1))
-    factor = f", {ratio:,.0f} times {more}" if ratio >= 1.5 else ""
+    factor = f", {ratio:,.0f} times {more}" if ratio >= 9.5 else f", {ratio:.2g} times {more}" if ratio >= 1.5 else ""
     return [f"pages: {a:,.0f} became {b:,.0f}{factor}"]
 
 

@@ -13,13 +13,14 @@ It takes the plain data that `Plan.data()` gives and computes nothing but places
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from workbook.draw.picture import BLUE, FAINT, INK, ORANGE, RULE, SKY, VERMILION, Canvas, Picture, shortened
 
-WIDTH, LEFT, BAR_AT, BAR_WIDTH, ROWS_AT = 880, 16, 440, 130, 864
+WIDTH, LEFT, BAR_AT, BAR_WIDTH, ROWS_AT = 880, 16, 440, 110, 864
 STEP, LINE, HEAD = 30, 15, 34
+DIGIT = 6.4  # width of a character of the numbers' size
 MARKED_FROM = 10.0
 MEASURES = {"buffers_own": "own pages", "rows_scanned": "rows scanned", "vm_steps": "steps"}
 
@@ -75,6 +76,19 @@ def _shown(node: Mapping[str, Any], name: str) -> str:
     return ("" if number.get("exact", True) else "~") + f"{number['value']:,.0f}"
 
 
+def _brief(value: float) -> str:
+    """A number in few characters.
+
+    >>> _brief(9_999), _brief(12_345), _brief(1_524_155_677_489)
+    ('9,999', '12.3 k', '1.52 T')
+    """
+    for unit, name in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= 10_000 and value >= unit * 0.9995:
+            shown = value / unit
+            return f"{shown:,.{2 if shown < 9.995 else 1 if shown < 99.95 else 0}f} {name}"
+    return f"{value:,.0f}"
+
+
 def _conditions(node: Mapping[str, Any]) -> list[str]:
     lines = [f"{label}: {text}" for label, text in node["conditions"]]
     if _value(node, "rows_removed"):
@@ -115,48 +129,51 @@ def _step(canvas: Canvas, node: Mapping[str, Any], depth: int, y: float, measure
         canvas.rect(BAR_AT, y + 8, 84, 13, "none", stroke=FAINT, dashed=True, tip="never executed")
         canvas.label(BAR_AT + 42, y + 18.5, "never run", size=11, colour=FAINT, anchor="middle")
         return
+    end = float(BAR_AT)
     if own is not None:
         total = (
             f"; {_shown(node, 'buffers')} with the steps below" if node["children"] and measure == "buffers_own" else ""
         )
-        width = BAR_WIDTH * own / most
+        width = max(BAR_WIDTH * min(own / most, 1), 1.5)
         canvas.rect(
-            BAR_AT,
-            y + 8,
-            max(width, 1.5),
-            13,
-            BLUE if own == most else SKY,
-            tip=f"{own:,.0f} {MEASURES[measure]}{total}",
+            BAR_AT, y + 8, width, 13, BLUE if own == most else SKY, tip=f"{own:,.0f} {MEASURES[measure]}{total}"
         )
+        shown = _shown(node, measure)
+        if len(shown) > 9:
+            shown = ("~" if shown.startswith("~") else "") + _brief(own)
         canvas.label(
-            BAR_AT + max(width, 1.5) + 6, y + 18.5, _shown(node, measure), size=12, colour=INK, bold=own == most
+            BAR_AT + width + 6, y + 18.5, shown, size=12, bold=own == most, tip=f"{own:,.0f} {MEASURES[measure]}"
         )
-    _estimate(canvas, node, y)
+        end = BAR_AT + width + 6 + len(shown) * DIGIT
+    _estimate(canvas, node, y, end)
 
 
-def _estimate(canvas: Canvas, node: Mapping[str, Any], y: float) -> None:
-    believed, came, loops = _shown(node, "rows_estimated"), _shown(node, "rows"), _value(node, "loops") or 1
-    if not believed and not came:
-        return
-    times = f"   in {loops:,.0f} loops" if loops > 1 else ""
-    said = f"{believed.lstrip('~')} → {came}" if came else f"{believed.lstrip('~')} → ?"
+def _estimate(canvas: Canvas, node: Mapping[str, Any], y: float, left: float) -> None:
+    """What was estimated and what came, in the room from `left` on: in full where that fits, else in brief."""
+    loops = _value(node, "loops") or 1
     wrong = node["misestimate"] >= MARKED_FROM
-    canvas.label(ROWS_AT, y + 18.5, said + times, size=12, colour=INK, anchor="end", bold=wrong)
+    full = _said(node, loops, lambda value: f"{value:,.0f}")
+    said, mark = full, f"▲ {node['misestimate']:,.0f}×"
+    if not said:
+        return
+    if (len(said) + 2 + wrong * (len(mark) + 2)) * DIGIT > ROWS_AT - left:
+        said, mark = _said(node, loops, _brief), f"▲ {_brief(node['misestimate'])}×"
+    canvas.label(ROWS_AT, y + 18.5, said, size=12, anchor="end", bold=wrong, tip=full)
     if wrong:
-        mark = f"▲ {node['misestimate']:,.0f}×"
-        room = (len(said) + len(times)) * 7 + 14
-        width = len(mark) * 7.2 + 10
-        canvas.rect(
-            ROWS_AT - room - width,
-            y + 6,
-            width,
-            17,
-            ORANGE,
-            stroke=VERMILION,
-            radius=8,
-            tip="the estimate was off by this factor",
-        )
-        canvas.label(ROWS_AT - room - width / 2, y + 18.5, mark, size=11, anchor="middle", bold=True)
+        width = len(mark) * DIGIT + 10
+        x = ROWS_AT - len(said) * DIGIT - 8 - width
+        tip = f"the estimate was off by a factor of {node['misestimate']:,.0f}"
+        canvas.rect(x, y + 6, width, 17, ORANGE, stroke=VERMILION, radius=8, tip=tip)
+        canvas.label(x + width / 2, y + 18.5, mark, size=11, anchor="middle", bold=True)
+
+
+def _said(node: Mapping[str, Any], loops: float, write: Callable[[float], str]) -> str:
+    believed, came = _value(node, "rows_estimated"), _value(node, "rows")
+    if believed is None and came is None:
+        return ""
+    about = "" if node["numbers"].get("rows", {}).get("exact", True) else "~"
+    times = f" in {write(loops)} loops" if loops > 1 else ""
+    return f"{'?' if believed is None else write(believed)} → {'?' if came is None else about + write(came)}{times}"
 
 
 def comparison_picture(data: Mapping[str, Any], text: str) -> Picture:

@@ -21,7 +21,7 @@ from workbook.errors import Unsuitable
 from workbook.plans.tree import Node, Number, Plan
 
 SENTENCE = re.compile(
-    r"^(SCAN|SEARCH) (\S+)(?: AS (\S+))?(?: USING (?:AUTOMATIC )?(?:(?:PARTIAL )?(?:COVERING )?INDEX (\S+)|INTEGER PRIMARY KEY))?(.*)$"
+    r"^(SCAN|SEARCH) (\S+)(?: AS (\S+))?(?: USING (?:AUTOMATIC )?(?:(?:PARTIAL )?(?:COVERING )?INDEX ([^\s(]\S*)?|INTEGER PRIMARY KEY))?(.*)$"
 )
 DUCK_CONDITIONS = (
     "Filters",
@@ -55,7 +55,9 @@ def read_sqlite(rows: Iterable[tuple[int, int, str]], vm_steps: int | None = Non
             kind=found[1] + covering,
             relation=found[2],
             alias=found[3] or found[2],
-            index=found[4] or ("PRIMARY KEY" if "PRIMARY KEY" in detail else ""),
+            index=found[4]
+            or next((name for name in ("AUTOMATIC", "PRIMARY KEY") if f"USING {name}" in detail), "")
+            or ("PRIMARY KEY" if "USING INTEGER PRIMARY KEY" in detail else ""),
             conditions=(("Index Cond", condition[1]),) if condition else (),
             children=children,
             details={"sentence": detail},

@@ -21,6 +21,7 @@ from workbook.engines.recipe import Recipe
 
 CHUNK = 1 << 20
 SHOWN_AFTER_S = 1.0
+INVALID = "UPDATE pg_catalog.pg_index SET indisvalid = false WHERE indexrelid = %s::regclass"
 
 
 def load(connection: psycopg.Connection[Any], recipe: Recipe) -> None:
@@ -48,6 +49,8 @@ def load(connection: psycopg.Connection[Any], recipe: Recipe) -> None:
         connection.execute("RESET ROLE; SET search_path = ''")
         if recipe.vacuum:
             connection.execute("VACUUM (FREEZE, ANALYZE)")
+        if recipe.invalid:
+            connection.execute(INVALID, (f'public."{recipe.invalid}"',))
         step()
 
 

@@ -25,7 +25,8 @@ class Recipe:
     Parameters: a `name` for people; `tables`, SQL that makes the tables (it may insert, too); `rows`, for each table
     the DuckDB query that makes its rows, in the order of its columns (`{parquet}` in it stands for the folder of
     TPC-H's files); `then`, SQL that runs when the rows are there; whether to `vacuum`, which also takes the
-    statistics; `functions`, DuckDB macros that `rows` use.
+    statistics; `functions`, DuckDB macros that `rows` use; `invalid`, an index that is left as a CREATE INDEX
+    CONCURRENTLY leaves it when it is interrupted.
     """
 
     name: str
@@ -34,11 +35,20 @@ class Recipe:
     then: str = ""
     vacuum: bool = True
     functions: str = ""
+    invalid: str = ""
 
     @property
     def key(self) -> str:
         """Sixteen hexadecimal digits that change when anything of the recipe does."""
-        parts = [self.name, self.tables, sorted(self.rows.items()), self.then, self.vacuum, self.functions]
+        parts = [
+            self.name,
+            self.tables,
+            sorted(self.rows.items()),
+            self.then,
+            self.vacuum,
+            self.functions,
+            self.invalid,
+        ]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
     def __hash__(self) -> int:

@@ -1,0 +1,350 @@
+"""An index into service beside writers: nobody waits, and what is left behind is valid.
+
+    a writer with an open transaction      INSERT ......................... COMMIT
+    CREATE INDEX                              waits for it, and holds the door ......
+    the next writer                              waits behind the CREATE INDEX ......     ◀── the outage
+    CREATE INDEX CONCURRENTLY                 waits for it, and lets everyone past
+
+On an empty table the two look alike. The judge keeps one transaction open on the table at every moment, starts the answer, and each time it
+waits, lets another writer try: PostgreSQL's own lock tables say who waits for whom. Then it looks at what is there.
+
+    >>> [variant.right.split()[0] for variant in VARIANTS]
+    ['CREATE', 'DROP', 'CREATE', 'REINDEX', 'DROP']
+
+Source: PostgreSQL 18's manual, "Building Indexes Concurrently", "Explicit Locking". Left out: partitioned tables, whose
+parent has to be locked, briefly and with a `lock_timeout`, whatever one does.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+
+from workbook.engines import Database, Recipe, database
+from workbook.errors import SqlError
+from workbook.grading.exercise import Exercise, Finding, Judgement, accepts_sql
+from workbook.grading.registry import register
+from workbook.grading.sql import changes_allowed
+
+ROWS = 20_000
+POLL_S, PATIENCE_S = 0.005, 10.0
+TABLES = f"""CREATE TABLE orders (order_id bigint PRIMARY KEY, customer_id int NOT NULL, status text NOT NULL, placed_minute int NOT NULL);
+INSERT INTO orders SELECT i, i * 7919 % 601, 'done', i FROM generate_series(1::bigint, {ROWS}::bigint) i"""
+COUNTED = f"SELECT count(*), sum(customer_id), sum(placed_minute) FROM orders WHERE order_id <= {ROWS}"
+WRITE = "INSERT INTO orders VALUES ({key}, 77, 'open', {key})"
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What is there at the `start`, which indexes are `wanted` in the end (name to its columns), which are to be `gone`, the column
+    that some valid index must begin with at all times (`served`), and how large an index may be (`bytes_max`, 0 for any), and which
+    index is `invalid` at the start."""
+
+    story: str
+    start: str
+    wanted: tuple[tuple[str, str], ...]
+    gone: tuple[str, ...]
+    served: str
+    right: str
+    because: str
+    bytes_max: int = 0
+    invalid: str = ""
+
+
+VARIANTS = (
+    Variant(
+        "A customer's orders are looked for all day, and read the whole table. An index `orders_customer` on `(customer_id, placed_minute)` is wanted",
+        "",
+        (("orders_customer", "customer_id, placed_minute"),),
+        (),
+        "",
+        "CREATE INDEX CONCURRENTLY orders_customer ON orders (customer_id, placed_minute)",
+        "CREATE INDEX takes a SHARE lock, which no writer's lock goes together with. CONCURRENTLY reads the table twice and waits for transactions instead of tables.",
+    ),
+    Variant(
+        "Last night a deployment made `orders_customer` on `(customer_id)`, CONCURRENTLY, and was killed half-way. The reads are still slow. They want it in service",
+        "CREATE INDEX orders_customer ON orders (customer_id)",
+        (("orders_customer", "customer_id"),),
+        (),
+        "",
+        "DROP INDEX CONCURRENTLY orders_customer; CREATE INDEX CONCURRENTLY orders_customer ON orders (customer_id)",
+        "What was killed is left behind as an INVALID index: each write pays for it, no read uses it. IF NOT EXISTS is content with its name.",
+        invalid="orders_customer",
+    ),
+    Variant(
+        "`orders_customer` on `(customer_id)` is to make place for `orders_customer_placed` on `(customer_id, placed_minute)`. The reads must not be without either for a moment",
+        "CREATE INDEX orders_customer ON orders (customer_id)",
+        (("orders_customer_placed", "customer_id, placed_minute"),),
+        ("orders_customer",),
+        "customer_id",
+        "CREATE INDEX CONCURRENTLY orders_customer_placed ON orders (customer_id, placed_minute); DROP INDEX CONCURRENTLY orders_customer",
+        "First the new one, then the old one goes; a plain DROP INDEX waits for every reader and writer of the table, and they for it.",
+    ),
+    Variant(
+        "Nine orders in ten were archived, but `orders_customer` on `(customer_id)` still takes the room of all. It is to be made small again, under its name, and the reads must not be "
+        "without it for a moment",
+        f"CREATE INDEX orders_customer ON orders (customer_id);\nDELETE FROM orders WHERE order_id % 10 > 0 AND order_id <= {ROWS}",
+        (("orders_customer", "customer_id"),),
+        (),
+        "customer_id",
+        "REINDEX INDEX CONCURRENTLY orders_customer",
+        "VACUUM frees entries, not the half-empty pages between them. REINDEX CONCURRENTLY builds a second index and swaps the two; the plain REINDEX locks "
+        "writers out while it builds.",
+        bytes_max=80 * 1024,
+    ),
+    Variant(
+        "`orders_status` and `orders_placed` serve no read any more, on the primary and on the replicas, and go. `orders_customer` stays",
+        "CREATE INDEX orders_status ON orders (status);\nCREATE INDEX orders_placed ON orders (placed_minute);\nCREATE INDEX orders_customer ON orders (customer_id)",
+        (("orders_customer", "customer_id"),),
+        ("orders_status", "orders_placed"),
+        "customer_id",
+        "DROP INDEX CONCURRENTLY orders_status; DROP INDEX CONCURRENTLY orders_placed",
+        "Even to drop an index is a lock on its whole table. CONCURRENTLY takes one index a statement.",
+    ),
+)  # fmt: skip
+
+
+def recipe(variant: Variant) -> Recipe:
+    """The orders, and what is there at the start."""
+    return Recipe("20,000 orders beside writers", TABLES, then=variant.start, invalid=variant.invalid)
+
+
+@dataclass
+class Observed:
+    """What was seen while the answer ran: the statement behind which a writer had to wait; whether the reads were without an index at
+    some time; how the answer ended."""
+
+    blocking: str = ""
+    unserved: bool = False
+    error: SqlError | None = None
+
+
+def beside_writers(orders: Database, answer: str, variant: Variant) -> Observed:
+    """Run the answer while at every moment one transaction has written to the table and is still open.
+
+    Each time the answer waits for that one, another writer tries: it either writes, and takes over, or waits for the answer.
+    """
+    seen, done = Observed(), threading.Event()
+
+    def migrate() -> None:
+        try:
+            orders.run(answer, deadline_s=PATIENCE_S)
+        except SqlError as error:
+            seen.error = error
+        finally:
+            done.set()
+
+    key = ROWS + 1
+    writer, _ = _write(orders, key, 0)
+    thread = threading.Thread(target=migrate, daemon=True)
+    thread.start()
+    try:
+        while (waiting := _waiting(orders, writer, done)) is not None:
+            pid, statement = waiting
+            seen.unserved |= bool(variant.served) and not served(orders, variant.served)
+            key += 1
+            before, (writer, blocked) = writer, _write(orders, key, pid, then=writer.commit)
+            before.close()
+            if blocked:
+                seen.blocking = seen.blocking or statement
+    finally:
+        writer.close()
+        thread.join()
+    return seen
+
+
+def _waiting(orders: Database, writer: psycopg.Connection[Any], done: threading.Event) -> tuple[int, str] | None:
+    """The answer's backend and statement as soon as it waits for the open writer; None when the answer has ended."""
+    sql = (
+        "SELECT pid, query FROM pg_catalog.pg_stat_activity "
+        f"WHERE datname = '{orders.name}' AND {writer.info.backend_pid} = ANY (pg_catalog.pg_blocking_pids(pid))"
+    )
+    while not done.wait(POLL_S):
+        if found := orders.cluster.admin(sql):
+            return int(found[0][0]), str(found[0][1])
+    return None
+
+
+def _write(
+    orders: Database, key: int, waiting: int, then: Callable[[], None] = lambda: None
+) -> tuple[psycopg.Connection[Any], bool]:
+    """Insert an order and leave the transaction open: its connection, and whether it had to wait for the backend `waiting`.
+    `then` is called when that is known."""
+    connection, written = orders.connect(), threading.Event()
+
+    def insert() -> None:
+        try:
+            connection.execute(WRITE.format(key=key))
+        except psycopg.Error:
+            pass  # the table is gone or another one: the catalogs will say so
+        finally:
+            written.set()
+
+    thread = threading.Thread(target=insert, daemon=True)
+    thread.start()
+    blocked = False
+    while not blocked and not written.wait(POLL_S):
+        blocked = (
+            waiting in orders.cluster.admin(f"SELECT pg_catalog.pg_blocking_pids({connection.info.backend_pid})")[0][0]
+        )
+    then()
+    thread.join()
+    return connection, blocked
+
+
+def served(orders: Database, column: str) -> bool:
+    """Whether a valid index begins with this column."""
+    return any(valid and columns.split(", ")[0] == column for _, columns, valid in indexes(orders))
+
+
+def indexes(orders: Database) -> list[tuple[str, str, bool]]:
+    """Name, columns and validity of each index of `orders`, from the catalog's rows alone: `pg_get_indexdef` would wait for the table's lock."""
+    sql = """SELECT c.relname, (SELECT string_agg(a.attname, ', ' ORDER BY a.attnum) FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid),
+                    i.indisvalid AND i.indisready
+             FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid JOIN pg_catalog.pg_class t ON t.oid = i.indrelid
+             WHERE t.relname = 'orders' ORDER BY 1"""
+    return [(str(name), str(columns), bool(valid)) for name, columns, valid in orders.cluster.admin(sql, orders.name)]
+
+
+def judge(answer: str, variant: Variant) -> Judgement:
+    with database(recipe(variant)) as orders:
+        before, rows = orders.catalog(), orders.run(COUNTED).rows
+        seen = beside_writers(orders, answer, variant)
+        changed = changes_allowed(
+            before,
+            orders.catalog(),
+            {"index"},
+            verbs={"created", "dropped", "changed"},
+            question="What has that to do with an index?",
+        )
+        if not changed.ok or orders.run(COUNTED).rows != rows:
+            return Judgement(0.0, (changed if not changed.ok else rows_gone(),))
+        if seen.error is not None and not seen.blocking:
+            raise seen.error
+        findings = (nobody_waits(seen), *in_service(orders, variant), never_without(seen, variant))
+    shown = tuple(finding for finding in findings if finding is not None)
+    return Judgement(float(all(finding.ok for finding in shown)), shown)
+
+
+def rows_gone() -> Finding:
+    return Finding(
+        False, "The answer changed the orders.", "The same orders as before.", "Which of its statements touches rows?"
+    )
+
+
+def nobody_waits(seen: Observed) -> Finding:
+    if not seen.blocking:
+        return Finding(True, "Beside each of its steps another writer wrote, and did not wait.")
+    first = " ".join(seen.blocking.split())
+    return Finding(
+        False, f"A writer had to wait: `{first[:90]}{'...' if len(first) > 90 else ''}` waited for an open transaction, and the next INSERT waited behind it.",
+        "At every step an INSERT goes past.", "Which lock does that statement take, and which of its forms takes a weaker one?", "ddl-is-online",
+    )  # fmt: skip
+
+
+def in_service(orders: Database, variant: Variant) -> list[Finding]:
+    """What is there in the end: the wanted indexes, valid; nothing that was to go, and nothing else."""
+    found = {name: (columns, valid) for name, columns, valid in indexes(orders) if name != "orders_pkey"}
+    findings = []
+    for name, columns in variant.wanted:
+        if name not in found:
+            findings.append(
+                Finding(
+                    False, f"There is no index {name}.", f"{name} on ({columns}), valid.", "What is the index called?"
+                )
+            )
+        elif found[name][0] != columns:
+            findings.append(
+                Finding(
+                    False,
+                    f"{name} is on ({found[name][0]}).",
+                    f"{name} on ({columns}).",
+                    "In which order are they read?",
+                )
+            )
+        elif not found[name][1]:
+            findings.append(
+                Finding(
+                    False, f"{name} is there, but INVALID: no read uses it.", f"{name} on ({columns}), valid.",
+                    "What does `IF NOT EXISTS` look at, and what does it not look at?", "it-is-there",
+                )
+            )  # fmt: skip
+        elif variant.bytes_max and (size := orders.relation_bytes(name)) > variant.bytes_max:
+            findings.append(
+                Finding(
+                    False, f"{name} takes {size // 1024} kB.", f"At most {variant.bytes_max // 1024} kB.",
+                    "What does an entry that is removed leave behind in its page?", "vacuum-shrinks",
+                )
+            )  # fmt: skip
+        else:
+            findings.append(Finding(True, f"{name} is valid, on ({columns})."))
+    left = sorted(set(found) - {name for name, _ in variant.wanted})
+    if left:
+        findings.append(
+            Finding(
+                False, f"Left behind: {', '.join(left)}.", f"No index but {', '.join(name for name, _ in variant.wanted)} and the key.",
+                "Who pays for an index that nobody uses any more?", "it-is-there",
+            )
+        )  # fmt: skip
+    return findings
+
+
+def never_without(seen: Observed, variant: Variant) -> Finding | None:
+    if not variant.served:
+        return None
+    if not seen.unserved:
+        return Finding(True, f"At every step a valid index began with `{variant.served}`.")
+    return Finding(
+        False, f"For a while no valid index began with `{variant.served}`: the reads read the whole table.", "An index for the reads at every step.",
+        "In which order would you exchange a bridge that is in use?", "drop-first",
+    )  # fmt: skip
+
+
+def brief(variant: Variant) -> str:
+    return (
+        f"{variant.story}. At every moment some transaction on `orders` has written and is not yet committed.\n\n"
+        "Write the SQL of the deployment. The judge runs it beside such writers: **no INSERT may wait behind it**, at no step; and in the end exactly the wanted "
+        "indexes are there, valid, and nothing half-made is left. "
+        '`engine = practice("indexes-online")` gives you the table; in a second session of yours, `BEGIN; INSERT ...` makes a writer.'
+    )
+
+
+EXERCISE = register(
+    Exercise(
+        id="indexes-online",
+        lab="02_indexes",
+        number=11,
+        title="Into service beside writers",
+        kind="S",
+        declares="value",
+        points=3,
+        core=False,
+        minutes=8,
+        answer="the SQL of a deployment as text",
+        accepts=accepts_sql,
+        variants=VARIANTS,
+        brief=brief,
+        hints=(
+            lambda variant: "A statement waits for a lock. Who else has to wait, once it stands in the queue?",
+            lambda variant: "CREATE INDEX, DROP INDEX and REINDEX have a form that takes a weaker lock and waits for transactions instead. It cannot run inside a transaction block, and takes one "
+            "index at a time. What does it leave behind when it is interrupted?",
+            lambda variant: f"{variant.because} The first word of the deployment is {variant.right.split()[0]}; each statement says CONCURRENTLY.",
+        ),
+        judge=judge,
+        why=lambda variant: (
+            f"{variant.because} Seen on PostgreSQL 18 in its own lock tables, not by a clock. CONCURRENTLY is slower, waits for the oldest transaction of the database, and "
+            "leaves an INVALID index when it fails: look at `pg_index.indisvalid` after each deployment. MySQL's InnoDB builds most indexes in place, and "
+            "still needs a short exclusive lock at both ends."
+        ),
+        misconceptions={
+            "ddl-is-online": "CREATE INDEX is online: it only reads the table.",
+            "it-is-there": "An index that is listed is in service, and one that is unused is harmless.",
+            "drop-first": "The old index goes first, then there is room for the new one.",
+            "vacuum-shrinks": "VACUUM gives an index's room back.",
+        },
+    )
+)  # fmt: skip

@@ -34,7 +34,7 @@ ROOT = Path(__file__).resolve().parents[2]
 COPIED = ("workbook", "notebooks", "labs", "book", "datasets", "pyproject.toml")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 START_S, CELL_S = 60, 120
-IDLE = ".jp-NotebookPanel:not(.lm-mod-hidden) .jp-Notebook-ExecutionIndicator[data-status='idle']"
+IDLE = "#jp-main-statusbar :text-matches('\\\\| Idle$')"
 
 ALL_NUMBERED = """() => {
     const prompts = [...document.querySelectorAll('.jp-NotebookPanel:not(.lm-mod-hidden) .jp-CodeCell .jp-InputPrompt')]
@@ -222,8 +222,11 @@ class Desk:
     def notebook(self) -> Locator:
         return self.page.locator(".jp-NotebookPanel:not(.lm-mod-hidden)")
 
-    def cells(self) -> Locator:
-        return self.notebook.locator(".jp-Notebook .jp-Cell")
+    def at(self, number: int) -> Locator:
+        """The cell of this number, from 0, in view."""
+        found = self.notebook.locator(f".jp-Cell[data-windowed-list-index='{number}']")
+        found.scroll_into_view_if_needed()
+        return found
 
     def cell(self, holding: str, kind: str = "Code") -> Locator:
         """The one cell whose own text holds this, in view."""

@@ -75,7 +75,7 @@ root => {
     const walk = document.createTreeWalker(root, NodeFilter.SHOW_TEXT)
     for (let node = walk.nextNode(); node; node = walk.nextNode()) {
         const element = node.parentElement, text = node.data.trim()
-        if (!text || !visible(element) || element.closest('title, desc, style, script')) continue
+        if (!text || !visible(element) || element.closest('title, desc, style, script, .jp-OutputPrompt')) continue
         const style = getComputedStyle(element), inside = element.closest('text')
         if (inside) {
             judge(inside, colour(style.fill), inside.getBoundingClientRect(), text)

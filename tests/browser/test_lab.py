@@ -1,0 +1,132 @@
+"""A learner's first quarter of an hour, in a real JupyterLab in a real browser, in the light and in the dark theme.
+
+Pictures of what was seen are kept where `WORKBOOK_SCREENSHOTS` says, else in pytest's folder for this run.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.browser.lab import Desk, browser, chromium, learner
+from tests.browser.looking import faults, measured
+from workbook.exercises.start.mend import EXERCISE
+
+pytestmark = pytest.mark.slow
+
+FIRST = "00_start"
+DIALOGS = ".jp-Dialog, .Toastify__toast, .jp-toast"
+GREEN, RED, BLUE = "rgb(0, 158, 115)", "rgb(213, 94, 0)", "rgb(0, 114, 178)"
+CARD = ".jp-OutputArea-output > div"
+
+
+@pytest.fixture(scope="module")
+def desk() -> Iterator[Desk]:
+    """JupyterLab as it opens, and the browser before it."""
+    chromium()
+    with learner() as someone, browser() as page:
+        desk = Desk(page, someone)
+        desk.open()
+        yield desk
+
+
+@pytest.fixture(scope="module")
+def ran(desk: Desk) -> Desk:
+    """The same, after all cells of the first notebook have run."""
+    desk.run_all()
+    return desk
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    named = os.environ.get("WORKBOOK_SCREENSHOTS")
+    folder = Path(named) if named else tmp_path_factory.mktemp("screenshots")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def answered(desk: Desk, sql: str) -> str:
+    """Hand a query in as a learner does: type it, run its cell, run the check; the colour of the card's edge."""
+    answer = desk.cell("mended =")
+    desk.type(answer, f'mended = """{sql}"""')
+    desk.run(answer)
+    check = desk.cell('check("start-mend", mended)')
+    desk.run(check)
+    return edge(desk)
+
+
+def edge(desk: Desk) -> str:
+    card = desk.cell('check("start-mend", mended)').locator(CARD)
+    colour: str = card.evaluate("card => getComputedStyle(card).borderLeftColor")
+    return colour
+
+
+def said(desk: Desk, holding: str) -> str:
+    """What the outputs of a cell say."""
+    return desk.cell(holding).locator(".jp-Cell-outputWrapper").inner_text()
+
+
+def look(desk: Desk, pictures: Path, name: str) -> None:
+    """Measure the outputs of all cells in both themes, and keep a picture of each: nothing is wrong with any."""
+    wrong, texts = [], 0
+    for theme in ("dark", "light"):
+        desk.theme(theme)
+        for number in range(len(desk.learner.saved(FIRST)["cells"])):
+            cell = desk.at(number)
+            cell.screenshot(path=pictures / f"{name}-{theme}-{number:02}.png")
+            if cell.locator(".jp-OutputArea-output").count():
+                wrong += [f"cell {number}, {theme}: {fault}" for fault in faults(cell)]
+                texts += len(measured(cell)["contrast"])
+    assert not wrong
+    assert texts > 80  # it did look
+
+
+def test_the_first_notebook_opens_and_nothing_asks_anything(desk: Desk, pictures: Path) -> None:
+    desk.page.screenshot(path=pictures / "opened.png")
+    tabs = desk.page.locator(".lm-DockPanel-tabBar .lm-TabBar-tabLabel").all_inner_texts()
+    assert tabs == ["00_start.ipynb"]
+    assert desk.at(0).inner_text().strip().startswith("Start: two queries that look alike")
+    assert desk.notebook.locator(".jp-Toolbar-kernelName").inner_text() == "Python 3 (ipykernel)"
+    assert not desk.page.locator(DIALOGS).all_inner_texts()
+
+
+def test_run_all_goes_from_top_to_bottom_without_an_error(ran: Desk) -> None:
+    code = [cell for cell in ran.learner.saved(FIRST)["cells"] if cell["cell_type"] == "code"]
+    assert [cell["execution_count"] for cell in code] == list(range(1, len(code) + 1))
+    kinds = [output["output_type"] for cell in code for output in cell["outputs"]]
+    assert "error" not in kinds and "stream" not in kinds
+    assert not ran.page.locator(DIALOGS).all_inner_texts()
+
+
+def test_an_answer_that_is_not_there_is_blue_wrong_is_red_and_right_is_green(ran: Desk, pictures: Path) -> None:
+    assert edge(ran) == BLUE
+    variant = EXERCISE.variant(ran.learner.seed)
+
+    assert answered(ran, variant.suspect) == RED
+    wrong = said(ran, 'check("start-mend", mended)')
+    assert "not yet" in wrong and "0 of 1 point" in wrong
+    assert "Seen" in wrong and "Expected" in wrong and "Question" in wrong
+    assert EXERCISE.misconceptions["type-is-irrelevant"] in wrong
+    look(ran, pictures, "wrong")
+
+    assert answered(ran, f"SELECT order_id, status FROM orders WHERE order_id = {variant.order_id}") == GREEN
+    right = said(ran, 'check("start-mend", mended)')
+    assert "full marks" in right and "1 of 1 point" in right
+
+    ran.run(ran.cell("progress()"))
+    assert "1 of 1" in said(ran, "progress()")
+    look(ran, pictures, "right")
+
+
+def test_a_prediction_is_compared_and_shown_in_the_progress(ran: Desk, pictures: Path) -> None:
+    guess = ran.cell("guess = predict(")
+    ran.type(guess, 'guess = predict("second-pages", between=(1000, 9000))')
+    ran.run(guess)
+    ran.run(ran.cell("guess.measured(plan.buffers.value)"))
+    assert "inside the interval" in said(ran, "guess.measured(plan.buffers.value)")
+    ran.run(ran.cell("progress()"))
+    assert "1 of 1 predictions held" in said(ran, "progress()")
+    look(ran, pictures, "predicted")

@@ -110,7 +110,9 @@ def lines(
             canvas.circle(cx, cy, 3.5, colour, tip=f"{name}: {shown(px)}, {shown(py)}")
         if at:
             end = _apart(at[-1][1], taken)
-            canvas.label(at[-1][0] + 8, end + 4, shortened(name, 630 - at[-1][0] - 8, TEXT_PX), colour=INK, tip=name)
+            x_end = at[-1][0] + 12
+            canvas.circle(x_end, end, 3.5, colour)  # whose name it is, where two lines end at one place
+            canvas.label(x_end + 8, end + 4, shortened(name, 630 - x_end - 8, TEXT_PX), colour=INK, tip=name)
     if measured_to is not None:
         canvas.label(620, 332, "dashed: a hypothesis, not measured", size=11, colour=FAINT, anchor="end")
     return Picture(canvas.svg(), _lines_text(series, title, x, y, measured_to))

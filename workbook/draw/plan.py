@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from workbook.draw.picture import BLUE, FAINT, INK, ORANGE, RULE, SKY, VERMILION, Canvas, Picture, shortened
+from workbook.draw.picture import BLUE, CARD, FAINT, INK, ORANGE, RULE, SKY, VERMILION, Canvas, Picture, shortened
 
 WIDTH, LEFT, BAR_AT, BAR_WIDTH, ROWS_AT = 880, 16, 440, 110, 864
 STEP, LINE, HEAD = 30, 15, 34
@@ -112,7 +112,7 @@ def _heading(canvas: Canvas, measure: str) -> None:
 
 def _elbow(canvas: Canvas, depth: int, above: float, y: float) -> None:
     x = LEFT + (min(depth, 14) - 1) * 16 + 6
-    canvas.line([(x, above + 21), (x, y + 14), (x + 9, y + 14)], RULE)
+    canvas.line([(x, above + 21), (x, y + 14), (x + 6, y + 14)], RULE)
 
 
 def _step(canvas: Canvas, node: Mapping[str, Any], depth: int, y: float, measure: str, most: float) -> None:
@@ -190,6 +190,7 @@ def comparison_picture(data: Mapping[str, Any], text: str) -> Picture:
     inner = []
     for name, part, height in zip(("before", "after"), parts, heights, strict=True):
         canvas.label(LEFT, y + 20, name, size=13, bold=True)
-        inner.append(part.svg.replace("<svg ", f'<svg x="0" y="{y + 28:g}" ', 1).replace(' role="img"', "", 1))
+        inset = part.svg.replace("<svg ", f'<svg x="0" y="{y + 28:g}" ', 1).replace(' role="img"', "", 1)
+        inner.append(inset.replace(f'fill="{CARD}" stroke="{RULE}"', 'fill="none"', 1))  # one card for both
         y += height + 32
     return Picture(canvas.svg().removesuffix("</svg>") + "".join(inner) + "</svg>", text)

@@ -124,7 +124,7 @@ class Verdict:
             parts.append(_note("Next", self.next))
         for picture in self.pictures:
             parts.append(_picture(picture))
-        return card("".join(parts), _edge(self))
+        return card("".join(parts), _edge(self), WIDE if self.pictures else NARROW)
 
 
 def number(value: float) -> str:
@@ -160,10 +160,14 @@ def _edge(verdict: Verdict) -> str:
     return OPEN if verdict.state == "not attempted" else GOOD if verdict.full else BAD
 
 
-def card(inside: str, edge: str = OPEN) -> str:
+NARROW, WIDE = "46em", "66em"
+"""Wide enough to read, and wide enough for a plan of 880 pixels in its own size."""
+
+
+def card(inside: str, edge: str = OPEN, width: str = NARROW) -> str:
     """HTML in the frame that everything of ours has in a notebook, with a coloured edge."""
     return (
-        f'<div style="max-width:46em;border:1px solid {LINE};border-left:6px solid {edge};border-radius:4px;'
+        f'<div style="max-width:{width};border:1px solid {LINE};border-left:6px solid {edge};border-radius:4px;'
         f"padding:0.6em 1em;margin:0.3em 0;background:{PAPER};color:{INK};"
         f'font-family:var(--jp-content-font-family, sans-serif);font-size:14px;line-height:1.5">{inside}</div>'
     )

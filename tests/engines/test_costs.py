@@ -67,6 +67,19 @@ def test_twenty_fresh_clones_cost_the_same(sql):
     assert len(costs) == 1
 
 
+@pytest.mark.parametrize("sql", ["SELECT count(*) FROM raw", "UPDATE raw SET n = n + 1 WHERE n % 100 = 0"])
+def test_a_checkpoint_changes_no_counter(sql):
+    costs = set()
+    for checkpoint in (False, True):
+        with database(PARENTS) as made:
+            made.run("CREATE TABLE raw AS SELECT g AS n FROM generate_series(1, 20000) g")
+            if checkpoint:
+                made.checkpoint()
+            cost = made.measure(sql)
+            costs.add((cost.buffers, cost.wal_bytes, cost.wal_records, cost.wal_fpi))
+    assert len(costs) == 1
+
+
 @pytest.mark.slow
 def test_two_fresh_clusters_cost_the_same(tmp_path_factory):
     code = (

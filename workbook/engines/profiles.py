@@ -9,7 +9,7 @@ over `ALTER ROLE ... SET`, so that a learner cannot change what is counted.
 
 `max_wal_size` is 2 GB, the cap on the disk, although the figures in the literature of this workbook were taken with 8
 GB: it only decides how often a checkpoint comes, and without checksums and page images a checkpoint changes no
-counter of another backend (`tests/engines/test_repeats.py` holds that).
+counter of another backend (`tests/engines/test_costs.py` holds that).
 
     >>> SERVER["counting"]["autovacuum"]
     'off'

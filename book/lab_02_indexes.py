@@ -1,0 +1,312 @@
+# %% [markdown]
+# # Lab: indexes
+#
+# Eight core exercises and four further ones. Each is a small situation at work: what you hand in runs on a fresh copy of a real database, and is judged by
+# what happens there, in pages, bytes of WAL and rows. Nothing is compared with a stored answer, so that several answers are right, and your
+# neighbour's is probably wrong for you: a seed of your own chooses the variants.
+#
+# **How to work.** Read the task that `ask` shows. `practice("...")` gives you the same database to try on: `explain(sql, engine)` shows a plan with its
+# pages, `measure(sql, engine)` what a write truly costs, and you may add cells. Put your answer in the place of the `...`, run the cell and the one below it. Check as often as you like.
+# `hint("...")`, three times at most, goes from a question to nearly the answer. Points are for answers, hints cost nothing.
+#
+# The core takes about seventy-five minutes. Agents are welcome. Nobody but you can say what your answer costs.
+
+# %%
+from workbook import ask, check, explain, hint, measure, practice, progress, start_lab
+
+# %%
+start_lab("02_indexes", seed=1)
+
+# %% [markdown]
+# ## 1. One index for an equality, a range and an order
+#
+# Most slow queries of a shop look like this one: something is equal, something is in a range, the result is wanted in an order, and only the first few. One index can
+# serve all of it. In which order its columns stand decides whether three pages are read or three hundred, and no rule of thumb decides it for you.
+
+# %%
+ask("indexes-order")
+
+# %%
+one_index = (
+    ### BEGIN SOLUTION
+    "CREATE INDEX ON orders (country, total_cents, placed_minute)"
+    ### END SOLUTION
+)
+
+# %%
+check("indexes-order", one_index)
+
+# %% [markdown]
+# ## 2. No DDL
+#
+# The index is there, everybody is sure that it is used, and it is not. You may not change the schema: it is frozen until Monday. You may change the query.
+
+# %%
+ask("indexes-rewrite")
+
+# %%
+rewritten = (
+    ### BEGIN SOLUTION
+    """SELECT order_id, status, total_cents FROM orders
+    WHERE total_cents >= 4900 AND total_cents < 5000 ORDER BY total_cents, order_id"""
+    ### END SOLUTION
+)
+
+# %%
+check("indexes-rewrite", rewritten)
+
+# %% [markdown]
+# ## 3. Act, or leave
+#
+# An agent has been asked how three reads could be made faster. It suggests an index for each, and each of them does make its read faster. Whether that is worth
+# it is not written in any plan: it depends on how often is read and how often is written.
+
+# %%
+ask("indexes-act")
+
+# %%
+granted = (
+    ### BEGIN SOLUTION
+    "CREATE INDEX ON orders (total_cents)"
+    ### END SOLUTION
+)
+
+# %%
+check("indexes-act", granted)
+
+# %% [markdown]
+# ## 4. The other side of the crossover
+#
+# In the review of a new report an agent writes: *above five per cent of the rows PostgreSQL will not use the index.* It sounds like something that one
+# learns once and keeps for life. You have a table of 60,000 orders, one index on it, and a shop whose orders lie on disk in a certain way. Where does
+# PostgreSQL really change its mind?
+#
+# You hand in a witness, not an opinion: two values of the report's parameter, next to one another, one on either side.
+#
+# - **Look:** how do the rows lie, how wide are they, how large is the index? (`pg_stats.correlation`, `pg_class.relpages`)
+# - **Bracket:** one value that goes by the index, one that reads the whole table; or the proof that there is no such value.
+# - **Narrow:** halve the gap until at most one per cent of the rows lie between the two.
+#
+# The judge asks PostgreSQL for both plans and believes nothing else. `engine = practice("indexes-crossover")` gives you the same table to try on.
+
+# %%
+ask("indexes-crossover")
+
+# %%
+crossover = (
+    ### BEGIN SOLUTION
+    {"index": 21_300, "sequential": 21_400}
+    ### END SOLUTION
+)
+
+# %%
+check("indexes-crossover", crossover)
+
+# %% [markdown]
+# ## 5. Twelve indexes, and who misses them
+#
+# Over two years every slow query got an index, most of them suggested by an agent, none ever dropped. Now a payment takes longer to write than to
+# check, and the dashboard helpfully lists indexes that nobody has scanned for a month. Somebody is about to drop exactly those.
+#
+# You decide which go. An index can earn its keep in three ways, and only one of them shows in a count of scans:
+#
+# - **Reads:** which query would have to read more pages without it? Which other index begins with the same columns?
+# - **Rules:** what would PostgreSQL accept that it refuses now?
+# - **Deletes:** what has to be looked up, in another table, before a row may go?
+# - **The rest:** each of them is written with every new order, and stands in the way of a HOT update if it holds the column that changes.
+#
+# You hand in `DROP INDEX` statements. The judge runs them on a copy, tries to break the rules, counts the pages of the reads and of a delete, and
+# the WAL of an hour of writes. The budgets are measured beside it, on a copy with a sensible set of indexes.
+
+# %%
+ask("indexes-drop")
+
+# %%
+drop_indexes = (
+    ### BEGIN SOLUTION
+    """DROP INDEX orders_reference, orders_customer, orders_customer_placed, orders_customer_all, orders_status,
+                  orders_placed, orders_coupon, orders_country, orders_total, orders_day"""
+    ### END SOLUTION
+)
+
+# %%
+check("indexes-drop", drop_indexes)
+
+# %% [markdown]
+# ## 6. Wrong by a hundred, on purpose
+#
+# The planner expects two thousand groups, twenty come; it expects two rows, two hundred come. Each such number decides on joins, memory and the order of things,
+# and from outside it looks like any other number. You have seen it happen in the lesson. Now you make it happen: only who can cause a misestimate
+# knows which statistics mend it.
+#
+# - **Believe:** from which numbers of `pg_stats` does PostgreSQL work out this estimate?
+# - **Fool:** which rows keep each of these numbers right, and make the result wrong a hundredfold?
+# - **Tell:** which one thing does the planner have to know? `ndistinct`, `dependencies`, `mcv`, an expression; or something simpler?
+#
+# You hand in a dict of two SQL texts: `data` inserts rows, `mend` tells the planner what it lacks. The judge compares what is expected with what comes:
+# after your rows, after your mend, and once more after the next `ANALYZE`.
+
+# %%
+ask("indexes-estimates")
+
+# %%
+misestimate = (
+    ### BEGIN SOLUTION
+    {
+        "data": """INSERT INTO shipments SELECT i, 'C' || i % 20, 'T' || i % 20, 'P' || i % 20, 'sent', i % 365, i % 365 + 2, i
+                   FROM generate_series(1, 20000) i""",
+        "mend": """CREATE STATISTICS shipments_places (ndistinct) ON country, city, carrier FROM shipments;
+                   ANALYZE shipments""",
+    }
+    ### END SOLUTION
+)
+
+# %%
+check("indexes-estimates", misestimate)
+
+# %% [markdown]
+# ## 7. Quick to read, and still HOT
+#
+# The read is slow, and one column changes all day. The index that makes the read fastest is the one that every update has to write into from then on. Find the one
+# that is nearly as good and that the updates do not touch.
+
+# %%
+ask("indexes-hot")
+
+# %%
+quiet_index = (
+    ### BEGIN SOLUTION
+    "CREATE INDEX ON parcels (courier_id, weight_g)"
+    ### END SOLUTION
+)
+
+# %%
+check("indexes-hot", quiet_index)
+
+# %% [markdown]
+# ## 8. Incident: eight indexes, each of them right
+#
+# Reads are fine. Writes are not, since yesterday. Nobody changed the hardware, nobody changed the traffic; somebody closed eight tickets. The evidence is on the table below:
+# every number in it was measured just now.
+#
+# - **Find out what the eight have in common.** No single one of them is a mistake.
+# - **Look for reads that could share.** What is allowed leaves room: a read need not be perfect.
+# - **Look at what changes.** Which of the indexes does each refresh have to write into?
+
+# %%
+ask("indexes-incident")
+
+# %%
+after_the_incident = (
+    ### BEGIN SOLUTION
+    """DROP INDEX for_read_1, for_read_2, for_read_3, for_read_4, for_read_5, for_read_6, for_read_7, for_read_8;
+    CREATE INDEX ON orders (customer_id, placed_minute);
+    CREATE INDEX ON orders (placed_minute, country) WHERE status = 'open';
+    CREATE INDEX ON orders (country, placed_minute) INCLUDE (total_cents);
+    CREATE INDEX ON orders (lower(parcel_code))"""
+    ### END SOLUTION
+)
+
+# %%
+check("indexes-incident", after_the_incident)
+
+# %% [markdown]
+# ## Where you stand
+#
+# That was the core. `workbook check` calls the lab done when all eight have full marks.
+
+# %%
+progress()
+
+# %% [markdown]
+# ## 9. Further: the smallest index that serves three queries
+#
+# Three queries look at a few rows of a large table, and always at the same kind of rows. An index on all rows would serve them, and would be written with every order
+# of which none of them ever asks.
+
+# %%
+ask("indexes-partial")
+
+# %%
+few_rows = (
+    ### BEGIN SOLUTION
+    "CREATE INDEX ON orders (customer_id) WHERE status IN ('open', 'packed')"
+    ### END SOLUTION
+)
+
+# %%
+check("indexes-partial", few_rows)
+
+# %% [markdown]
+# ## 10. Further: the guilty step
+#
+# A plan, as it comes from production: most of the pages are touched in one place, and the mistake was made in another. Which step is to blame?
+
+# %%
+ask("indexes-guilty")
+
+# %%
+blamed = (
+    ### BEGIN SOLUTION
+    {
+        "step": 4,
+        "mend": "CREATE STATISTICS places (dependencies) ON product_id, shelf FROM lines; ANALYZE lines",
+    }
+    ### END SOLUTION
+)
+
+# %%
+check("indexes-guilty", blamed)
+
+# %% [markdown]
+# ## 11. Further: into service beside writers
+#
+# The right index, deployed at noon: for forty seconds nobody could order anything. On the empty table of the test system it took two milliseconds.
+
+# %%
+ask("indexes-online")
+
+# %%
+deployment = (
+    ### BEGIN SOLUTION
+    """CREATE INDEX CONCURRENTLY orders_customer_placed ON orders (customer_id, placed_minute);
+    DROP INDEX CONCURRENTLY orders_customer"""
+    ### END SOLUTION
+)
+
+# %%
+check("indexes-online", deployment)
+
+# %% [markdown]
+# ## 12. Further: the check before the agent
+#
+# From next week on agents deliver index designs, ten a day, each with measurements. You will not read them all. You write what reads them: the goals are a business's,
+# the measurements are a sample's, and between the two is what you know.
+
+# %%
+ask("indexes-budget")
+
+# %%
+accept = (
+    ### BEGIN SOLUTION
+    lambda small, large: (
+        all(
+            large[read] * (large[read] / small[read]) ** 2 <= limit
+            for read, limit in {"queue_pages": 60, "lookup_pages": 10}.items()
+        )
+        and (3000 * large["insert_wal"] + 100 * large["update_wal"]) / 1e6 <= 1.25
+    )
+    ### END SOLUTION
+)
+
+# %%
+check("indexes-budget", accept)
+
+# %% [markdown]
+# ## What you can do now
+#
+# You can say what an index costs before it exists, find the one that eight queries share, tell a wrong estimate from a dear step, and write down what an agent's design
+# has to keep to. In a week, take the exercise that you liked least, and run `reset` on a copy of this lab: your seed stays, your answers do not.
+
+# %%
+progress()

@@ -36,9 +36,11 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 START_S, CELL_S = 60, 120
 IDLE = "#jp-main-statusbar :text-matches('\\\\| Idle$')"
 
-ALL_NUMBERED = """() => {
-    const prompts = [...document.querySelectorAll('.jp-NotebookPanel:not(.lm-mod-hidden) .jp-CodeCell .jp-InputPrompt')]
-    return prompts.length > 0 && prompts.every(prompt => /\\[\\d+\\]/.test(prompt.textContent))
+ENDED = """() => {
+    const panel = document.querySelector('.jp-NotebookPanel:not(.lm-mod-hidden)')
+    const prompts = [...panel.querySelectorAll('.jp-CodeCell .jp-InputPrompt')]
+    const failed = panel.querySelector('[data-mime-type="application/vnd.jupyter.error"], [data-mime-type$="stderr"]')
+    return failed || (prompts.length > 0 && prompts.every(prompt => /\\[\\d+\\]/.test(prompt.textContent)))
 }"""
 
 
@@ -245,9 +247,9 @@ class Desk:
             ).last.click()
 
     def run_all(self, timeout_s: float = CELL_S) -> None:
-        """Run all cells of a notebook that was just opened, until each in view has its number; save it."""
+        """Run all cells of a notebook that was just opened, until each in view has its number or one has failed; save it."""
         self.menu("Run", "Run All Cells")
-        self.page.wait_for_function(ALL_NUMBERED, timeout=timeout_s * 1000)
+        self.page.wait_for_function(ENDED, timeout=timeout_s * 1000)
         self.page.wait_for_selector(IDLE, timeout=CELL_S * 1000)
         self.save()
 

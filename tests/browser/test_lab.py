@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import expect
 
 from tests.browser.lab import Desk, browser, chromium, learner
 from tests.browser.looking import faults, measured
@@ -20,7 +21,7 @@ pytestmark = pytest.mark.slow
 FIRST = "00_start"
 DIALOGS = ".jp-Dialog, .Toastify__toast, .jp-toast"
 GREEN, RED, BLUE = "rgb(0, 158, 115)", "rgb(213, 94, 0)", "rgb(0, 114, 178)"
-CARD = ".jp-OutputArea-output > div"
+CHECK, CARD = 'check("start-mend", mended)', ".jp-OutputArea-output > div"
 
 
 @pytest.fixture(scope="module")
@@ -48,25 +49,26 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def answered(desk: Desk, sql: str) -> str:
-    """Hand a query in as a learner does: type it, run its cell, run the check; the colour of the card's edge."""
+def answered(desk: Desk, sql: str, words: str) -> str:
+    """Hand a query in as a learner does: type it, run its cell, run the check; the colour of the edge of the card that
+    says these words."""
     answer = desk.cell("mended =")
     desk.type(answer, f'mended = """{sql}"""')
     desk.run(answer)
-    check = desk.cell('check("start-mend", mended)')
-    desk.run(check)
+    desk.run(desk.cell(CHECK))
+    shows(desk, CHECK, words)
     return edge(desk)
 
 
 def edge(desk: Desk) -> str:
-    card = desk.cell('check("start-mend", mended)').locator(CARD)
-    colour: str = card.evaluate("card => getComputedStyle(card).borderLeftColor")
+    colour: str = desk.cell(CHECK).locator(CARD).evaluate("card => getComputedStyle(card).borderLeftColor")
     return colour
 
 
-def said(desk: Desk, holding: str) -> str:
-    """What the outputs of a cell say."""
-    return desk.cell(holding).locator(".jp-Cell-outputWrapper").inner_text()
+def shows(desk: Desk, cell: str, *words: str) -> None:
+    """The outputs of a cell say this, now or as soon as they are drawn."""
+    for word in words:
+        expect(desk.cell(cell).locator(".jp-Cell-outputWrapper")).to_contain_text(word)
 
 
 def look(desk: Desk, pictures: Path, name: str) -> None:
@@ -105,19 +107,15 @@ def test_an_answer_that_is_not_there_is_blue_wrong_is_red_and_right_is_green(ran
     assert edge(ran) == BLUE
     variant = EXERCISE.variant(ran.learner.seed)
 
-    assert answered(ran, variant.suspect) == RED
-    wrong = said(ran, 'check("start-mend", mended)')
-    assert "not yet" in wrong and "0 of 1 point" in wrong
-    assert "Seen" in wrong and "Expected" in wrong and "Question" in wrong
-    assert EXERCISE.misconceptions["type-is-irrelevant"] in wrong
+    assert answered(ran, variant.suspect, "not yet") == RED
+    shows(ran, CHECK, "0 of 1 point", "Seen", "Expected", "Question", EXERCISE.misconceptions["type-is-irrelevant"])
     look(ran, pictures, "wrong")
 
-    assert answered(ran, f"SELECT order_id, status FROM orders WHERE order_id = {variant.order_id}") == GREEN
-    right = said(ran, 'check("start-mend", mended)')
-    assert "full marks" in right and "1 of 1 point" in right
-
+    right = f"SELECT order_id, status FROM orders WHERE order_id = {variant.order_id}"
+    assert answered(ran, right, "full marks") == GREEN
+    shows(ran, CHECK, "1 of 1 point")
     ran.run(ran.cell("progress()"))
-    assert "1 of 1" in said(ran, "progress()")
+    shows(ran, "progress()", "1 of 1")
     look(ran, pictures, "right")
 
 
@@ -126,7 +124,9 @@ def test_a_prediction_is_compared_and_shown_in_the_progress(ran: Desk, pictures:
     ran.type(guess, 'guess = predict("second-pages", between=(1000, 9000))')
     ran.run(guess)
     ran.run(ran.cell("guess.measured(plan.buffers.value)"))
-    assert "inside the interval" in said(ran, "guess.measured(plan.buffers.value)")
+    picture = ran.cell("guess.measured(plan.buffers.value)")
+    expect(picture.locator("img")).to_have_count(1)
+    assert any("inside the interval" in text for text, _ in measured(picture)["contrast"])
     ran.run(ran.cell("progress()"))
-    assert "1 of 1 predictions held" in said(ran, "progress()")
+    shows(ran, "progress()", "1 of 1 predictions held")
     look(ran, pictures, "predicted")

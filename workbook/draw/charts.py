@@ -203,7 +203,7 @@ def gap(
     )
     canvas.line([(24, 62), (536, 62)], RULE, width=1.5)
     canvas.rect(place(low), 53, max(place(high) - place(low), 2), 18, SKY, stroke=BLUE, tip="predicted")
-    canvas.line([(place(value), 44), (place(value), 80)], VERMILION, width=3)
+    canvas.line([(place(value), 49), (place(value), 80)], VERMILION, width=3)
     canvas.label(min(max(place(value), 60), 500), 96, f"◆ {shown(value)}", size=12, anchor="middle")
     middle = min(max((place(low) + place(high)) / 2, 90), 470)
     canvas.label(middle, 46, f"{shown(low)} to {shown(high)}", size=11, colour=FAINT, anchor="middle")

@@ -14,6 +14,7 @@ from playwright.sync_api import expect
 
 from tests.browser.lab import Desk, browser, chromium, learner
 from tests.browser.looking import faults, measured
+from workbook.errors import Unavailable
 from workbook.exercises.start.mend import EXERCISE
 
 pytestmark = pytest.mark.slow
@@ -27,7 +28,10 @@ CHECK, CARD = 'check("start-mend", mended)', ".jp-OutputArea-output > div"
 @pytest.fixture(scope="module")
 def desk() -> Iterator[Desk]:
     """JupyterLab as it opens, and the browser before it."""
-    chromium()
+    try:
+        chromium()
+    except Unavailable as error:
+        pytest.fail(str(error), pytrace=False)
     with learner() as someone, browser() as page:
         desk = Desk(page, someone)
         desk.open()

@@ -160,8 +160,8 @@ def _edge(verdict: Verdict) -> str:
     return OPEN if verdict.state == "not attempted" else GOOD if verdict.full else BAD
 
 
-NARROW, WIDE = "46em", "66em"
-"""Wide enough to read, and wide enough for a plan of 880 pixels in its own size."""
+NARROW, WIDE = "46em", "63em"
+"""Wide enough to read, and wide enough for the picture of a plan in its own size."""
 
 
 def card(inside: str, edge: str = OPEN, width: str = NARROW) -> str:

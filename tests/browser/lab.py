@@ -194,7 +194,7 @@ def _address(said: queue.Queue[str]) -> str:
 
 
 @contextmanager
-def browser(width: int = 1400, height: int = 1000, scale: float = 1) -> Iterator[Page]:
+def browser(width: int = 1280, height: int = 900, scale: float = 1) -> Iterator[Page]:
     """An empty page of a headless Chromium."""
     with sync_playwright() as playwright:
         opened = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])

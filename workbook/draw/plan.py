@@ -18,7 +18,7 @@ from typing import Any
 
 from workbook.draw.picture import BLUE, CARD, FAINT, INK, ORANGE, RULE, SKY, VERMILION, Canvas, Picture, shortened
 
-WIDTH, LEFT, BAR_AT, BAR_WIDTH, ROWS_AT = 840, 16, 420, 110, 824
+WIDTH, LEFT, BAR_AT, BAR_WIDTH, ROWS_AT = 840, 16, 430, 110, 824
 STEP, LINE, HEAD = 30, 15, 34
 DIGIT = 6.4  # width of a character of the numbers' size
 MARKED_FROM = 10.0

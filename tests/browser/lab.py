@@ -212,12 +212,12 @@ class Desk:
     def __init__(self, page: Page, learner: Learner) -> None:
         self.page, self.learner = page, learner
 
-    def open(self, notebook: str = "") -> None:
-        """Go to the address that `workbook lab` gives, or to a notebook, until its kernel waits."""
-        url = self.learner.url
-        if notebook:
-            url = re.sub(r"/lab/tree/[^?]*", f"/lab/tree/notebooks/{notebook}.ipynb", url)
-        self.page.goto(url)
+    def open(self) -> None:
+        """Go to the address that `workbook lab` gives, until the kernel waits.
+
+        What is run before is not run, or asks for a kernel: JupyterLab 4.6 has no kernel yet, and starts another.
+        """
+        self.page.goto(self.learner.url)
         self.page.wait_for_selector(IDLE, timeout=START_S * 1000)
 
     @property

@@ -4,10 +4,10 @@
 # A coding agent wrote two endpoints for the same shop. Both find one order. Both are right, both pass their tests, and
 # their SQL differs by two characters. One of them will stop the shop on its busiest day.
 #
-# Run the cells one after the other with **Shift + Enter**. You measure first; the words come after.
+# Run the cells one after the other with **Shift + Enter** (as soon as the status line below says *Idle*). You measure first; the words come after.
 
 # %%
-from workbook import ask, check, explain, hint, predict, progress, shop, start_lab
+from workbook import ask, check, compare, explain, hint, predict, progress, shop, start_lab
 
 # %%
 engine = shop(orders=600_000)
@@ -39,6 +39,7 @@ guess.measured(plan.buffers.value)
 
 # %%
 assert plan.buffers.value > 1000 * explain(first, engine).buffers.value
+compare(explain(first, engine), plan)
 
 # %% [markdown]
 # The same row, the same table, the same index. But `4711.0` is not a `bigint`: PostgreSQL has no index of order ids *as

@@ -38,6 +38,7 @@ def run(sql, on):
         connection.execute(text(sql))
 
 
+# %%
 def change(sql):
     diary.append(sql)
     run(sql, engine)
@@ -507,7 +508,8 @@ prefixes = """SELECT short.indexrelid::regclass AS may_go, long.indexrelid::regc
                 AND long.indnkeyatts >= short.indnkeyatts
                 AND concat(short.indpred, long.indpred, short.indexprs, long.indexprs) = ''"""
 with engine.connect() as connection:
-    print(*connection.execute(text(prefixes)), sep="\n")
+    for row in connection.execute(text(prefixes)):
+        print(*row)
 
 # %% [markdown]
 # Which large tables have pages that an index-only scan cannot trust? And which indexes return many entries for each search, as one with the range in front does?
@@ -518,7 +520,8 @@ visible = """SELECT relname, relpages, 100 * relallvisible / relpages AS per_cen
 entries = """SELECT indexrelname, idx_scan, idx_tup_read / idx_scan AS entries_each_time
              FROM pg_stat_user_indexes WHERE idx_scan > 0 ORDER BY 3 DESC LIMIT 5"""
 with engine.connect() as connection:
-    print(*connection.execute(text(visible)), *connection.execute(text(entries)), sep="\n")
+    for row in [*connection.execute(text(visible)), *connection.execute(text(entries))]:
+        print(*row)
 
 # %% [markdown]
 # **To read**: PostgreSQL's manual, chapter *Indexes*, above all *Multicolumn Indexes* and *Index-Only Scans and Covering Indexes*; Markus Winand, *Use The Index, Luke* (the chapters *The Where Clause* and *Partial Results*);

@@ -117,7 +117,8 @@ assert by_customer.buffers.value > 10 * by_day.buffers.value
 # %%
 with engine.connect() as connection:
     stats = "SELECT attname, correlation FROM pg_stats WHERE tablename = 'orders' ORDER BY attname"
-    print(*connection.execute(text(stats)).all(), sep="\n")
+    for row in connection.execute(text(stats)):
+        print(*row)
 
 # %% [markdown]
 # ## 4. Which box is guilty?
@@ -126,8 +127,8 @@ with engine.connect() as connection:
 
 # %%
 deliveries = """CREATE TABLE deliveries AS
-                SELECT order_id, order_id * 7919 % 20 AS depot, order_id * 7919 % 20 / 2 AS region,
-                       order_id * 7919 % 20 / 10 AS country, order_id * 7919 % 20 / 5 AS carrier FROM orders"""
+                SELECT order_id, depot, depot / 2 AS region, depot / 10 AS country, depot / 5 AS carrier
+                FROM (SELECT order_id, order_id * 7919 % 20 AS depot FROM orders) AS o"""
 with engine.begin() as connection:
     connection.execute(text(deliveries))
     connection.execute(text("ANALYZE deliveries"))
@@ -189,7 +190,8 @@ guess.measured(mended.buffers.value)
 compare(plan, mended)
 
 # %%
-estimate = {name: which.find(relation="deliveries")[0] for name, which in (("before", plan), ("after", mended))}
+both = {"before": plan, "after": mended}
+estimate = {name: which.find(relation="deliveries")[0] for name, which in both.items()}
 assert estimate["before"].misestimate > 50 and estimate["after"].misestimate < 2
 assert plan.buffers.value > 5 * mended.buffers.value
 
@@ -207,10 +209,13 @@ assert plan.buffers.value > 5 * mended.buffers.value
 guess = predict("plans-rewritten", choice=..., confidence=...)
 
 # %%
-columns = "SELECT c.email, p.name, l.quantity FROM "
-small_first = "customers c JOIN orders o USING (customer_id) JOIN order_lines l USING (order_id) JOIN products p USING (product_id)"
-large_first = "order_lines l JOIN products p USING (product_id) JOIN orders o USING (order_id) JOIN customers c USING (customer_id)"
-turned = [explain(columns + tables + " WHERE c.customer_id = 77", engine) for tables in (small_first, large_first)]
+small_first = """SELECT c.email, p.name, l.quantity
+                 FROM customers c JOIN orders o USING (customer_id) JOIN order_lines l USING (order_id)
+                 JOIN products p USING (product_id) WHERE c.customer_id = 77"""
+large_first = """SELECT c.email, p.name, l.quantity
+                 FROM order_lines l JOIN products p USING (product_id) JOIN orders o USING (order_id)
+                 JOIN customers c USING (customer_id) WHERE c.customer_id = 77"""
+turned = [explain(small_first, engine), explain(large_first, engine)]
 
 # %%
 plain = explain("SELECT * FROM orders WHERE order_id = 4711", engine)
@@ -236,13 +241,17 @@ explain("WITH o AS MATERIALIZED (SELECT * FROM orders) SELECT * FROM o WHERE ord
 # %%
 production = shop(orders=300_000, profile="production")
 with production.begin() as connection:
-    for statement in ("CREATE INDEX ON orders (placed_at)", "CREATE INDEX ON orders (customer_id)", deliveries, "ANALYZE"):
-        connection.execute(text(statement))
+    connection.execute(text("CREATE INDEX ON orders (placed_at)"))
+    connection.execute(text("CREATE INDEX ON orders (customer_id)"))
+    connection.execute(text(deliveries))
+    connection.execute(text("ANALYZE"))
 
 # %%
 print(f"{'pages':24}{'counting':>12}{'production':>12}")
-for name, sql in (("oldest waiting order", oldest), ("twelve days", days), ("some customers", people), ("guilty join", units)):
-    print(f"{name:24}{explain(sql, engine).buffers.value:>12,.0f}{explain(sql, production).buffers.value:>12,.0f}")
+claims = {"oldest waiting order": oldest, "twelve days": days, "some customers": people, "guilty join": units}
+for name, sql in claims.items():
+    here, there = explain(sql, engine).buffers.value, explain(sql, production).buffers.value
+    print(f"{name:24}{here:>12,.0f}{there:>12,.0f}")
 
 # %% [markdown]
 # Read the last line twice. In `counting` the statistics object is there; in `production` you never made it. If a line differs by more than a few pages, parallel workers or
@@ -267,7 +276,8 @@ tables = """SELECT relname, seq_scan, seq_tup_read / greatest(seq_scan, 1) AS ro
 scattered = """SELECT tablename, attname, round(correlation::numeric, 2) FROM pg_stats
                WHERE schemaname = 'public' AND abs(correlation) < 0.1 ORDER BY 1, 2 LIMIT 5"""
 with engine.connect() as connection:
-    print(*connection.execute(text(tables)), *connection.execute(text(scattered)), sep="\n")
+    for row in [*connection.execute(text(tables)), *connection.execute(text(scattered))]:
+        print(*row)
 
 # %% [markdown]
 # And save one plan there, with `EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON)`, for `workbook plan FILE`.

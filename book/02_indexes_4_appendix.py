@@ -86,7 +86,7 @@ with engine.begin() as connection:
 
 # %%
 served = {"first": literal, "second": kept, "third": wider}
-print({name: f"{plan.buffers} pages" for name, plan in served.items()})
+print(*(f"{name}: {plan.buffers} pages" for name, plan in served.items()), sep="\n")
 guess.measured(" and ".join(name for name, plan in served.items() if plan.find(index="waiting")))
 
 # %%

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 
+import psutil
 import pytest
 
 from tests.engines.test_databases import private
@@ -65,6 +67,27 @@ def test_twenty_fresh_clones_cost_the_same(sql):
             cost = made.measure(sql)
             costs.add((cost.buffers, cost.wal_bytes, cost.wal_records, cost.rows))
     assert len(costs) == 1
+
+
+def test_a_session_that_ends_late_is_waited_for():
+    """Stopped by the system just before it ends, it would hand in its pages while the next one is measured."""
+    insert = "INSERT INTO parents VALUES (0)"
+    with database(PARENTS) as made, made.fresh() as other:
+        wanted = other.measure(insert)
+        session = made.connect()
+        session.execute("SELECT count(*) FROM children").fetchall()
+        backend = psutil.Process(session.info.backend_pid)
+        backend.suspend()
+        session.close()
+        found = []
+        measuring = threading.Thread(target=lambda: found.append(made.measure(insert)))
+        measuring.start()
+        measuring.join(0.5)
+        waited = measuring.is_alive()
+        backend.resume()
+        measuring.join()
+    assert waited
+    assert found[0].buffers == wanted.buffers and "children" not in found[0].tuples
 
 
 @pytest.mark.parametrize("sql", ["SELECT count(*) FROM raw", "UPDATE raw SET n = n + 1 WHERE n % 100 = 0"])

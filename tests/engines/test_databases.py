@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import psycopg
@@ -114,6 +115,23 @@ def test_a_mistake_gets_a_sentence_and_the_next_call_works(small, sql, error, sa
     assert small.run("SELECT 1").rows == [(1,)]
     watching = f"SELECT count(*) FROM pg_stat_activity WHERE datname = '{small.name}' AND usename = '{small.name}' AND state = 'active'"
     assert small.cluster.admin(watching) == [(0,)]
+
+
+def test_a_deadline_is_kept_while_the_superuser_waits_too(small):
+    """The superuser's shared connection waits for a lock of the very session that is to be cancelled."""
+    waiting = threading.Thread(target=small.cluster.admin, args=("SELECT count(*) FROM public.products", small.name))
+    holds = "DO $$ BEGIN LOCK TABLE products; LOOP PERFORM 1; END LOOP; END $$"
+    runs = threading.Thread(target=lambda: pytest.raises(SqlTimeout, small.run, holds, deadline_s=2))
+    runs.start()
+    with small.cluster.connect() as looks:
+        while not looks.execute(
+            "SELECT 1 FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND relation > 16384"
+        ).fetchone():
+            pass
+    waiting.start()
+    runs.join(10)
+    waiting.join(10)
+    assert not runs.is_alive() and not waiting.is_alive()
 
 
 def test_a_failed_text_has_changed_nothing(small):

@@ -8,7 +8,9 @@ the cost is the difference of the backend's own counters around the whole transa
 The looks are taken by the superuser on another connection, so that they cost the measured backend nothing. Pages are those of
 the person's own tables and indexes: how many pages of the catalog are read depends on what a session has cached, and
 came out as 2,833 or 2,834 for the same delete. Each measurement has a session of its own, which plans the statement first,
-so that the root of each index is known to it as it is to a session that has worked for a while.
+so that the root of each index is known to it as it is to a session that has worked for a while. Sessions that were closed before are
+waited for: they hand in what they read when they end. What a session that is still open has read may be handed in up
+to ten seconds later, and then counts.
 
     >>> Cost(buffers=4, wal_bytes=0, wal_records=0, wal_fpi=0, buffers_dirtied=0, rows=1, tuples={}, seconds=0.001).buffers
     4
@@ -86,6 +88,7 @@ def cost_of(
             next="unset WORKBOOK_POSTGRES_URL, or let it name a PostgreSQL 18",
         )
     database.engine.dispose()  # a session of its own
+    database.settle()
     with database.engine.connect() as connection:
         raw: Any = connection.connection.driver_connection
         pid = raw.info.backend_pid

@@ -20,6 +20,7 @@ import hashlib
 import os
 import platform
 import secrets
+import time
 import weakref
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -40,6 +41,7 @@ from workbook.errors import Misuse, Unavailable
 if TYPE_CHECKING:
     from workbook.engines.embedded import DuckDatabase, SqliteDatabase
 
+SETTLE_S_MAX = 10
 _by_engine: weakref.WeakKeyDictionary[sa.Engine, Any] = weakref.WeakKeyDictionary()
 
 
@@ -69,6 +71,7 @@ class Database:
         self._login = {"user": self.name, "password": password, "dbname": self.name}
         self.engine = sa.create_engine("postgresql+psycopg://", creator=self.connect, pool_pre_ping=True, pool_size=4)
         _by_engine[self.engine] = self
+        self._sessions: dict[int, weakref.ref[psycopg.Connection[Any]]] = {}
         self._dropped = False
         atexit.register(self.drop)
 
@@ -77,12 +80,30 @@ class Database:
         was killed."""
         options = {"options": profiles.session_options(self.profile)} if profiles.SESSION[self.profile] else {}
         try:
-            return psycopg.connect(**self.cluster.address(), **self._login, **options)  # type: ignore[arg-type]
+            made = psycopg.connect(**self.cluster.address(), **self._login, **options)  # type: ignore[arg-type]
         except psycopg.OperationalError:
             if self._dropped or self.cluster.answers():
                 raise
             self.cluster.ensure()
-            return psycopg.connect(**self.cluster.address(), **self._login, **options)  # type: ignore[arg-type]
+            made = psycopg.connect(**self.cluster.address(), **self._login, **options)  # type: ignore[arg-type]
+        self._sessions[made.info.backend_pid] = weakref.ref(made)
+        return made
+
+    def settle(self) -> None:
+        """Wait until the sessions that were closed have ended: a session may tell what it read only when it ends, and
+        that is a moment after it was closed."""
+        sessions = list(self._sessions.items())
+        closed = {pid for pid, session in sessions if (known := session()) is None or known.closed}
+        until = time.monotonic() + SETTLE_S_MAX
+        while closed and time.monotonic() < until:
+            pids = ", ".join(map(str, sorted(closed)))
+            rows = self.cluster.admin(f"SELECT pid FROM pg_catalog.pg_stat_activity WHERE pid IN ({pids})")
+            alive = {row[0] for row in rows}
+            for pid in closed - alive:
+                self._sessions.pop(pid, None)
+            closed = alive
+            if alive:
+                time.sleep(0.002)
 
     def fresh(self) -> Database:
         """Another clone of the same recipe."""
@@ -120,7 +141,10 @@ class Database:
         return running.run_sql(self.connect(), sql, params, deadline_s, rows_max, self._stop, self._relations)
 
     def _stop(self, pid: int, hard: bool) -> None:
-        self.cluster.admin(f"SELECT pg_catalog.pg_{'terminate' if hard else 'cancel'}_backend({pid})")
+        with (
+            self.cluster.connect() as connection
+        ):  # its own: the shared one may itself be waiting for what is stopped here
+            connection.execute(f"SELECT pg_catalog.pg_{'terminate' if hard else 'cancel'}_backend({pid})")
 
     def _relations(self) -> list[str]:
         return [name for kind in ("table", "view") for name in self.catalog().names(kind)]

@@ -93,6 +93,8 @@ class Gap:
     def __str__(self) -> str:
         if self.picture is not None and (self.said is None or "between" in self.said):
             text = self.picture.text
+        elif self.said is None:
+            text = f"not predicted · measured {_told(self.value)}"
         else:
             sign = {True: "✓ it held", False: "✗ it did not hold", None: "nothing to compare"}[self.held]
             text = f"predicted {told(self.said)} · measured {_told(self.value)} · {sign}"

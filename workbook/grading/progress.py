@@ -39,9 +39,9 @@ class LabStanding:
 
     @property
     def title(self) -> str:
-        (core, core_of), (further, further_of) = self.sum(True), self.sum(False)
-        text = f"{self.lab}: core {number(core)} of {core_of} points"
-        return f"{text}, further {number(further)} of {further_of}" if further_of else text
+        sums = {"core": self.sum(True), "further": self.sum(False)}
+        parts = [f"{kind} {number(points)} of {of} points" for kind, (points, of) in sums.items() if of]
+        return f"{self.lab}: {', '.join(parts) or 'no exercises'}"
 
     @property
     def picture(self) -> Picture:

@@ -20,9 +20,11 @@ from workbook.engines import Result, database, shop
 from workbook.errors import SqlError
 from workbook.grading.exercise import Exercise, Finding, Judgement, accepts_sql
 from workbook.grading.registry import register
+from workbook.grading.sql import changes_allowed
 from workbook.plans import Plan, explain
 
 SLACK_PAGES = 2
+UNUSED = "The index that is needed exists already. What in the query keeps it from being used?"
 
 
 @dataclass(frozen=True)
@@ -63,25 +65,21 @@ def judge(answer: str, variant: Variant) -> Judgement:
             f"SELECT order_id, status FROM orders WHERE order_id = {variant.order_id}", shop_database.engine
         )
         got = shop_database.run(answer)
-        changes = before.difference(shop_database.catalog())
-        if changes or not got.columns:
-            return Judgement(0.0, (not_a_query(len(changes)),))
+        untouched = changes_allowed(
+            before, shop_database.catalog(), frozenset(), question=UNUSED, misconception="only-indexes-help"
+        )
+        if not untouched.ok or not got.columns:
+            return Judgement(0.0, (not_a_query() if untouched.ok else untouched,))
         try:
             plan = explain(answer, shop_database.engine)
         except SqlError:
-            return Judgement(0.0, (not_a_query(0),))
+            return Judgement(0.0, (not_a_query(),))
     findings = (same_row(got, wanted), few_pages(plan, lookup))
     return Judgement(1.0 if all(finding.ok for finding in findings) else 0.0, findings, (plan,))
 
 
-def not_a_query(changes: int) -> Finding:
-    return Finding(
-        ok=False,
-        seen=f"The answer changed {changes} things in the catalog." if changes else "The answer returns no rows.",
-        expected="One query, a SELECT, that changes nothing.",
-        question="The index that is needed exists already. What in the query keeps it from being used?",
-        misconception="only-indexes-help" if changes else "",
-    )
+def not_a_query() -> Finding:
+    return Finding(False, "The answer is not one query that returns rows.", "One query, a SELECT.", UNUSED)
 
 
 def same_row(got: Result, wanted: Result) -> Finding:
@@ -107,7 +105,7 @@ def few_pages(plan: Plan, lookup: Plan) -> Finding:
         seen=f"It touches {seen:,} pages.",
         expected=f"At most {budget} pages: a lookup by the primary key, and {SLACK_PAGES} to spare.",
         question="On which side of the equals sign does PostgreSQL have to compute something for every row?",
-        misconception="type-is-irrelevant",
+        misconception="index-sees-through",
     )
 
 
@@ -139,7 +137,7 @@ EXERCISE = register(
             "index holds, so every row is read and computed. On the constant's side the same work is done once."
         ),
         misconceptions={
-            "type-is-irrelevant": "The type of a parameter is irrelevant, the database will sort it out.",
+            "index-sees-through": "An index on a column helps, whatever is computed from the column.",
             "only-indexes-help": "Only a new index can make a query faster.",
         },
     )

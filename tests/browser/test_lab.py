@@ -112,7 +112,7 @@ def test_an_answer_that_is_not_there_is_blue_wrong_is_red_and_right_is_green(ran
     variant = EXERCISE.variant(ran.learner.seed)
 
     assert answered(ran, variant.suspect, "not yet") == RED
-    shows(ran, CHECK, "0 of 1 point", "Seen", "Expected", "Question", EXERCISE.misconceptions["type-is-irrelevant"])
+    shows(ran, CHECK, "0 of 1 point", "Seen", "Expected", "Question", EXERCISE.misconceptions["index-sees-through"])
     look(ran, pictures, "wrong")
 
     right = f"SELECT order_id, status FROM orders WHERE order_id = {variant.order_id}"

@@ -137,6 +137,13 @@ def _comfort() -> list[Entry]:
     """What only tests or comfort need."""
     browser = next((path for name in BROWSERS if (path := shutil.which(name))), "")
     debian = sorted(str(path) for path in Path("/usr/lib/postgresql").glob("*/bin/postgres"))
+    sandbox = shutil.which("bwrap") or ""
+    apart = Entry(
+        "bubblewrap",
+        sandbox,
+        needed=False,
+        mend="a stronger wall around what `check FILE` runs: apt-get install bubblewrap",
+    )
     return [
         Entry("Chromium", browser, needed=False, mend="only `start.py test --all` needs it: apt-get install chromium"),
         Entry(
@@ -145,6 +152,7 @@ def _comfort() -> list[Entry]:
             needed=False,
             mend="only `start.py test --all` needs it: apt-get install postgresql",
         ),
+        *([apart] if sys.platform == "linux" else []),
         Entry("git", shutil.which("git") or "", needed=False, mend="install it to get new versions"),
         Entry("uv", shutil.which("uv") or "", needed=False, mend="makes the first start quicker"),
     ]

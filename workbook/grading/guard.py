@@ -142,8 +142,8 @@ def guard() -> str:
 
 @functools.cache
 def works(kind: str) -> bool:
-    """Whether this guard works here: whether the package can be imported behind it, and the exercises cannot be
-    seen."""
+    """Whether this guard works here: whether the package can be imported behind it and, but for a mere process, the
+    exercises cannot be seen."""
     if kind == "bubblewrap" and shutil.which("bwrap") is None:
         return False
     if kind != "process" and sys.platform != "linux":
@@ -151,7 +151,8 @@ def works(kind: str) -> bool:
     with tempfile.TemporaryDirectory(prefix="wb-") as name:
         folder = Path(name) / "w"
         folder.mkdir()
-        probe = f"import os; from workbook.errors import Misuse; assert not any(map(os.listdir, {hidden()!r}))"
+        unseen = [] if kind == "process" else hidden()
+        probe = f"import os; from workbook.errors import Misuse; assert not any(map(os.listdir, {unseen!r}))"
         try:
             done = subprocess.run(
                 command(kind, folder, python(probe)),

@@ -20,7 +20,7 @@ from workbook.draw.picture import BLUE, CARD, FAINT, INK, ORANGE, RULE, SKY, VER
 
 WIDTH, LEFT, BAR_AT, BAR_WIDTH, ROWS_AT = 840, 16, 430, 110, 824
 STEP, LINE, HEAD = 30, 15, 34
-DIGIT = 6.4  # width of a character of the numbers' size
+DIGIT, BOLD = 6.4, 7.4  # width of a character of the numbers' size
 MARKED_FROM = 10.0
 MEASURES = {"buffers_own": "own pages", "rows_scanned": "rows scanned", "vm_steps": "steps"}
 
@@ -156,12 +156,13 @@ def _estimate(canvas: Canvas, node: Mapping[str, Any], y: float, left: float) ->
     said, mark = full, f"▲ {node['misestimate']:,.0f}×"
     if not said:
         return
-    if (len(said) + 2 + wrong * (len(mark) + 2)) * DIGIT > ROWS_AT - left:
+    letter = BOLD if wrong else DIGIT
+    if (len(said) + 2 + wrong * (len(mark) + 2)) * letter > ROWS_AT - left:
         said, mark = _said(node, loops, _brief), f"▲ {_brief(node['misestimate'])}×"
     canvas.label(ROWS_AT, y + 18.5, said, size=12, anchor="end", bold=wrong, tip=full)
     if wrong:
-        width = len(mark) * DIGIT + 10
-        x = ROWS_AT - len(said) * DIGIT - 8 - width
+        width = len(mark) * DIGIT + 14
+        x = ROWS_AT - len(said) * BOLD - 8 - width
         tip = f"the estimate was off by a factor of {node['misestimate']:,.0f}"
         canvas.rect(x, y + 6, width, 17, ORANGE, stroke=VERMILION, radius=8, tip=tip)
         canvas.label(x + width / 2, y + 18.5, mark, size=11, anchor="middle", bold=True)

@@ -131,7 +131,7 @@ def _access(a: Node, b: Node) -> list[str]:
             f"{name}: {a.rows_removed.value or 0:,.0f} rows read for nothing became {b.rows_removed.value or 0:,.0f}"
         )
     if max(a.misestimate, b.misestimate) >= MARKED_FROM and abs(a.misestimate - b.misestimate) > 1:
-        lines.append(f"{name}: misestimated {a.misestimate:,.0f} times, now {b.misestimate:,.0f}")
+        lines.append(f"{name}: estimate off by a factor of {a.misestimate:,.0f}, now of {b.misestimate:,.0f}")
     if (a.loops.value or 1) != (b.loops.value or 1):
         lines.append(f"{name}: {a.loops.value or 0:,.0f} loops became {b.loops.value or 0:,.0f}")
     return lines

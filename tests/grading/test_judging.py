@@ -106,6 +106,15 @@ def test_html_and_text_say_the_same() -> None:
     found = judged(7, judge=lambda a, v: Judgement(0, (finding,)))
     page = found._repr_html_()
     assert "<script>" not in page and "&lt;script&gt;" in page and "<code" in page
-    for words in ("Seen", "Expected", "Question", "This points to", "To add is to multiply.", "Next", "not yet", "✗"):
+    for words in (
+        "Seen",
+        "Expected",
+        "Question",
+        "A mistaken belief that leads here",
+        "“To add is to multiply.”",
+        "Next",
+        "not yet",
+        "✗",
+    ):
         assert words in page and words in str(found)
     assert "var(--jp-" in page and page == judged(7, judge=lambda a, v: Judgement(0, (finding,)))._repr_html_()

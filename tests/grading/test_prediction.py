@@ -73,10 +73,33 @@ def test_nothing_blocks(arguments: dict[str, Any], says: str) -> None:
 def test_choices_and_no_idea() -> None:
     guess = predict("plan", choice="bitmap", confidence=0.7)
     assert str(guess.measured("Bitmap ")) == "predicted bitmap, 70% sure · measured Bitmap  · ✓ it held"
-    assert predict("other", choice="a").measured("b").held is False
+    assert predict("other", choice="a", confidence=1).measured("b").held is False
     idea = predict("third", "no idea")
     assert str(idea) == "Prediction third: no idea." and idea.measured(3).held is None
     assert "text/html" in idea.measured("x")._repr_mimebundle_()
+
+
+def test_a_choice_without_a_confidence_is_asked_for_it_and_does_not_bind() -> None:
+    assert "How sure are you?" in str(predict("plan", choice="bitmap"))
+    assert predict("plan", choice="scan", confidence=0.6).said == {"choice": "scan", "confidence": 0.6}
+
+
+def test_in_a_notebook_an_assigned_prediction_that_is_not_made_says_so() -> None:
+    from IPython.core.interactiveshell import InteractiveShell
+    from IPython.utils.capture import capture_output
+
+    shell = InteractiveShell.instance()
+    cells = ["between=(..., ...)", "between=(4,)", "choice='a', confidence=60", "between=(1, 2)", "between=(1, 3)"]
+    try:
+        with capture_output() as shown:
+            shell.run_cell("from workbook import predict")
+            for cell in cells:
+                shell.run_cell(f"guess = predict('aloud', {cell})")
+    finally:
+        InteractiveShell.clear_instance()
+    lines = shown.stdout.strip().splitlines()
+    for line, words in zip(lines, ["Replace the `...`", "two numbers", "sixty per cent", "It stands"], strict=True):
+        assert words in line
 
 
 class Exact:
@@ -96,7 +119,7 @@ def said(hits: int, misses: int) -> list[Said]:
 
 def test_calibration_counts_by_confidence() -> None:
     points = calibration([*said(3, 1), Said({"choice": "a", "confidence": 0.52}, "a", False), Said(None, 3, False)])
-    assert [(point.claimed, point.held, point.count) for point in points] == [(0.5, 1, 1), (0.8, 3, 4)]
+    assert [(point.claimed, point.held, point.count) for point in points] == [(0.52, 1, 1), (0.8, 3, 4)]
     assert all(point.low <= point.held / point.count <= point.high for point in points)
     assert "claimed 80%: 3 of 4 held" in calibration_picture(said(3, 1)).text
 

@@ -23,6 +23,8 @@ STEP, LINE, HEAD = 30, 15, 34
 DIGIT, BOLD = 6.4, 7.4  # width of a character of the numbers' size
 MARKED_FROM = 10.0
 MEASURES = {"buffers_own": "own pages", "rows_scanned": "rows scanned", "vm_steps": "steps"}
+BELIEF = "cost"
+HEADINGS = {**MEASURES, BELIEF: "cost of a loop, with the steps below"}
 
 
 def plan_picture(data: Mapping[str, Any], text: str, most: float = 0) -> Picture:
@@ -48,9 +50,11 @@ def plan_picture(data: Mapping[str, Any], text: str, most: float = 0) -> Picture
 
 
 def _measure(data: Mapping[str, Any]) -> str:
-    """The first counter that any step has."""
+    """The first counter that any step has; of a plan that was not run, what it was believed to cost."""
     nodes = [node for node, _, _ in _rows(data["plan"], 0)]
-    return next((name for name in MEASURES if any(_value(node, name) is not None for node in nodes)), "")
+    ran = any(_value(node, "rows") is not None for node in nodes)
+    names = MEASURES if ran else HEADINGS
+    return next((name for name in names if any(_value(node, name) is not None for node in nodes)), "")
 
 
 def _most(data: Mapping[str, Any]) -> float:
@@ -73,6 +77,8 @@ def _shown(node: Mapping[str, Any], name: str) -> str:
     number = node["numbers"].get(name, {})
     if number.get("value") is None:
         return ""
+    if name == BELIEF:
+        return f"{number['value']:,.2f}"
     return ("" if number.get("exact", True) else "~") + f"{number['value']:,.0f}"
 
 
@@ -105,7 +111,7 @@ def _height(node: Mapping[str, Any]) -> float:
 def _heading(canvas: Canvas, measure: str) -> None:
     canvas.label(LEFT, 21, "step", size=11, colour=FAINT)
     if measure:
-        canvas.label(BAR_AT, 21, MEASURES[measure], size=11, colour=FAINT)
+        canvas.label(BAR_AT, 21, HEADINGS[measure], size=11, colour=FAINT)
     canvas.label(ROWS_AT, 21, "rows: estimated → came", size=11, colour=FAINT, anchor="end")
     canvas.line([(LEFT, 28), (WIDTH - LEFT, 28)], RULE, width=1)
 
@@ -136,13 +142,23 @@ def _step(canvas: Canvas, node: Mapping[str, Any], depth: int, y: float, measure
         )
         width = max(BAR_WIDTH * min(own / most, 1), 1.5)
         canvas.rect(
-            BAR_AT, y + 8, width, 13, BLUE if own == most else SKY, tip=f"{own:,.0f} {MEASURES[measure]}{total}"
+            BAR_AT,
+            y + 8,
+            width,
+            13,
+            BLUE if own == most else SKY,
+            tip=f"{_shown(node, measure)} {HEADINGS[measure]}{total}",
         )
         shown = _shown(node, measure)
         if len(shown) > 9:
             shown = ("~" if shown.startswith("~") else "") + _brief(own)
         canvas.label(
-            BAR_AT + width + 6, y + 18.5, shown, size=12, bold=own == most, tip=f"{own:,.0f} {MEASURES[measure]}"
+            BAR_AT + width + 6,
+            y + 18.5,
+            shown,
+            size=12,
+            bold=own == most,
+            tip=f"{_shown(node, measure)} {HEADINGS[measure]}",
         )
         end = BAR_AT + width + 6 + len(shown) * DIGIT
     _estimate(canvas, node, y, end)

@@ -6,9 +6,9 @@
     ...
     guess.measured(plan.buffers)   ──▶ predicted 3,000 to 9,000 · measured 17,938 · above the interval
 
-What is said first binds; who says something else later is told so, and nothing is lost. A `...` says nothing yet.
-Predictions carry no points and block nothing: whatever is handed in, the cell runs. `calibration` counts how often they
-held, by how sure they were.
+What is said first binds; who says something else later is told so, and nothing is lost. A `...` says nothing yet, and in
+a notebook that is printed: an assignment shows nothing by itself. Predictions carry no points and block nothing:
+whatever is handed in, the cell runs. `calibration` counts how often they held, by how sure they were.
 
     >>> guess = predict("doctest-pages", between=(3000, 9000))
     >>> print(guess.measured(17938))
@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import html
 import math
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -118,20 +119,33 @@ def predict(
     0 to 1; or "no idea". With `...` anywhere it is not answered yet. Nothing raises: what makes no sense is said in a
     sentence.
     """
+    made = _predicted(str(id), *_understood(said, between, choice, confidence))
+    if made.note and _in_notebook():
+        print(made)
+    return made
+
+
+def _in_notebook() -> bool:
+    """Whether IPython runs this, in which a call that is assigned shows nothing."""
+    shell = sys.modules.get("IPython")
+    return shell is not None and shell.get_ipython() is not None
+
+
+def _predicted(id: str, new: dict[str, Any] | None, note: str) -> Prediction:
+    """What stands after this was said, where a note says why nothing new was taken."""
     keeper = record()
-    new, note = _understood(said, between, choice, confidence)
-    before = keeper.prediction(str(id)) or Said(None, None, False)
+    before = keeper.prediction(id) or Said(None, None, False)
     if before.said is None and new is None:
-        return Prediction(str(id), keeper, before, note)
+        return Prediction(id, keeper, before, note)
     if before.said is None and new is not None:
-        stands = keeper.predict(str(id), new)
+        stands = keeper.predict(id, new)
         if stands.late:
             note = "The measurement was seen before, so it is compared but does not count in your calibration."
-        return Prediction(str(id), keeper, stands, note)
+        return Prediction(id, keeper, stands, note)
     if new is not None and new != before.said:
         when = "before measuring" if before.measured is not None else "first"
         note = f"It stands as you made it {when}."
-    return Prediction(str(id), keeper, before, note)
+    return Prediction(id, keeper, before, note)
 
 
 def _understood(said: Any, between: Any, choice: Any, confidence: Any) -> tuple[dict[str, Any] | None, str]:
@@ -150,9 +164,11 @@ def _understood(said: Any, between: Any, choice: Any, confidence: Any) -> tuple[
         return {"between": sorted(ends)}, ""
     if choice is None:
         return None, f"A confidence needs a choice. {_HOW}"
-    sure = 1.0 if confidence is None else plain_value(confidence)
+    if confidence is None:
+        return None, f"How sure are you? {_HOW}"
+    sure = plain_value(confidence)
     if not _is_number(sure) or not 0 <= sure <= 1:
-        return None, f"A confidence is a number from 0 (no idea) to 1 (certain). {_HOW}"
+        return None, f"A confidence is a number from 0 (no idea) to 1 (certain), as 0.6 for sixty per cent. {_HOW}"
     return {"choice": str(choice), "confidence": float(sure)}, ""
 
 
@@ -200,25 +216,28 @@ def _told(value: Any) -> str:
 
 
 def calibration(predictions: Iterable[Said]) -> list[Confidence]:
-    """How often predictions held, by how sure they were: intervals at 80 %, choices to the next tenth; late ones left
-    out.
+    """How often predictions held, by how sure they were: intervals at 80 %, choices by the next tenth, at the mean of what
+    was claimed; late ones left out.
 
     The range of each share is Wilson's interval for 80 % (Brown, Cai, DasGupta, Statistical Science 16:2, 2001).
 
     >>> calibration([Said({"between": [1, 3]}, 2, False), Said({"between": [1, 3]}, 9, False)])[0].held
     1
     """
-    groups: dict[float, list[bool]] = {}
+    groups: dict[float, list[tuple[float, bool]]] = {}
     for said in predictions:
         result = held(said.said, said.measured)
         if result is None or said.late or said.said is None:
             continue
-        claimed = INTERVAL_HOLDS if "between" in said.said else round(said.said["confidence"], 1)
-        groups.setdefault(claimed, []).append(result)
-    return [
-        Confidence(claimed, sum(results), len(results), *_wilson(sum(results), len(results)))
-        for claimed, results in sorted(groups.items())
-    ]
+        claimed = INTERVAL_HOLDS if "between" in said.said else float(said.said["confidence"])
+        groups.setdefault(round(claimed, 1), []).append((claimed, result))
+    return [_point(said_and_held) for _, said_and_held in sorted(groups.items())]
+
+
+def _point(said_and_held: list[tuple[float, bool]]) -> Confidence:
+    count, right = len(said_and_held), sum(result for _, result in said_and_held)
+    claimed = sum(claimed for claimed, _ in said_and_held) / count
+    return Confidence(round(claimed, 3), right, count, *_wilson(right, count))
 
 
 def _wilson(held_count: int, count: int, z: float = 1.2816) -> tuple[float, float]:

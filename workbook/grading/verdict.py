@@ -104,7 +104,7 @@ class Verdict:
         lines = [f"{self.sign} {self.id} · {self.title} · {self.words} · {self.marks}"]
         for finding in self.findings:
             lines += _finding_lines(finding)
-        for label, text in (("This points to", self.misconception), ("Why", self.why), ("Next", self.next)):
+        for label, text in ((BELIEF, quoted(self.misconception)), ("Why", self.why), ("Next", self.next)):
             if text:
                 lines.append(f"  {label}: {_indented(text)}")
         for picture in self.pictures:
@@ -117,7 +117,7 @@ class Verdict:
         parts = [_head(self)]
         parts += [_finding_html(finding) for finding in self.findings]
         if self.misconception:
-            parts.append(_note("This points to", self.misconception))
+            parts.append(_note(BELIEF, quoted(self.misconception)))
         if self.why:
             parts.append(_note("Why", self.why))
         if self.next:
@@ -125,6 +125,14 @@ class Verdict:
         for picture in self.pictures:
             parts.append(_picture(picture))
         return card("".join(parts), _edge(self), WIDE if self.pictures else NARROW)
+
+
+BELIEF = "A mistaken belief that leads here"
+
+
+def quoted(belief: str) -> str:
+    """A belief in quotation marks, so that nobody takes it for advice; '' stays ''."""
+    return f"“{belief}”" if belief else ""
 
 
 def number(value: float) -> str:

@@ -247,6 +247,8 @@ def _write(node: Node, depth: int, lines: list[str]) -> None:
         facts.append(f"rows {node.rows}" + ("" if believed is None else f" (estimated {believed:,.0f})"))
     elif node.rows_estimated.value is not None:
         facts.append(f"estimated rows {node.rows_estimated.value:,.0f}")
+        if node.cost.value is not None:
+            facts.append(f"cost {node.cost.value:,.2f}")
     if node.misestimate >= MARKED_FROM:
         facts.append(f"misestimated {node.misestimate:,.0f} times")
     if (node.loops.value or 0) > 1:

@@ -17,8 +17,8 @@ first = "SELECT order_id, status FROM orders WHERE order_id = 4711"
 explain(first, engine)
 
 # %% [markdown]
-# PostgreSQL keeps a table in pages of 8 kB, and what a query *touches* is counted in pages. This one touched a handful out of
-# thousands. Now the other endpoint, whose client sends every JSON number as a float:
+# PostgreSQL keeps a table in pages of 8 kB, and what a query *touches* is counted in pages; a page that is visited twice counts twice.
+# This one touched a handful out of thousands. Now the other endpoint, whose client sends every JSON number as a float:
 
 # %%
 second = "SELECT order_id, status FROM orders WHERE order_id = 4711.0"

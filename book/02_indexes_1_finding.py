@@ -4,7 +4,7 @@
 # Tuesday, a quarter to five. *"Which twenty sales of our best seller were the cheapest?"* asks the shop's manager, and the page hangs. The agent has a pull request ready: an index
 # on every column in sight. Two colleagues have approved it. Do you merge?
 #
-# Thirty-five minutes, seven predictions. Afterwards you look at a query and write down the one index that it wants, or say that it wants none.
+# Thirty-five minutes to the end of section 5, and two more surprises when you have the time; seven predictions. Afterwards you look at a query and write down the one index that it wants, or say that it wants none.
 
 # %%
 from sqlalchemy import text
@@ -77,7 +77,7 @@ each
 guess.measured(each.buffers)
 
 # %% [markdown]
-# It uses *one* of the two. It walks the prices from the bottom and throws away every line that is not product 1, a page of the table at a time. The other way round, it would fetch
+# It uses *one* of the two. It walks the prices from the bottom and throws away every line that is not product 1, and each costs the visit to a page. The other way round, it would fetch
 # every line of product 1 and sort by price. No way of combining the two lists gives "the lines of product 1, *by price*". One list does, if it is sorted by both:
 
 # %%
@@ -173,7 +173,8 @@ assert range_order.buffers.value > 20 * order_range.buffers.value
 
 # %% [markdown]
 # **Equal, order, range.** With a `LIMIT`, the order goes before the range: the scan walks in the right order, drops what is out of range (it sees that in the index), and stops after twenty.
-# If the range lets next to nothing through, it walks far before it has twenty; then the range goes first after all, and the few rows are sorted.
+# If the range lets next to nothing through, it walks far before it has twenty; then the range goes first after all, and the few rows are sorted. And a list, `IN (...)`, is no equality:
+# it is several places, and their orders do not add up to one.
 
 # %% [markdown]
 # ## 3. The leftmost prefix
@@ -200,7 +201,8 @@ print(f"{skipping.root.index_searches} searches in one index")
 guess.measured(skipping.buffers)
 
 # %% [markdown]
-# There are four statuses. The engine looks for customer 77 under each of them, and skips what lies between; the plan counts each descent as an *index search*. That is a **skip scan**, new in PostgreSQL 18. An index of its own
+# There are four statuses. The engine looks for customer 77 under each of them, and skips what lies between; the plan counts each descent as an *index search*. (More than four, since it learns
+# only by searching which status comes next, and that none does.) That is a **skip scan**, new in PostgreSQL 18. An index of its own
 # saves next to nothing:
 
 # %%
@@ -414,7 +416,8 @@ print(f"{rows} orders of 300,000: {third.buffers} pages of {table_pages:,}")
 assert third.find(index="orders_time") and third.buffers.value < 0.5 * table_pages
 
 # %% [markdown]
-# So there is no fixed per cent; rows, pages and their order decide. Last: *"it should have used my index."* Forbid everything else at 60 per cent, for one transaction (a thing for experiments, never for production):
+# So there is no fixed per cent; rows, pages and their order decide. Last: *"it should have used my index."* Forbid everything else at 60 per cent, for one transaction (a thing for experiments, never
+# for production). Each row then costs a visit, and a page that is visited a hundred times counts a hundred times:
 
 # %%
 with engine.begin() as connection:

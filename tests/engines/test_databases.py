@@ -235,3 +235,13 @@ def test_a_seed_changes_the_rows_and_a_recipe_its_template():
         ask = "SELECT customer_id FROM orders ORDER BY order_id LIMIT 50"
         assert other.run(ask).rows != first.run(ask).rows
     assert Recipe("a", "CREATE TABLE t (i int)").key != Recipe("a", "CREATE TABLE t (i bigint)").key
+
+
+def test_begin_commit_and_rollback_are_what_they_say(small):
+    with pytest.raises(SqlError, match="cannot run inside a transaction block"):
+        small.run("BEGIN; CREATE INDEX CONCURRENTLY by_hand ON stock (product_id); COMMIT")
+    small.run(
+        "CREATE TABLE kept (n int); BEGIN; INSERT INTO kept VALUES (1); ROLLBACK; BEGIN; INSERT INTO kept VALUES (2)"
+    )
+    assert small.run("SELECT n FROM kept").rows == [(2,)]
+    small.run("DROP TABLE kept")

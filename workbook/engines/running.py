@@ -4,8 +4,8 @@
                              └─ too late: pg_cancel_backend, then pg_terminate_backend, on the superuser's connection
 
 A deadline that is a setting of the session (`statement_timeout`) can be reset by the session; this one cannot.
-Statements that PostgreSQL refuses inside a transaction (CREATE INDEX CONCURRENTLY, VACUUM) run one by one. Every
-refusal becomes a sentence.
+Statements that PostgreSQL refuses inside a transaction (CREATE INDEX CONCURRENTLY, VACUUM) run one by one, and who writes
+BEGIN and COMMIT gets just those. Every refusal becomes a sentence.
 
     >>> split("SELECT ';'; DO $$ BEGIN; END $$; -- end;")
     ["SELECT ';'", 'DO $$ BEGIN; END $$']
@@ -91,7 +91,7 @@ def run_sql(
 
     `stop(pid, hard)` cancels a backend from outside, and ends it where `hard`; `names` gives the relations there are,
     to guess a misspelt one. Raises `SqlError`, `SqlTimeout`, `TooManyRows`; then nothing of the text has happened,
-    but for statements that run on their own.
+    but for statements that run on their own and what a COMMIT of the text has kept.
     """
     statements = split(sql)
     if not statements:
@@ -99,7 +99,7 @@ def run_sql(
         raise SqlError("The SQL is empty.", next="write a statement between the quotes")
     notices: list[str] = []
     connection.add_notice_handler(lambda notice: notices.append(str(notice.message_primary)))
-    alone = any(ALONE.match(statement) for statement in statements)
+    alone = any(ALONE.match(statement) or CONTROL.match(statement) for statement in statements)
     connection.autocommit = alone
     late = threading.Event()
     finished = threading.Event()
@@ -110,10 +110,8 @@ def run_sql(
     try:
         columns, rows = (), []  # type: tuple[str, ...], list[tuple[Any, ...]]
         for statement in statements:
-            if CONTROL.match(statement):
-                continue
             columns, rows = _one(connection, statement, params, rows_max, columns, rows)
-        if not alone:
+        if not alone or connection.info.transaction_status == psycopg.pq.TransactionStatus.INTRANS:
             connection.commit()
         return Result(columns, rows, len(statements), tuple(notices))
     except psycopg.Error as error:

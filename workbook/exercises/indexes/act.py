@@ -3,9 +3,9 @@
     reads a minute x pages each  +  writes a minute x pages each  =  what the design costs
 
 An index takes from the first sum and adds to the second. Whether it is worth it depends on how much the query leaves out, how often it is asked
-and how often the table is written. The judge runs each read and one batch of writes on a clone with the answer's indexes, multiplies, and compares
-with the best of all sets of the candidates, which it has priced one by one on the same engine. In one variant the best
-set is empty.
+and how often the table is written. The judge asks the reads on a clone with the answer's indexes, each with several values, then writes one batch of
+orders, and multiplies. It takes each index away, too, and asks again: what an index saves is what the reads cost more without it, what it costs is its own
+pages of the batch. All together is compared with the best of the agent's indexes, priced on the same engine. In two variants the best is none.
 
     >>> sum(1 for _ in subsets(("a", "b")))
     4
@@ -15,31 +15,41 @@ Source: Athanassoulis and others, "Designing Access Methods: The RUM Conjecture"
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from itertools import combinations
+from statistics import mean
 from typing import Any
 
-from workbook.engines import Database, Recipe, database
+from workbook.engines import Change, Database, Recipe
+from workbook.exercises.indexes.trial import Trial, columns_of, pages_of, quoted, tried, whole, written
 from workbook.grading.exercise import Exercise, Finding, Judgement
 from workbook.grading.registry import register
-from workbook.grading.sql import changes_allowed
-from workbook.plans import explain
+from workbook.plans import Plan, explain
 
 ROWS, BATCH = 20_000, 200
 TABLES = f"""CREATE TABLE orders (order_id bigint PRIMARY KEY, customer_id int NOT NULL, status text NOT NULL, total_cents int NOT NULL,
                      placed_minute int NOT NULL, note text);
 INSERT INTO orders SELECT i, i::bigint * 104729 % 4001, CASE WHEN i % 20 = 0 THEN 'open' ELSE 'shipped' END, i::bigint * 31607 % 5003, i,
-                          repeat('x', 60)
+                          md5(i::text) || md5((i + 1)::text)
     FROM generate_series(1, {ROWS}) i"""
 WRITE = f"""INSERT INTO orders SELECT {ROWS} + i, i * 19 % 4001, 'open', i * 23 % 5003, {ROWS} + i, 'new' FROM generate_series(1, {BATCH}) i"""
 READS = {
-    "A": "SELECT order_id, total_cents FROM orders WHERE customer_id = 1234",
-    "B": "SELECT count(note) FROM orders WHERE status = 'shipped'",
-    "C": "SELECT order_id, placed_minute FROM orders WHERE total_cents BETWEEN 4000 AND 4009",
+    "A": "SELECT order_id, total_cents FROM orders WHERE customer_id = {customer}",
+    "B": "SELECT * FROM orders WHERE status = 'shipped'",
+    "C": "SELECT order_id, placed_minute FROM orders WHERE total_cents BETWEEN {least} AND {most}",
+}
+VALUES: Mapping[str, tuple[Mapping[str, int], ...]] = {
+    "A": ({"customer": 1234}, {"customer": 77}, {"customer": 2500}),
+    "B": ({},),
+    "C": ({"least": 4000, "most": 4009}, {"least": 1500, "most": 1509}, {"least": 2750, "most": 2759}),
 }
 CANDIDATES = {"A": "customer_id", "B": "status", "C": "total_cents"}
+COVERING = {
+    "A": "(customer_id) INCLUDE (order_id, total_cents)",
+    "C": "(total_cents) INCLUDE (order_id, placed_minute)",
+}
 SLACK = 1.1
 
 
@@ -59,13 +69,47 @@ class Variant:
 
 
 VARIANTS = (
-    Variant("A normal day: customers look at their orders, a report comes by now and then", 300, 1, 0, 2_000),
+    Variant("A normal day: customers look at their orders, an export comes by now and then", 300, 1, 0, 2_000),
     Variant("An import night: nobody is awake, orders of another shop come in", 2, 1, 1, 60_000),
     Variant("The accountants are in the house, and compare prices all day", 0, 1, 400, 2_000),
     Variant("Customers and accountants at once", 300, 1, 300, 2_000),
     Variant("Black Friday: many look, still more buy", 40, 1, 1, 30_000),
-    Variant("A quiet day: the dashboard counts, the accountants compare, few buy", 0, 60, 100, 500),
+    Variant("A quiet day: partners export what was shipped, the accountants compare, few buy", 0, 60, 100, 500),
 )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Prices:
+    """Pages: of each read, the mean of its values; of one written order, in the table and its key, and in each further
+    index by name."""
+
+    reads: Mapping[str, float]
+    table: float
+    indexes: Mapping[str, float]
+
+    @property
+    def write(self) -> float:
+        return self.table + sum(self.indexes.values())
+
+    def total(self, variant: Variant) -> int:
+        """Pages in a minute."""
+        return round(asked(self.reads, variant) + variant.written * self.write)
+
+
+@dataclass(frozen=True)
+class Worth:
+    """What one index saves and costs in a minute, in pages; whether any read uses it; its kind and columns."""
+
+    name: str
+    saves: int
+    costs: int
+    used: bool
+    kind: str
+    columns: frozenset[str]
+
+    @property
+    def pays(self) -> bool:
+        return self.saves > 0 and self.saves >= self.costs
 
 
 def recipe(variant: Variant) -> Recipe:
@@ -74,11 +118,14 @@ def recipe(variant: Variant) -> Recipe:
 
 
 def brief(variant: Variant) -> str:
-    rows = "\n".join(f"| {name} | `{sql}` | {variant.rates[name]:,} |" for name, sql in READS.items())
+    rows = "\n".join(
+        f"| {name} | `{sql.format(**VALUES[name][0])}` | {variant.rates[name]:,} |" for name, sql in READS.items()
+    )
     return (
         f"{variant.story}. In one minute:\n\n| | read | times |\n|---|---|---|\n{rows}\n\nand {variant.written:,} orders are written. `orders` has {ROWS:,} rows and its primary "
-        "key. An agent suggests an index for each read. Which of them do you grant? Hand in the `CREATE INDEX` statements, or the text `leave` to leave everything as it is. "
-        f"What counts is the pages touched in a minute by all of it together; you may be a tenth above the best. "
+        f"key. An agent suggests an index for each read: on `{CANDIDATES['A']}`, on `{CANDIDATES['B']}` and on `{CANDIDATES['C']}`. Which of them do you grant? Hand in the "
+        "`CREATE INDEX` statements, or the text `leave` to leave everything as it is. What counts is the pages touched in a minute by all of it together: you may be a tenth above the "
+        "best of the agent's, and each index must save at least what its writes cost. A and C are asked for other customers and other prices, too. "
         '`engine = practice("indexes-act")` gives you the table: `explain` prices a read, `measure` a write.'
     )
 
@@ -89,91 +136,204 @@ def accepts(answer: Any) -> str:
     return "" if answer.strip() else "The answer is empty: write CREATE INDEX statements, or 'leave'."
 
 
+def leaves(answer: str) -> bool:
+    """Whether an answer is the word and no SQL.
+
+    >>> leaves("Leave."), leaves("'leave'"), leaves("CREATE INDEX leave ON orders (status)")
+    (True, True, False)
+    """
+    return answer.strip().strip("'\"").lower().startswith("leave")
+
+
 def subsets(names: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
     """All subsets, the empty one first."""
     for size in range(len(names) + 1):
         yield from combinations(names, size)
 
 
-def price(orders: Database) -> tuple[dict[str, float], float]:
-    """Pages of each read, and pages of one written order, as this database is now."""
-    reads = {name: float(explain(sql, orders.engine).buffers.value or 0) for name, sql in READS.items()}
-    return reads, orders.measure(WRITE).buffers / BATCH
+def asked(reads: Mapping[str, float], variant: Variant) -> float:
+    """Pages of all reads in a minute."""
+    return sum(variant.rates[name] * pages for name, pages in reads.items())
 
 
-def total(prices: tuple[dict[str, float], float], variant: Variant) -> int:
-    """Pages in a minute."""
-    reads, write = prices
-    return round(sum(variant.rates[name] * pages for name, pages in reads.items()) + variant.written * write)
+def plans(orders: Database) -> dict[str, list[Plan]]:
+    """The plans of each read, one for each of its values."""
+    return {
+        name: [explain(sql.format(**values), orders.engine) for values in VALUES[name]] for name, sql in READS.items()
+    }
+
+
+def pages(found: Mapping[str, list[Plan]]) -> dict[str, float]:
+    """Of each read, the mean over its values."""
+    return {name: mean(pages_of(plan) for plan in three) for name, three in found.items()}
+
+
+def uses(plan: Plan, index: str) -> bool:
+    return any(node.index == index for node in plan.nodes())
+
+
+def price(orders: Database, reads: Mapping[str, float]) -> Prices:
+    """The prices on a database as it is now; `reads` were measured before. A batch of orders is written."""
+    cost, parts = written(orders, WRITE)
+    extra = {name: count / BATCH for name, count in parts.items() if name != "orders_pkey"}
+    return Prices(reads, cost.buffers / BATCH - sum(extra.values()), extra)
 
 
 @cache
-def _priced(key: str) -> dict[tuple[str, ...], tuple[dict[str, float], float]]:
-    """Every set of the agent's indexes, priced on a clone of its own; once a process, since the table is the same for all variants."""
-    found = {}
-    for chosen in subsets(tuple(CANDIDATES)):
-        with database(recipe(VARIANTS[0])) as orders:
-            for name in chosen:
-                orders.run(f"CREATE INDEX ON orders ({CANDIDATES[name]})")
-            found[chosen] = price(orders)
-    return found
+def _priced(key: str, indexes: tuple[tuple[str, str], ...]) -> Prices:
+    """A set of indexes (read, columns), each named after its read, priced on a clone of its own: once a process, since the
+    table is the same for all variants."""
+    ddl = "; ".join(f'CREATE INDEX "{name}" ON orders {columns}' for name, columns in indexes)
+    with tried(recipe(VARIANTS[0]), ddl or None) as trial:
+        return price(trial.database, pages(plans(trial.database)))
+
+
+def priced(chosen: tuple[str, ...], variant: Variant) -> Prices:
+    """What these of the agent's indexes cost: a read is served by its own index or by none, and each index is written by
+    itself, so that two clones tell it for every set."""
+    key = recipe(variant).key
+    none, every = _priced(key, ()), _priced(key, tuple((name, f"({column})") for name, column in CANDIDATES.items()))
+    reads = {name: (every if name in chosen else none).reads[name] for name in READS}
+    return Prices(reads, none.table, {name: every.indexes[name] for name in chosen})
 
 
 def best_of(variant: Variant) -> tuple[tuple[str, ...], int]:
     """The best set of the agent's indexes, and its pages in a minute."""
-    priced = _priced(recipe(variant).key)
-    chosen = min(priced, key=lambda names: (total(priced[names], variant), len(names)))
-    return chosen, total(priced[chosen], variant)
+    chosen = min(subsets(tuple(CANDIDATES)), key=lambda names: (priced(names, variant).total(variant), len(names)))
+    return chosen, priced(chosen, variant).total(variant)
+
+
+def covering(variant: Variant) -> int:
+    """Pages in a minute if the best set also held what its reads return."""
+    chosen = tuple((name, COVERING[name]) for name in best_of(variant)[0])
+    return _priced(recipe(variant).key, chosen).total(variant)
 
 
 def judge(answer: str, variant: Variant) -> Judgement:
     best, least = best_of(variant)
-    with database(recipe(variant)) as orders:
-        before = orders.catalog()
-        if answer.strip().strip(".;'\"").lower() != "leave":
-            orders.run(answer)
-        after = orders.catalog()
-        allowed = changes_allowed(
-            before, after, {"index"}, question="Which reads can an index serve, and are they worth it?"
-        )
-        if not allowed.ok:
-            return Judgement(0.0, (allowed,))
-        created = [name for name in after.names("index") if name not in before.names("index")]
-        prices = price(orders)
-    mine, budget = total(prices, variant), round(least * SLACK)
-    finding = within(mine, budget, prices, created, best, variant)
-    return Judgement(float(finding.ok), (allowed, finding))
+    ddl = None if leaves(answer) else answer
+    with tried(recipe(variant), ddl, question="Which reads can an index serve, and are they worth it?") as trial:
+        if trial.refused or (ddl and not trial.made):
+            return Judgement(0.0, (trial.refused or nothing(),))
+        found = plans(trial.database)
+        if partial := some_values_only(found, trial.names):
+            return Judgement(0.0, (partial,))
+        saved = {change.object: saving(trial, change, found, variant) for change in trial.made}
+        prices = price(trial.database, pages(found))
+        worths = [
+            worth(trial, change, saved[change.object], round(variant.written * prices.indexes[change.object]), found)
+            for change in trial.made
+        ]
+    budget = within(prices, round(least * SLACK), worths, priced(best, variant), variant)
+    findings = (earned(worths), budget) if worths else (budget,)
+    return Judgement(whole(*findings), findings)
 
 
-def within(
-    mine: int,
-    budget: int,
-    prices: tuple[dict[str, float], float],
-    created: list[str],
-    best: tuple[str, ...],
-    variant: Variant,
-) -> Finding:
-    reads, write = prices
-    parts = ", ".join(f"{name} {variant.rates[name] * pages:,.0f}" for name, pages in reads.items())
-    seen = f"{mine:,} pages in a minute: {parts}, writes {variant.written * write:,.0f}"
-    if mine <= budget:
-        return Finding(True, f"{seen}; at most {budget:,} were allowed.")
-    expected = f"At most {budget:,} pages in a minute."
-    if len(created) > len(best):
+def nothing() -> Finding:
+    return Finding(
+        False, "The answer runs, and creates no index.", "CREATE INDEX statements, or the text `leave`.",
+        "Do you mean that nothing is worth an index here?",
+    )  # fmt: skip
+
+
+def some_values_only(found: Mapping[str, list[Plan]], names: list[str]) -> Finding | None:
+    """What is wrong where a new index serves a read with some of its values and not with others."""
+    for read, three in found.items():
+        serving = [name for name in names if any(uses(plan, name) for plan in three)]
+        without = sum(not any(uses(plan, name) for name in serving) for plan in three)
+        if serving and without:
+            return Finding(
+                False, f"Read {read} goes by {' and '.join(serving)} with some values; with {without} of {len(three)} it reads the whole table.",
+                f"An index for all reads like `{READS[read].format(**VALUES[read][0])}`.", "Which rows does your index leave out, and who asks for them?", "one-value",
+            )  # fmt: skip
+    return None
+
+
+def saving(trial: Trial, change: Change, found: Mapping[str, list[Plan]], variant: Variant) -> int:
+    """Pages in a minute that the reads cost more while this index is away."""
+    name, orders = change.object, trial.database
+    concerned = {read for read, three in found.items() if any(uses(plan, name) for plan in three)}
+    if not concerned:
+        return 0
+    orders.run(f"DROP INDEX {quoted(name)}")
+    without = {
+        read: [explain(READS[read].format(**values), orders.engine) for values in VALUES[read]] for read in concerned
+    }
+    orders.run(str(change.after))
+    before = {read: found[read] for read in concerned}
+    return round(asked(pages(without), variant) - asked(pages(before), variant))
+
+
+def worth(trial: Trial, change: Change, saves: int, costs: int, found: Mapping[str, list[Plan]]) -> Worth:
+    used = any(uses(plan, change.object) for three in found.values() for plan in three)
+    kind = str(change.after).partition(" USING ")[2].partition(" ")[0]
+    return Worth(change.object, saves, costs, used, kind, frozenset(columns_of(trial.database, change.object)))
+
+
+def earned(worths: list[Worth]) -> Finding:
+    """Whether each index saves what it costs."""
+    if all(one.pays for one in worths):
+        told = "; ".join(f"{one.name} saves {one.saves:,} pages in a minute and costs {one.costs:,}" for one in worths)
+        return Finding(True, f"{told}.")
+    losers = [one for one in worths if not one.pays]
+    one = max(losers, key=lambda loser: loser.costs - loser.saves)
+    more = (
+        f" {len(losers) - 1} more do not pay either."
+        if len(losers) > 2
+        else " One more does not pay either."
+        if len(losers) == 2
+        else ""
+    )
+    expected = "Only indexes that save at least what their writes cost."
+    if one.used:
         return Finding(
-            False, f"{seen}. {len(created)} index{'' if len(created) == 1 else 'es'} must be written with every order.", expected,
-            "Which of them saves less than its writes cost, or is not used at all?", "always-wins",
+            False, f"{one.name} saves {one.saves:,} pages in a minute, and its writes cost {one.costs:,}.{more}", expected,
+            "How often is its read asked, and how often must the index be written?", "always-wins",
         )  # fmt: skip
-    if len(created) < len(best):
-        missing = max(reads, key=lambda name: variant.rates[name] * reads[name])
+    filtered = bool(one.columns & set(CANDIDATES.values()))
+    if filtered and one.kind != "btree":
         return Finding(
-            False, f"{seen}. Read {missing} still costs {reads[missing]:,.0f} pages each time.", expected,
-            f"What would read {missing} cost by an index, and what would the writes cost then?", "never-worth-it",
+            False, f"{one.name} is used by none of the reads, and its writes cost {one.costs:,} pages in a minute.{more}", expected,
+            f"Which conditions can an index of the kind {one.kind} answer, and on which order of the rows?", "any-kind",
         )  # fmt: skip
     return Finding(
-        False, f"{seen}. The index that you chose serves the wrong read.", expected,
-        "Which read leaves out most rows, and is asked for most often?", "any-filter",
+        False, f"{one.name} is used by none of the reads, and its writes cost {one.costs:,} pages in a minute.{more}", expected,
+        "Which share of the rows does a read that compares its columns leave out?" if filtered else "Which read compares a column of it?",
+        "any-filter" if filtered and len(losers) == 1 else "always-wins",
     )  # fmt: skip
+
+
+def within(mine: Prices, budget: int, worths: list[Worth], best: Prices, variant: Variant) -> Finding:
+    """Whether all of it together is within a tenth of the best of the agent's."""
+    parts = ", ".join(f"{name} {variant.rates[name] * pages:,.0f}" for name, pages in mine.reads.items())
+    seen = f"{mine.total(variant):,} pages in a minute: {parts}, writes {variant.written * mine.write:,.0f}"
+    if mine.total(variant) <= budget:
+        return Finding(True, f"{seen}; at most {budget:,} were allowed.")
+    expected = f"At most {budget:,} pages in a minute."
+    dearer = {read: variant.rates[read] * (mine.reads[read] - best.reads[read]) for read in READS}
+    missing = max(dearer, key=lambda read: dearer[read])
+    if dearer[missing] > 0:
+        return Finding(
+            False, f"{seen}. Read {missing} still costs {mine.reads[missing]:,.0f} pages each time.", expected,
+            f"What would read {missing} cost by an index, and what would the writes cost then?", "never-worth-it" if not worths else "",
+        )  # fmt: skip
+    return Finding(
+        False, f"{seen}. Each order is written into {len(worths)} index{'' if len(worths) == 1 else 'es'} besides its key.", expected,
+        "What would the writes cost without them?",
+    )  # fmt: skip
+
+
+def why(variant: Variant) -> str:
+    chosen, least = best_of(variant)
+    said = f"The best of the agent's three here: {' and '.join(CANDIDATES[name] for name in chosen) or 'none of them'}."
+    less = covering(variant) if chosen else least
+    if less < least:
+        said += f" With the columns that the reads return behind INCLUDE it would be {less:,} pages in place of {least:,}, for then the table is left alone."
+    return (
+        f"{said} Read B uses no index whatever: it wants nineteen rows in twenty, and all columns of them, "
+        "and reading all is the quickest way to them. For the others the rates decide: with other traffic the same index is a gain or a loss. Counted in pages on PostgreSQL 18; "
+        "in WAL, or with full-page writes, an index weighs more."
+    )
 
 
 EXERCISE = register(
@@ -198,15 +358,13 @@ EXERCISE = register(
             lambda variant: f"Write a table with one line for each read: rate x (pages before - pages after) against {variant.written:,} x the pages that one index adds to an insert (about two). Grant what is positive; if nothing is, hand in 'leave'.",
         ),
         judge=judge,
-        why=lambda variant: (
-            f"The best here: {' and '.join(CANDIDATES[name] for name in best_of(variant)[0]) or 'no index at all'}. Read B is never worth one: it wants nineteen rows in twenty, "
-            "and reading all is the quickest way to them. For the others the rates decide: with other traffic the same index is a gain or a loss. Counted in pages on PostgreSQL 18; "
-            "in WAL, or with full-page writes, an index weighs more."
-        ),
+        why=why,
         misconceptions={
             "always-wins": "An index always wins.",
             "never-worth-it": "Indexes are too dear where much is written.",
             "any-filter": "A column that is filtered by deserves an index.",
+            "any-kind": "On the right column, an index of any kind serves.",
+            "one-value": "An index made for the values of the example serves all others.",
         },
     )
 )  # fmt: skip

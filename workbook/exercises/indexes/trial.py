@@ -7,10 +7,13 @@
 
 What an answer may change is told by the catalogs. That it moved no row is told by a fingerprint of every row and its
 place: an UPDATE that changes nothing, CLUSTER and VACUUM FULL would make an index look better than it is, and no
-catalog shows them.
+catalog shows them. A unique index is a rule besides, and a task that asks for indexes asks for no rule.
 
     >>> allowed(23), allowed(400)
     (30, 502)
+
+An index is judged by what it takes, too: `written` tells a write's pages index by index, and `columns_of` the columns that an
+index rests on, wherever they stand: as a key, behind INCLUDE, in an expression, in its WHERE.
 
 Left out: rows of tables that an answer creates; no answer on trial may create one.
 """
@@ -24,7 +27,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from workbook.engines import Change, Database, Recipe, database
+from workbook.engines import Change, Cost, Database, Recipe, database
 from workbook.errors import WorkbookError
 from workbook.grading.exercise import Finding
 from workbook.grading.sql import changes_allowed
@@ -93,6 +96,8 @@ def tried(
             indexes = [change for change in before.difference(after) if change.kind == "index"]
             trial.made = tuple(change for change in indexes if change.after is not None)
             trial.dropped = tuple(change for change in indexes if change.after is None)
+            if not trial.refused and (rules := new_rules(clone, trial.made)):
+                trial.refused = rule_made(rules)
         yield trial
 
 
@@ -110,12 +115,58 @@ def fingerprint(clone: Database, tables: Sequence[str]) -> list[tuple[Any, ...]]
     return found
 
 
+def new_rules(clone: Database, made: Sequence[Change]) -> list[str]:
+    """The new indexes that are unique and do not hold the whole primary key: those that forbid something."""
+    unique = {change.object for change in made if str(change.after).startswith("CREATE UNIQUE ")}
+    if not unique:
+        return []
+    sql = """SELECT c.relname FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
+             JOIN pg_catalog.pg_index k ON k.indrelid = i.indrelid AND k.indisprimary
+             WHERE i.indisunique AND (i.indkey::int2[])[0:i.indnkeyatts - 1] @> k.indkey::int2[]"""
+    return sorted(unique - {row[0] for row in clone.run(sql).rows})
+
+
+def written(clone: Database, sql: str) -> tuple[Cost, dict[str, int]]:
+    """What a write truly costs (it is committed), and how many pages of each index, by name, are among it.
+
+    Source: PostgreSQL 18's manual, `pg_statio_user_indexes`.
+    """
+    text = "SELECT indexrelname, coalesce(idx_blks_read, 0) + coalesce(idx_blks_hit, 0) FROM pg_catalog.pg_statio_user_indexes"
+    clone.engine.dispose()
+    clone.settle()
+    before = dict(clone.run(text).rows)
+    cost = clone.measure(sql)
+    return cost, {name: pages - before.get(name, 0) for name, pages in clone.run(text).rows}
+
+
+def columns_of(clone: Database, index: str) -> set[str]:
+    """The columns of its table that an index rests on, as the catalog of dependencies knows them."""
+    sql = """SELECT a.attname FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
+             JOIN pg_catalog.pg_index i ON i.indexrelid = d.objid AND i.indrelid = d.refobjid
+             WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.refclassid = d.classid AND d.objid = (:index)::regclass"""
+    return {str(row[0]) for row in clone.run(sql, {"index": quoted(index)}).rows}
+
+
+def quoted(name: str) -> str:
+    """A name as SQL writes it: `"Mine"`."""
+    return '"' + name.replace('"', '""') + '"'
+
+
 def rows_moved() -> Finding:
     return Finding(
         ok=False,
         seen="The answer changed rows of the table, or wrote them in another order.",
         expected="The same rows in the same places, under other indexes.",
-        question="Tomorrow's orders arrive as they come: what would be left of that order next week?",
+        question="Tomorrow's rows arrive as they come: what would be left of that order next week?",
+    )
+
+
+def rule_made(names: Sequence[str]) -> Finding:
+    return Finding(
+        ok=False,
+        seen=f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} UNIQUE: from now on rows are refused that were welcome before.",
+        expected="Indexes that the reads need, and no new rule.",
+        question="Which two rows may be there today, and not tomorrow?",
     )
 
 
@@ -146,9 +197,9 @@ def key_columns(clone: Database, index: str) -> list[str]:
     """The names of an index's key columns, in order; an expression as its text."""
     sql = (
         "SELECT pg_get_indexdef(i.indexrelid, n::int, true) FROM pg_index i, generate_series(1, i.indnkeyatts) n "
-        f"WHERE i.indexrelid = '\"{index}\"'::regclass ORDER BY n"
+        "WHERE i.indexrelid = (:index)::regclass ORDER BY n"
     )
     try:
-        return [str(row[0]).strip('"') for row in clone.run(sql).rows]
+        return [str(row[0]).strip('"') for row in clone.run(sql, {"index": quoted(index)}).rows]
     except WorkbookError:
         return []

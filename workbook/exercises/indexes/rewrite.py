@@ -6,9 +6,11 @@
     OFFSET 20000 LIMIT 10                       reads twenty thousand rows to throw them away
     WHERE (placed_at, order_id) < (...)         goes on where the last page ended
 
-Each variant hides a column in another way. The judge compares the rows on a copy where it changed their status, so that rows typed by hand
-do not pass, and counts the pages on another where nothing was changed, beside those of a query that it knows to be good: a quarter more
-are allowed, and two to spare.
+Each variant hides a column in another way. The judge compares the rows on a copy where it changed their status, added orders like the first
+and the last of them and, where pages are turned, took one away that the reader has seen: rows typed by hand, boundaries read off the
+result and counted rows do not pass. It runs the query once more with the indexes switched off, since an order that only a plan brings is none.
+Pages are counted on another copy, where nothing was changed, beside those of a query that it knows to be good: a quarter more are allowed, and
+two to spare. Many orders share a total or a minute, so that it matters on which side of a boundary they are.
 
     >>> len({variant.slow for variant in VARIANTS}) == len(VARIANTS)
     True
@@ -19,10 +21,12 @@ Left out: indexes on expressions, which mend some of these from the other side.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
-from workbook.engines import Recipe, Result, database
-from workbook.errors import SqlError
+from workbook.engines import Database, Recipe, Result, database
+from workbook.engines.running import split
+from workbook.exercises.indexes.trial import fingerprint
 from workbook.grading.exercise import Exercise, Finding, Judgement, accepts_sql
 from workbook.grading.registry import register
 from workbook.grading.sql import changes_allowed, same_rows
@@ -31,18 +35,21 @@ from workbook.plans import Plan, explain
 ROWS = 60_000
 TABLES = f"""CREATE TABLE orders (order_id bigint PRIMARY KEY, customer_id int NOT NULL, status text NOT NULL,
                      total_cents int NOT NULL, placed_at timestamptz NOT NULL, note text);
-INSERT INTO orders SELECT i, i::bigint * 104729 % 6007, 'shipped', i::bigint * 31607 % 50021,
-                          timestamptz '2024-01-01 00:00:00+00' + i * interval '3 minutes', repeat('x', 60)
+INSERT INTO orders SELECT i, i::bigint * 104729 % 6007, 'shipped', i::bigint * 31607 % 50021 / 5 * 5,
+                          timestamptz '2024-01-01 00:00:00+00' + i / 4 * interval '12 minutes', repeat('x', 60)
     FROM generate_series(1, {ROWS}) i;
 CREATE INDEX orders_placed_at ON orders (placed_at, order_id);
 CREATE INDEX orders_total ON orders (total_cents, order_id);
 CREATE INDEX orders_customer ON orders (customer_id)"""
 COLUMNS = "order_id, status, total_cents"
+TIES = "Which of two orders with the same total or time comes first, and where does the query say so?"
+WITHOUT_INDEXES = "SET enable_indexscan = off; SET enable_indexonlyscan = off; SET enable_bitmapscan = off"
 
 
 @dataclass(frozen=True)
 class Variant:
-    """A slow query, a good one, what the brief adds, and why the slow one is slow. `narrow` is a near miss that returns other rows."""
+    """A slow query, a good one, what the brief adds, and why the slow one is slow. `narrow` is a near miss that returns other rows;
+    `seen`, where pages are turned, an order of the page before that shares its place with the last one."""
 
     story: str
     slow: str
@@ -50,7 +57,11 @@ class Variant:
     narrow: str
     because: str
     more: str = ""
-    paging: bool = False
+    seen: int = 0
+
+    @property
+    def paging(self) -> bool:
+        return self.seen > 0
 
 
 VARIANTS = (
@@ -63,13 +74,14 @@ VARIANTS = (
         "The session's time zone is UTC.",
     ),
     Variant(
-        "The page two thousand of the archive, newest first",
+        "Page 2,001 of the archive, newest first",
         f"SELECT {COLUMNS} FROM orders ORDER BY placed_at DESC, order_id DESC OFFSET 20000 LIMIT 10",
-        f"SELECT {COLUMNS} FROM orders WHERE (placed_at, order_id) < ('2024-03-24 08:03:00+00', 40001) ORDER BY placed_at DESC, order_id DESC LIMIT 10",
-        f"SELECT {COLUMNS} FROM orders WHERE (placed_at, order_id) <= ('2024-03-24 08:03:00+00', 40001) ORDER BY placed_at DESC, order_id DESC LIMIT 10",
+        f"SELECT {COLUMNS} FROM orders WHERE (placed_at, order_id) < ('2024-03-24 08:00:00+00', 40001) ORDER BY placed_at DESC, order_id DESC LIMIT 10",
+        f"SELECT {COLUMNS} FROM orders WHERE (placed_at, order_id) <= ('2024-03-24 08:00:00+00', 40001) ORDER BY placed_at DESC, order_id DESC LIMIT 10",
         "OFFSET reads all that it skips. The reader has just seen the page before: where that ended is a place in the index, and the next page begins right behind it.",
-        "The page before ended with the order 40001, placed at `2024-03-24 08:03:00+00`; the client may send both along.",
-        paging=True,
+        "The page before ended with the order 40001, placed at `2024-03-24 08:00:00+00`; the client may send both along. Orders come and go while somebody reads: "
+        "the page must begin right behind that order, whatever became of those before it.",
+        seen=40003,
     ),
     Variant(
         "Orders of forty-nine euros and some cents",
@@ -93,13 +105,14 @@ VARIANTS = (
         "`4711.0` is a decimal number, so that every row's integer is made one, too, before the two are compared. The types of a parameter and its column must agree, and it is the client's code that decides it.",
     ),
     Variant(
-        "The page eleven hundred of the price list, by rising total",
-        f"SELECT {COLUMNS} FROM orders ORDER BY total_cents, order_id OFFSET 22000 LIMIT 20",
-        f"SELECT {COLUMNS} FROM orders WHERE (total_cents, order_id) > (18340, 16727) ORDER BY total_cents, order_id LIMIT 20",
-        f"SELECT {COLUMNS} FROM orders WHERE (total_cents, order_id) >= (18340, 16727) ORDER BY total_cents, order_id LIMIT 20",
+        "Page 1,102 of the price list, by rising total",
+        f"SELECT {COLUMNS} FROM orders ORDER BY total_cents, order_id OFFSET 22020 LIMIT 20",
+        f"SELECT {COLUMNS} FROM orders WHERE (total_cents, order_id) > (18355, 32037) ORDER BY total_cents, order_id LIMIT 20",
+        f"SELECT {COLUMNS} FROM orders WHERE (total_cents, order_id) >= (18355, 32037) ORDER BY total_cents, order_id LIMIT 20",
         "OFFSET reads all that it skips. The reader has just seen the page before: where that ended is a place in the index, and the next page begins right behind it.",
-        "The page before ended with the order 16727, whose total is 18340; the client may send both along.",
-        paging=True,
+        "The page before ended with the order 32037, whose total is 18355; the client may send both along. Orders come and go while somebody reads: "
+        "the page must begin right behind that order, whatever became of those before it.",
+        seen=28655,
     ),
 )  # fmt: skip
 
@@ -121,9 +134,10 @@ def brief(variant: Variant) -> str:
 
 def judge(answer: str, variant: Variant) -> Judgement:
     with database(recipe(variant)) as orders:
-        wanted_ids = ", ".join(str(row[0]) for row in orders.run(variant.good).rows)
-        orders.run(f"UPDATE orders SET status = 'returned' WHERE order_id IN ({wanted_ids})")
-        wanted, before = orders.run(variant.slow), orders.catalog()
+        change(orders, variant)
+        # A page begins behind an order, whatever was taken away before it; OFFSET would count that.
+        wanted = orders.run(variant.good if variant.paging else variant.slow)
+        before, rows = orders.catalog(), fingerprint(orders, ["orders"])
         got = orders.run(answer)
         untouched = changes_allowed(
             before,
@@ -132,19 +146,50 @@ def judge(answer: str, variant: Variant) -> Judgement:
             question="The index is there. What in the query keeps it from being used?",
             misconception="only-indexes",
         )
-    if not untouched.ok:
-        return Judgement(0.0, (untouched,))
-    same = rows_of(got, wanted, variant)
-    if not same.ok:
-        return Judgement(0.0, (same,))
-    with database(recipe(variant)) as orders:
-        try:
-            plan = explain(answer, orders.engine)
-        except SqlError:
+        if not untouched.ok:
+            return Judgement(0.0, (untouched,))
+        if fingerprint(orders, ["orders"]) != rows:
+            return Judgement(0.0, (writes(),))
+        if len(split(answer)) > 1:
             return Judgement(0.0, (one_statement(),))
+        same = rows_of(got, wanted, variant)
+        if list(got.columns) != list(wanted.columns):
+            return Judgement(0.0, (same,))
+        if same.ok and orders.run(f"{WITHOUT_INDEXES}; {answer}").rows != wanted.rows:
+            same = by_luck()
+    with database(recipe(variant)) as orders:
         good = explain(variant.good, orders.engine)
-    finding = few_pages(plan, int((good.buffers.value or 0) * 1.25) + 2, variant)
-    return Judgement(float(finding.ok), (same, finding), (plan,))
+        plan = explain(answer, orders.engine)
+    pages = few_pages(plan, int((good.buffers.value or 0) * 1.25) + 2, variant)
+    first, second = (pages, same) if variant.paging else (same, pages)
+    return Judgement(float(same.ok and pages.ok), (first, second) if first.ok else (first,), (plan,))
+
+
+def change(orders: Database, variant: Variant) -> None:
+    """Another status for the rows that are wanted, one more order like two of them, and one less of the page before."""
+    ids = [str(row[0]) for row in orders.run(variant.good).rows]
+    orders.run(
+        f"UPDATE orders SET status = 'returned' WHERE order_id IN ({', '.join(ids)}); DELETE FROM orders WHERE order_id = {variant.seen}; "
+        f"INSERT INTO orders SELECT order_id + {ROWS}, customer_id, 'paid', total_cents, placed_at, note FROM orders "
+        f"WHERE order_id IN ({ids[1 if variant.paging else 0]}, {ids[-1]})"
+    )
+
+
+def writes() -> Finding:
+    return Finding(
+        False, "The answer changed rows of the table.", "A query that reads, and nothing else.",
+        "What would the next reader of that page see?",
+    )  # fmt: skip
+
+
+def by_luck() -> Finding:
+    return Finding(
+        ok=False,
+        seen="Under another plan, without the index, the same rows come in another order.",
+        expected="An order that is asked for down to the last tie, so that no plan can change it.",
+        question=TIES,
+        misconception="order-by-luck",
+    )
 
 
 def one_statement() -> Finding:
@@ -155,12 +200,16 @@ def rows_of(got: Result, wanted: Result, variant: Variant) -> Finding:
     """The same rows in the same order; a row that is typed by hand still has the old status."""
     if list(got.columns) != list(wanted.columns):
         return same_rows(got, wanted, names=True, question="Which columns does the client read?")
+    if sorted(got.rows) == sorted(wanted.rows):
+        return same_rows(got, wanted, ordered=True, names=True, question=TIES, misconception="order-by-luck")
     same = same_rows(
         got,
         wanted,
         ordered=True,
         names=True,
-        question="At which end of the stretch does your query part from the old one?",
+        question="Which order stands right behind the last one seen? Would your page still begin with it, had an order before it been taken away?"
+        if variant.paging
+        else "At which end of the stretch does your query part from the old one?",
         misconception="boundary",
     )
     typed = (
@@ -180,7 +229,13 @@ def few_pages(plan: Plan, budget: int, variant: Variant) -> Finding:
     pages, scan = int(plan.buffers.value or 0), plan.find(relation="orders")[0]
     if pages <= budget:
         return Finding(True, f"It touches {pages:,} pages, within the {budget:,} allowed.")
-    if variant.paging:
+    if variant.paging and (scan.rows_removed.value or 0) > (scan.rows.value or 0):
+        question, misconception = (
+            "The query knows where the page before ended, and still every order before it is read and thrown away. Which comparison of the pair "
+            "as one would give the index a place to begin?",
+            "pair-by-parts",
+        )
+    elif variant.paging:
         question, misconception = (
             "How many rows are read before the first one that is returned, and what does the reader know that the query does not use?",
             "offset-is-free",
@@ -198,6 +253,20 @@ def second_hint(variant: Variant) -> str:
     if variant.paging:
         return "Do not count rows to skip. Say where to begin: behind the last row of the page before, in the order of the index, compared as a pair."
     return "Leave the column bare on one side, and put whatever is computed, cast or rounded on the other, where it is done once."
+
+
+def third_hint(variant: Variant) -> str:
+    ends = re.sub(r"'[^']*'|\b\d+(?:\.\d+)?\b", "?", variant.good.split("FROM orders")[1].strip())
+    return f"It ends like this, with values in place of the question marks: `{ends}`"
+
+
+def why(variant: Variant) -> str:
+    if variant.paging:
+        return (
+            f"{variant.because} And since it does not count, nobody misses an order or sees one twice when others come and go. "
+            "PostgreSQL, MySQL and SQLite know the comparison of pairs; write the parts with OR and PostgreSQL begins at the start of the index."
+        )
+    return f"{variant.because} An index on the expression would mend it too, and cost every write; MySQL and SQLite treat such predicates alike."
 
 
 EXERCISE = register(
@@ -218,15 +287,17 @@ EXERCISE = register(
         hints=(
             lambda variant: "Run `explain` on the old query. Is there an index condition, or only a filter? Which side of it is no bare column?" if not variant.paging else "Run `explain` on the old query. How many rows does the scan return, and how many does the query?",
             second_hint,
-            lambda variant: f"It ends like this: `{variant.good.split('FROM orders')[1].strip()[:60]} ...`",
+            third_hint,
         ),
         judge=judge,
-        why=lambda variant: f"{variant.because} An index on the expression would mend the first kind too, and cost every write; MySQL and SQLite treat these predicates alike.",
+        why=why,
         misconceptions={
             "only-indexes": "Only a new index makes a query faster.",
             "boundary": "A boundary more or less makes no difference.",
             "offset-is-free": "OFFSET is free: the rows are not returned.",
             "the-index-sees-through": "The index sees through a function or a cast.",
+            "pair-by-parts": "A pair is compared part by part, with AND and OR, and the index follows.",
+            "order-by-luck": "Rows that come in the right order were asked for in that order.",
         },
     )
 )  # fmt: skip

@@ -96,7 +96,7 @@ def run_sql(
     statements = split(sql)
     if not statements:
         connection.close()
-        raise SqlError("The SQL is empty.", next="write a statement between the quotes")
+        raise SqlError("The SQL is empty.", next="which statement is to run?")
     notices: list[str] = []
     connection.add_notice_handler(lambda notice: notices.append(str(notice.message_primary)))
     alone = any(ALONE.match(statement) or CONTROL.match(statement) for statement in statements)

@@ -154,8 +154,9 @@ def _noted(finding: Finding, note: str) -> Finding:
 
 
 def _of_sql(refusal: SqlError) -> Finding:
-    """What became of SQL that the engine refused."""
+    """What became of SQL that the engine refused; what the engines' room would do next leads on, where it is a question."""
     seen = refusal.what + (f"\n{_sentence(refusal.tried)}" if refusal.tried else "")
+    step = _sentence(refusal.next)
     if isinstance(refusal, SqlTimeout):
         question = "What in it could go on for ever, or touch far more rows than are needed?"
     elif isinstance(refusal, TooManyRows):
@@ -165,8 +166,12 @@ def _of_sql(refusal: SqlError) -> Finding:
     elif refusal.sqlstate.startswith("42"):
         question = "Which word in it does PostgreSQL read otherwise than you do?"
     else:
-        question = "Which statement was it, and on which rows?"
-    return Finding(False, seen, _sentence(refusal.next) if refusal.next else "SQL that runs through.", question)
+        question = "Which of its statements is refused, and would PostgreSQL run it when it stands alone?"
+    if step.endswith("?") and not isinstance(refusal, SqlTimeout | TooManyRows):
+        question = step
+    elif step and refusal.sqlstate:
+        question = f"{step} {question}"
+    return Finding(False, seen, "SQL that runs through.", question)
 
 
 def of_function(failure: FunctionFailed) -> Finding:
@@ -199,5 +204,5 @@ def _of_judge(exercise: Exercise[Any], mistake: Exception) -> Finding:
 
 
 def _sentence(text: str) -> str:
-    text = text.strip()
-    return f"{text[:1].upper()}{text[1:].rstrip('.')}." if text else ""
+    text = text.strip().rstrip(".")
+    return f"{text[:1].upper()}{text[1:]}{'' if text[-1:] in ('?', '!') else '.'}" if text else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -56,6 +57,18 @@ def not_at_all(small: Facts, large: Facts, name: str) -> float:
     return 0.0
 
 
+def within(small: Facts, large: Facts, name: str) -> float:
+    return large[name]
+
+
+def growth_only(small: Facts, large: Facts, name: str) -> float:
+    return 0.0 if large[name] < 2 * small[name] else float("inf")
+
+
+def passes(variant: Variant, accept: Callable[[Facts, Facts], bool]) -> bool:
+    return all(accept(*facts) is not bool(broken(variant, *facts)) for name, facts in bank().items() if name != "none")
+
+
 def answers(variant: Variant) -> Answers:
     return Answers(
         right=check(variant, by_power),
@@ -98,3 +111,26 @@ def test_what_was_worked_out_holds_at_ten_times_the_size(name: str) -> None:
         assert expected / 2 <= there[read] <= 2 * expected, read
     assert there["index_bytes"] == pytest.approx(10 * large["index_bytes"], rel=0.34)
     assert there["insert_wal"] == pytest.approx(large["insert_wal"], rel=0.25)
+
+
+@pytest.mark.slow
+def test_what_grows_within_its_limit_leaves_it() -> None:
+    assert bank()["customer covered"][1]["list_pages"] < 20 < facts_of("customer covered", 10 * LARGE)["list_pages"]
+
+
+@pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.story[:20])
+def test_no_shortcut_tells_the_bank(variant: Variant) -> None:
+    right = check(variant, by_power)
+    assert passes(variant, right)
+    if variant.lookup_pages == 2:
+        assert not passes(variant, check(variant, growth_only))
+    if variant.list_pages:
+        assert not passes(variant, check(variant, within))
+    if not (variant.log_mb and variant.looks_s > variant.orders_s):  # there the log asks for HOT updates in other words
+        assert not passes(variant, lambda small, large: right(small, large) and large["hot"] > 0.9)
+    if variant.disk_mb:
+        binary = replace(variant, disk_mb=variant.disk_mb * 1.048576)
+        assert not passes(variant, check(binary, by_power))
+    if variant.log_mb and variant.orders_s >= 1_000:
+        mere = check(replace(variant, log_mb=0.0), by_power)
+        assert not passes(variant, lambda small, large: mere(small, large) and large["update_wal"] < 200)

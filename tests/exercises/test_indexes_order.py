@@ -49,7 +49,8 @@ MISPLACED = {
     ],
     4: [
         ("orders (status, total_cents, placed_minute)", "The whole table is read", "list-is-equality"),
-        ("orders (total_cents, status)", "thrown away", "two-will-do"),
+        ("orders (total_cents, status)", "Which condition is checked only in the table", "two-will-do"),
+        ("orders (total_cents DESC, placed_minute) INCLUDE (status)", "carries `status` along by INCLUDE", "carried-is-checked"),
     ],
     5: [
         ("orders (customer_id, total_cents, placed_minute)", "and a Sort puts them in order", "sort-is-free"),

@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from workbook.engines import Recipe
+from workbook.engines import Database, Recipe
 from workbook.exercises.indexes.trial import Trial, allowed, article, key_columns, kilobytes, pages_of, tried, whole
 from workbook.grading.exercise import Exercise, Finding, Judgement, accepts_sql
 from workbook.grading.registry import register
@@ -167,7 +167,8 @@ def judge(answer: str, variant: Variant) -> Judgement:
             return Judgement(0.0, (trial.refused or not_one(trial),))
         found = plans(trial, variant)
         columns = key_columns(trial.database, trial.names[0])
-        read, size = read_within(found, variant, wanted, columns), size_within(trial, wanted)
+        carried = [name for name in carried_columns(trial.database, trial.names[0]) if name in variant.role]
+        read, size = read_within(found, variant, wanted, columns, carried), size_within(trial, wanted)
         findings = (read, size) if size.ok else (size, read)
     worst = max(found, key=pages_of)
     return Judgement(whole(*findings), findings, (worst,))
@@ -199,13 +200,28 @@ def size_within(trial: Trial, wanted: Budget) -> Finding:
     )
 
 
-def read_within(found: list[Plan], variant: Variant, wanted: Budget, columns: list[str]) -> Finding:
+def carried_columns(clone: Database, index: str) -> list[str]:
+    """The columns that an index carries along by INCLUDE."""
+    sql = (
+        "SELECT a.attname FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indexrelid "
+        f"WHERE i.indexrelid = '\"{index}\"'::regclass AND a.attnum > i.indnkeyatts"
+    )
+    return [str(row[0]) for row in clone.run(sql).rows]
+
+
+def read_within(found: list[Plan], variant: Variant, wanted: Budget, columns: list[str], carried: list[str]) -> Finding:
     pages = [pages_of(plan) for plan in found]
     total = sum(pages)
     told = f"Three calls touch {total:,} pages ({', '.join(f'{count:,}' for count in pages)})"
     if total <= wanted.pages:
         return Finding(True, f"{told}, within the {wanted.pages:,} allowed.")
     seen, question, misconception = why_so_many(found, variant, columns, wanted.sorts)
+    if misconception == "two-will-do" and carried:
+        question = (
+            f"The index carries `{carried[0]}` along by INCLUDE. At which moment does PostgreSQL look at a column that is no part of the key: "
+            "before it fetches the row, or after?"
+        )
+        misconception = "carried-is-checked"
     return Finding(False, f"{told}. {seen}", f"At most {wanted.pages:,} pages in all.", question, misconception)
 
 
@@ -320,6 +336,7 @@ EXERCISE = register(
             "list-is-equality": "A list (IN) is an equality, so it goes first.",
             "one-value": "An index made for the values of the example serves all others.",
             "more-is-safer": "An index that holds every column is the safest.",
+            "carried-is-checked": "A column that an index carries along (INCLUDE) is checked in the index, before the row is fetched.",
             "one-each": "Each condition gets an index of its own, and the engine combines them.",
         },
     )

@@ -45,6 +45,7 @@ def answers(variant: Variant) -> Answers:
         also_right=[ALSO[place]],
         wrong=[
             *(Wrong(sql, says=says, misconception=key) for sql, says, key in PARTLY[place]),
+            Wrong(f"BEGIN; {variant.right}; COMMIT", says="cannot run inside a transaction block"),
             Wrong(
                 f"{variant.right}; CREATE INDEX extra ON orders (status)",
                 says="`CREATE INDEX extra",

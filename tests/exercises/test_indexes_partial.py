@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.exercises.harness import Answers, ExerciseTests, Wrong
+from tests.exercises.harness import Answers, ExerciseTests, Wrong, shown, verdict
 from workbook.exercises.indexes.partial import EXERCISE, VARIANTS, Variant
 
 ALSO = (
@@ -32,6 +32,10 @@ def answers(variant: Variant) -> Answers:
             Wrong(f"CREATE INDEX ON {variant.wide}", says="can none of the three queries want", misconception="whole-is-safe"),
             Wrong(f"CREATE INDEX ON {elsewhere} WHERE {condition}", says="what stands in its key does not matter"),
             Wrong(f"CREATE INDEX ON {variant.index}; CREATE INDEX ON {variant.narrow}", says="creates 2 indexes", misconception="one-each"),
+            Wrong(
+                f"CREATE INDEX ON {key} INCLUDE (order_id, customer_id, courier_id, status, placed_minute, total_cents) WHERE {condition}",
+                says="It holds the right rows", misconception="columns-are-free",
+            ),
             Wrong("SELECT 1", says="creates no index"),
             Wrong("DROP TABLE orders", says="dropped 1 table"),
             Wrong("CREATE INDEX ON orders (customer) WHERE true", says='column "customer" does not exist'),
@@ -42,3 +46,8 @@ def answers(variant: Variant) -> Answers:
 class TestPartial(ExerciseTests):
     exercise = EXERCISE
     answers = staticmethod(answers)
+
+
+def test_a_condition_that_is_checked_in_the_row_is_named() -> None:
+    found = verdict(EXERCISE, "CREATE INDEX ON orders (customer_id)", VARIANTS[0])
+    assert "Which condition is checked only after a row is fetched" in shown(found)

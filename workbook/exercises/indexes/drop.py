@@ -221,7 +221,7 @@ def judge(answer: str, variant: Variant) -> Judgement:
         after = orders.catalog()
         changed = changes_allowed(
             before, after, {"index"}, verbs={"dropped"}, may="only drop indexes",
-            question="What does a table whose data or definition changed prove about its indexes?",
+            question="The answer is to drop indexes and nothing else. Which of its statements does more?",
         )  # fmt: skip
         if not changed.ok or orders.run(FINGERPRINT).rows != rows:
             return Judgement(0.0, (changed if not changed.ok else rows_changed(),))

@@ -76,7 +76,7 @@ VARIANTS = (
         invalid="orders_customer",
     ),
     Variant(
-        "`orders_customer` on `(customer_id)` is to make place for `orders_customer_placed` on `(customer_id, placed_minute)`. The reads must not be without either for a moment",
+        "`orders_customer` on `(customer_id)` is to make way for `orders_customer_placed` on `(customer_id, placed_minute)`. The reads must not be without either for a moment",
         "CREATE INDEX orders_customer ON orders (customer_id)",
         (("orders_customer_placed", "customer_id, placed_minute"),),
         ("orders_customer",),
@@ -263,7 +263,7 @@ def in_service(orders: Database, variant: Variant) -> list[Finding]:
                     False,
                     f"{name} is on ({found[name][0]}).",
                     f"{name} on ({columns}).",
-                    "In which order are they read?",
+                    "Which columns was it to have in its key, and in which order?",
                 )
             )
         elif not found[name][1]:
@@ -341,7 +341,7 @@ EXERCISE = register(
             "still needs a short exclusive lock at both ends."
         ),
         misconceptions={
-            "ddl-is-online": "CREATE INDEX is online: it only reads the table.",
+            "ddl-is-online": "To make, drop or rebuild an index only reads the table: nobody has to wait for it.",
             "it-is-there": "An index that is listed is in service, and one that is unused is harmless.",
             "drop-first": "The old index goes first, then there is room for the new one.",
             "vacuum-shrinks": "VACUUM gives an index's room back.",

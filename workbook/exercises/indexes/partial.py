@@ -132,6 +132,7 @@ VARIANTS = (
 class Budget:
     pages: tuple[int, ...]
     bytes: int
+    entries: int
 
 
 def recipe(variant: Variant) -> Recipe:
@@ -152,8 +153,14 @@ def used(query: str, values: Mapping[str, Any]) -> Mapping[str, Any]:
 def budget(variant: Variant) -> Budget:
     """What the reference's index costs on a clone, and something to spare."""
     with tried(recipe(variant), f"CREATE INDEX ON {variant.index}") as trial:
-        pages = tuple(sum(allowed(pages_of(plan)) for plan in three) for three in plans(trial, variant))
-        return Budget(pages, int(trial.bytes() * BYTES_MARGIN) + 8192)
+        pages = tuple(3 + sum(allowed(pages_of(plan)) for plan in three) for three in plans(trial, variant))
+        return Budget(pages, int(trial.bytes() * BYTES_MARGIN) + 8192, entries(trial))
+
+
+def entries(trial: Trial) -> int:
+    """How many rows the new index holds."""
+    index = trial.names[0].replace('"', '""')
+    return int(trial.database.run(f"SELECT reltuples FROM pg_class WHERE oid = '\"{index}\"'::regclass").rows[0][0])
 
 
 def judge(answer: str, variant: Variant) -> Judgement:
@@ -163,9 +170,10 @@ def judge(answer: str, variant: Variant) -> Judgement:
             return Judgement(0.0, (trial.refused,))
         if len(trial.made) != 1:
             return Judgement(0.0, (not_one(len(trial.made)),))
-        found, size = plans(trial, variant), trial.bytes()
-    served = [served_by(three, number, wanted) for number, three in enumerate(found)]
-    weight = small(size, wanted)
+        found, size, held = plans(trial, variant), trial.bytes(), entries(trial)
+        bare = " WHERE " not in str(trial.made[0].after)
+    served = [served_by(three, number, wanted, bare) for number, three in enumerate(found)]
+    weight = small(size, held, wanted)
     findings = (*served, weight) if weight.ok else (weight, *served)
     over = [three for three, finding in zip(found, served, strict=True) if not finding.ok]
     return Judgement(whole(*findings), findings, tuple(max(three, key=pages_of) for three in over[:1]))
@@ -178,7 +186,7 @@ def not_one(count: int) -> Finding:
     )  # fmt: skip
 
 
-def served_by(three: list[Plan], number: int, wanted: Budget) -> Finding:
+def served_by(three: list[Plan], number: int, wanted: Budget, bare: bool) -> Finding:
     name, pages = f"Query {'ABC'[number]}", sum(pages_of(plan) for plan in three)
     if pages <= wanted.pages[number]:
         return Finding(
@@ -196,19 +204,27 @@ def served_by(three: list[Plan], number: int, wanted: Budget) -> Finding:
             False, f"{name} touches {pages:,} pages: it reads the whole table, as if there were no index.", expected,
             "Does every row that it wants stand in the index, and does that follow from the text of its WHERE alone?", "any-filter",
         )  # fmt: skip
+    scan = max(three, key=pages_of).find(relation="orders")[0]
+    if bare and (scan.rows_removed.value or 0) > (scan.rows.value or 0):
+        return Finding(
+            False, f"{name} touches {pages:,} pages: {scan.rows_removed} rows are found by the index, fetched, and thrown away.", expected,
+            "Which condition is checked only after a row is fetched, and where in the index could it stand without a place in the key?", "filter-later",
+        )  # fmt: skip
     return Finding(
         False, f"{name} touches {pages:,} pages, though it goes by the index.", expected,
         "Which entries of the index does it pass that it does not want, and which column would have to come first?", "where-is-enough",
     )  # fmt: skip
 
 
-def small(size: int, wanted: Budget) -> Finding:
+def small(size: int, held: int, wanted: Budget) -> Finding:
     if size <= wanted.bytes:
         return Finding(True, f"The index takes {kilobytes(size)}, within the {kilobytes(wanted.bytes)} allowed.")
-    return Finding(
-        False, f"The index takes {kilobytes(size)}.", f"At most {kilobytes(wanted.bytes)}.",
-        "Which rows in it can none of the three queries want?", "whole-is-safe",
-    )  # fmt: skip
+    question, misconception = "Which rows in it can none of the three queries want?", "whole-is-safe"
+    if held <= wanted.entries:
+        question = "It holds the right rows. What does it hold of each of them that no query needs it to?"
+        misconception = "columns-are-free"
+    seen = f"The index takes {kilobytes(size)} for {held:,} rows."
+    return Finding(False, seen, f"At most {kilobytes(wanted.bytes)}.", question, misconception)
 
 
 def brief(variant: Variant) -> str:
@@ -252,6 +268,8 @@ EXERCISE = register(
             "one-value": "An index made for the values of the example serves all others.",
             "where-is-enough": "The WHERE of an index finds the rows; what stands in its key does not matter.",
             "whole-is-safe": "An index of all rows costs no more than one of some.",
+            "columns-are-free": "A column more or less in an index makes no difference.",
+            "filter-later": "What an index does not know can be checked in the row for nothing.",
             "one-each": "Each query gets an index of its own.",
         },
     )

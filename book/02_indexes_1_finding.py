@@ -508,11 +508,13 @@ prefixes = """SELECT short.indexrelid::regclass AS may_go, long.indexrelid::regc
               WHERE short.indexrelid <> long.indexrelid AND NOT short.indisunique
                 AND long.indkey::text LIKE short.indkey::text || ' %'
                 AND long.indclass::text LIKE short.indclass::text || '%'
-                AND long.indnkeyatts >= short.indnkeyatts
+                AND long.indoption::text LIKE short.indoption::text || '%'
+                AND long.indcollation::text LIKE short.indcollation::text || '%'
+                AND long.indisvalid AND long.indnkeyatts >= short.indnkeyatts
                 AND concat(short.indpred, long.indpred, short.indexprs, long.indexprs) = ''"""
 with engine.connect() as connection:
-    for row in connection.execute(text(prefixes)):
-        print(*row)
+    for row in connection.execute(text(prefixes)).mappings():
+        print(dict(row))
 
 # %% [markdown]
 # Which large tables have pages that an index-only scan cannot trust? And which indexes return many entries for each search, as one with the range in front does?
@@ -523,8 +525,9 @@ visible = """SELECT relname, relpages, 100 * relallvisible / relpages AS per_cen
 entries = """SELECT indexrelname, idx_scan, idx_tup_read / idx_scan AS entries_each_time
              FROM pg_stat_user_indexes WHERE idx_scan > 0 ORDER BY 3 DESC LIMIT 5"""
 with engine.connect() as connection:
-    for row in [*connection.execute(text(visible)), *connection.execute(text(entries))]:
-        print(*row)
+    for sql in (visible, entries):
+        for row in connection.execute(text(sql)).mappings():
+            print(dict(row))
 
 # %% [markdown]
 # **To read**: PostgreSQL's manual, chapter *Indexes*, above all *Multicolumn Indexes* and *Index-Only Scans and Covering Indexes*; Markus Winand, *Use The Index, Luke* (the chapters *The Where Clause* and *Partial Results*);

@@ -117,8 +117,8 @@ assert by_customer.buffers.value > 10 * by_day.buffers.value
 # %%
 with engine.connect() as connection:
     stats = "SELECT attname, correlation FROM pg_stats WHERE tablename = 'orders' ORDER BY attname"
-    for row in connection.execute(text(stats)):
-        print(*row)
+    for row in connection.execute(text(stats)).mappings():
+        print(dict(row))
 
 # %% [markdown]
 # ## 4. Which box is guilty?
@@ -274,11 +274,12 @@ for name, sql in claims.items():
 # %%
 tables = """SELECT relname, seq_scan, seq_tup_read / greatest(seq_scan, 1) AS rows_each_time
             FROM pg_stat_user_tables WHERE seq_scan > 0 ORDER BY seq_tup_read DESC LIMIT 5"""
-scattered = """SELECT tablename, attname, round(correlation::numeric, 2) FROM pg_stats
+scattered = """SELECT tablename, attname, correlation FROM pg_stats
                WHERE schemaname = 'public' AND abs(correlation) < 0.1 ORDER BY 1, 2 LIMIT 5"""
 with engine.connect() as connection:
-    for row in [*connection.execute(text(tables)), *connection.execute(text(scattered))]:
-        print(*row)
+    for sql in (tables, scattered):
+        for row in connection.execute(text(sql)).mappings():
+            print(dict(row))
 
 # %% [markdown]
 # And save one plan there, with `EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON)`, for `workbook plan FILE`.

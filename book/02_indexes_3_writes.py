@@ -279,8 +279,9 @@ unused = """SELECT s.relname, s.indexrelname, pg_relation_size(s.indexrelid) AS 
 seldom_hot = """SELECT relname, n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables
                 WHERE n_tup_upd > 1000 ORDER BY n_tup_hot_upd::numeric / n_tup_upd LIMIT 5"""
 with fresh.connect() as connection:
-    for row in [*connection.execute(text(unused)), *connection.execute(text(seldom_hot))]:
-        print(*row)
+    for sql in (unused, seldom_hot):
+        for row in connection.execute(text(sql)).mappings():
+            print(dict(row))
 
 # %% [markdown]
 # **To read**: PostgreSQL's manual, *Heap-Only Tuples* and *WAL Configuration*; Athanassoulis and others, *Designing Access Methods: The RUM Conjecture* (EDBT 2016).

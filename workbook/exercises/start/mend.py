@@ -1,4 +1,4 @@
-"""Mend a query without touching the schema: the same row, a thousandth of the pages.
+"""Mend a query without touching the schema: the same row, a hundredth of the pages.
 
     WHERE order_id = 4711.0          the column is cast, row by row         ──▶ every page of the table
     WHERE order_id = 4711            the constant fits the column's type    ──▶ the height of the index, and one page
@@ -114,7 +114,7 @@ EXERCISE = register(
         id="start-mend",
         lab="00_start",
         number=1,
-        title="The same row, a thousandth of the pages",
+        title="The same row, a hundredth of the pages",
         kind="S",
         declares="value",
         points=1,

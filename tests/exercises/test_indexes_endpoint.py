@@ -20,6 +20,7 @@ from workbook.exercises.indexes import endpoint as module
 from workbook.exercises.indexes.delivered import Customer, Order, OrderLine, Parcel, Product, Supplier
 from workbook.exercises.indexes.endpoint import EXERCISE, JUDGED, LARGE, SMALL, VARIANTS, Variant
 
+ROOT = Path(__file__).resolve().parents[2]
 Rows = list[dict[str, Any]]
 IDS = [variant.delivered.__name__ for variant in VARIANTS]
 
@@ -424,15 +425,14 @@ def test_the_last_change_is_seen(variant: Variant, served: dict[str, list[Rows]]
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=IDS)
 def test_the_task_shows_the_agents_code_and_what_it_costs(variant: Variant) -> None:
-    """The code of the task is Python that stands alone on the models of the lab; its numbers say that something is wrong."""
+    """The code of the task runs on the imports and the models of the lab; its numbers say that something is wrong."""
+    lab = (ROOT / "book" / "lab_02_indexes.py").read_text(encoding="utf-8")
+    assert f"# %%\n{agents.shown_models()}\n\n" in lab
+    imports = lab.split("# %%\n")[1].split("\nfrom workbook")[0]
     task = EXERCISE.brief(variant)
     code = task.split("```python\n")[1].split("```")[0]
     scope: dict[str, Any] = {}
-    head = (
-        "from datetime import date\nfrom sqlalchemy import Engine, ForeignKey, func, select\n"
-        "from sqlalchemy.orm import DeclarativeBase, Mapped, Session, joinedload, mapped_column, relationship\n"
-    )
-    exec(compile(f"{head}\n\n{agents.shown_models()}\n\n\n{code}", "lab", "exec", dont_inherit=True), scope)
+    exec(compile(f"{imports}\n\n{agents.shown_models()}\n\n\n{code}", "lab", "exec", dont_inherit=True), scope)
     with database(module.data(JUDGED)) as shop:
         assert scope["endpoint"](shop.engine, **variant.calls[SMALL]) == variant.mended(
             shop.engine, **variant.calls[SMALL]

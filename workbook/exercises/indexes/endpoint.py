@@ -539,6 +539,15 @@ def brief(variant: Variant) -> str:
     )
 
 
+def why(variant: Variant) -> str:
+    guard = (
+        ""
+        if variant.delivered is page
+        else ' `relationship(..., lazy="raise")` in the models turns the next such loop into a failing test.'
+    )
+    return f"{variant.because} What would change it: {variant.otherwise}{guard}"
+
+
 EXERCISE = register(
     Exercise(
         id="indexes-endpoint",
@@ -562,10 +571,7 @@ EXERCISE = register(
             lambda variant: variant.nearly,
         ),
         judge=judge,
-        why=lambda variant: (
-            f'{variant.because} What would change it: {variant.otherwise} Either way, `relationship(..., lazy="raise")` in the models turns the next such endpoint '
-            "into a failing test, instead of a slow Friday."
-        ),
+        why=why,
         misconceptions={
             "lazy-is-free": "The ORM loads what is needed when it is needed, so nothing is wasted.",
             "join-everything": "One joined statement is always cheaper than several.",

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Lab: indexes
 #
-# Eight core exercises and four further ones. Each is a small situation at work: what you hand in runs on a fresh copy of a real database, and is judged by
+# Eight core exercises and five further ones. Each is a small situation at work: what you hand in runs on a fresh copy of a real database, and is judged by
 # what happens there, in pages, bytes of WAL and rows. Nothing is compared with a stored answer, so that several answers are right, and your
 # neighbour's is probably wrong for you: a seed of your own chooses the variants.
 #
@@ -12,6 +12,11 @@
 # The core takes about seventy-five minutes. Agents are welcome. Nobody but you can say what your answer costs.
 
 # %%
+from datetime import date
+
+from sqlalchemy import Engine, ForeignKey, func, select
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, joinedload, load_only, mapped_column, relationship, selectinload
+
 from workbook import ask, check, explain, hint, measure, practice, progress, start_lab
 
 # %%
@@ -259,7 +264,110 @@ blamed = (
 check("indexes-guilty", blamed)
 
 # %% [markdown]
-# ## 11. Further: into service beside writers
+# ## 11. Further: an endpoint, and the same JSON out
+#
+# Models, an endpoint, tests, all green: the agent's pull request took four minutes. The test database has three orders. Production has customers with twenty, and at
+# ten past nine the pool is empty. Nothing in the code looks like it: an ORM sends statements from places that look like attributes, and brings along what nobody
+# will see.
+#
+# The indexes are as they should be, this time. What is wrong is how often the database is asked, and for what.
+#
+# - **Count:** how many statements, rows and kilobytes come for three entries, and how many for twenty?
+# - **Follow the arrows:** from many to one a join multiplies nothing; from one to many it repeats the one; two collections side by side it multiplies.
+# - **Ask for what is shown:** which rows, which columns, which numbers does the JSON hold?
+#
+# These are the agent's models. Run the cell; they stay as they are.
+
+# %%
+class Base(DeclarativeBase):
+    pass
+
+
+class Supplier(Base):
+    __tablename__ = "suppliers"
+    supplier_id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str]
+
+
+class Product(Base):
+    __tablename__ = "products"
+    product_id: Mapped[int] = mapped_column(primary_key=True)
+    category: Mapped[str]
+    name: Mapped[str]
+    price_cents: Mapped[int]
+    description: Mapped[str]
+    supplier_id: Mapped[int | None] = mapped_column(ForeignKey("suppliers.supplier_id"))
+    supplier: Mapped[Supplier | None] = relationship()
+
+
+class Customer(Base):
+    __tablename__ = "customers"
+    customer_id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    country: Mapped[str]
+    orders: Mapped[list["Order"]] = relationship(order_by="Order.order_id", back_populates="customer")
+
+
+class Order(Base):
+    __tablename__ = "orders"
+    order_id: Mapped[int] = mapped_column(primary_key=True)
+    customer_id: Mapped[int | None] = mapped_column(ForeignKey("customers.customer_id"))
+    batch: Mapped[int | None]
+    placed_on: Mapped[date]
+    letter: Mapped[str | None]
+    customer: Mapped[Customer | None] = relationship(back_populates="orders")
+    lines: Mapped[list["OrderLine"]] = relationship(order_by="OrderLine.line_no")
+    parcels: Mapped[list["Parcel"]] = relationship(order_by="Parcel.parcel_id", back_populates="order")
+
+
+class OrderLine(Base):
+    __tablename__ = "order_lines"
+    order_id: Mapped[int] = mapped_column(ForeignKey("orders.order_id"), primary_key=True)
+    line_no: Mapped[int] = mapped_column(primary_key=True)
+    product_id: Mapped[int] = mapped_column(ForeignKey("products.product_id"))
+    quantity: Mapped[int]
+    note: Mapped[str | None]
+
+
+class Parcel(Base):
+    __tablename__ = "parcels"
+    parcel_id: Mapped[int] = mapped_column(primary_key=True)
+    order_id: Mapped[int] = mapped_column(ForeignKey("orders.order_id"))
+    carrier: Mapped[str]
+    sent_on: Mapped[date | None]
+    order: Mapped[Order] = relationship(back_populates="parcels")
+
+# %%
+ask("indexes-endpoint")
+
+# %% [markdown]
+# Copy the agent's function to where the second `...` stands, and mend it there.
+
+# %%
+endpoint = ...
+### BEGIN SOLUTION
+def endpoint(engine: Engine, carrier: str) -> list[dict]:
+    wanted = select(Parcel).where(Parcel.carrier == carrier, Parcel.sent_on.is_(None))
+    with Session(engine) as session:
+        parcels = session.scalars(
+            wanted.order_by(Parcel.parcel_id).options(joinedload(Parcel.order).joinedload(Order.customer))
+        )
+        return [
+            {
+                "parcel": parcel.parcel_id,
+                "placed_on": parcel.order.placed_on.isoformat(),
+                "customer": parcel.order.customer.name if parcel.order.customer else None,
+                "country": parcel.order.customer.country if parcel.order.customer else None,
+            }
+            for parcel in parcels
+        ]
+### END SOLUTION
+
+# %%
+check("indexes-endpoint", endpoint)
+
+# %% [markdown]
+# ## 12. Further: into service beside writers
 #
 # The right index, deployed at noon: for forty seconds nobody could order anything. On the empty table of the test system it took two milliseconds.
 
@@ -278,7 +386,7 @@ deployment = (
 check("indexes-online", deployment)
 
 # %% [markdown]
-# ## 12. Further: the check before the agent
+# ## 13. Further: the check before the agent
 #
 # From next week on agents deliver index designs, ten a day, each with measurements. You will not read them all. You write what reads them: the goals are a business's,
 # the measurements are a sample's, and between the two is what you know.
@@ -305,8 +413,8 @@ check("indexes-budget", accept)
 # %% [markdown]
 # ## What you can do now
 #
-# You can say what an index costs before it exists, find the one that eight queries share, tell a wrong estimate from a dear step, and write down what an agent's design
-# has to keep to. In a week, take the exercise that you liked least, and run `reset` on a copy of this lab: your seed stays, your answers do not.
+# You can say what an index costs before it exists, find the one that eight queries share, tell a wrong estimate from a dear step, say what an endpoint sends before it is
+# slow, and write down what an agent's design has to keep to. In a week, take the exercise that you liked least, and run `reset` on a copy of this lab: your seed stays, your answers do not.
 
 # %%
 progress()

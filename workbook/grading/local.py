@@ -112,9 +112,14 @@ def _returned(value: Any, said: str) -> Any:
 
 def _call_text(function: Any, args: tuple[Any, ...], named: dict[str, Any]) -> str:
     """The call as a person would write it, cut where it is long."""
-    given = [repr(arg) for arg in args] + [f"{key}={value!r}" for key, value in named.items()]
+    given = [_shown(arg) for arg in args] + [f"{key}={_shown(value)}" for key, value in named.items()]
     text = ", ".join(part if len(part) <= 80 else part[:77] + "..." for part in given)
     return f"`{getattr(function, '__name__', 'the function')}({text if len(text) <= 300 else text[:297] + '...'})`"
+
+
+def _shown(value: Any) -> str:
+    """A value as a person would write it; an engine by its name only, since its address is another one each time."""
+    return "engine" if is_engine(value) else repr(value)
 
 
 def _guarded(work: Callable[[], Any], said: str, deadline_s: float) -> Any:

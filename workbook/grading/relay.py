@@ -5,7 +5,7 @@
 The role and the password that the judge hands over decide what is reached through it. Where there are no Unix sockets
 it listens on the machine's own address instead.
 
-Left out: any understanding of what passes.
+Left out: any understanding of what passes (`wire.py` counts it).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import contextlib
 import os
 import socket
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 CHUNK = 65536
@@ -58,25 +59,38 @@ class Relay:
             client.close()
             return
         self._open |= {client, server}
-        back = threading.Thread(target=_copy, args=(server, client), daemon=True)
-        back.start()
-        _copy(client, server)
-        back.join()
+        self._pass(client, server)
         for end in (client, server):
             end.close()
             self._open.discard(end)
 
+    def _pass(self, client: socket.socket, server: socket.socket) -> None:
+        """Pass bytes both ways until both ends have said all."""
+        back = threading.Thread(target=copy, args=(server, client), daemon=True)
+        back.start()
+        copy(client, server)
+        back.join()
+
+    def cut(self) -> None:
+        """Cut what is open; go on listening."""
+        for end in list(self._open):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
     def close(self) -> None:
         """Stop listening, and cut what is open."""
+        self.cut()
         for end in (self._server, *list(self._open)):
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
             end.close()
 
 
-def _copy(source: socket.socket, target: socket.socket) -> None:
+def copy(source: socket.socket, target: socket.socket, seen: Callable[[bytes], None] = lambda data: None) -> None:
+    """Pass bytes on until there are no more; each piece is `seen` before it is passed on."""
     with contextlib.suppress(OSError):
         while data := source.recv(CHUNK):
+            seen(data)
             target.sendall(data)
     with contextlib.suppress(OSError):
         target.shutdown(socket.SHUT_WR)

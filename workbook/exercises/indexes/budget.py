@@ -264,7 +264,7 @@ EXERCISE = register(
     Exercise(
         id="indexes-budget",
         lab="02_indexes",
-        number=12,
+        number=13,
         title="Direct: the check before the agent",
         kind="R",
         declares="value",

@@ -317,7 +317,7 @@ EXERCISE = register(
     Exercise(
         id="indexes-online",
         lab="02_indexes",
-        number=11,
+        number=12,
         title="Into service beside writers",
         kind="S",
         declares="value",

@@ -390,22 +390,21 @@ check("indexes-online", deployment)
 #
 # From next week on agents deliver index designs, ten a day, each with measurements. You will not read them all. You write what reads them: the goals are a business's,
 # the measurements are a sample's, and between the two is what you know.
+#
+# You hand in a function: write `def accept(small, large):` where the `...` stands.
 
 # %%
 ask("indexes-budget")
 
 # %%
-accept = (
-    ### BEGIN SOLUTION
-    lambda small, large: (
-        all(
-            large[read] * (large[read] / small[read]) ** 2 <= limit
-            for read, limit in {"queue_pages": 60, "lookup_pages": 10}.items()
-        )
-        and (3000 * large["insert_wal"] + 100 * large["update_wal"]) / 1e6 <= 1.25
-    )
-    ### END SOLUTION
-)
+accept = ...
+### BEGIN SOLUTION
+def accept(small, large):
+    for read, limit in {"queue_pages": 60, "lookup_pages": 10}.items():
+        if large[read] * (large[read] / small[read]) ** 2 > limit:
+            return False
+    return (3000 * large["insert_wal"] + 100 * large["update_wal"]) / 1e6 <= 1.25
+### END SOLUTION
 
 # %%
 check("indexes-budget", accept)

@@ -138,7 +138,7 @@ def brief(variant: Variant) -> str:
     return (
         f"{variant.story}:\n\n```sql\n{variant.tables}\n{variant.definition};\n```\n\n"
         f"The report asks `{variant.query(':minute')}`, and the reviewing agent says: 'above five per cent it will not use the index'. "
-        "Find two values of `:minute`:\n\n"
+        'Hand in a dict, `{"index": ..., "sequential": ...}`, of two values of `:minute`:\n\n'
         "- `index`: PostgreSQL answers by the index (an index scan, an index-only scan or a bitmap scan);\n"
         "- `sequential`: it reads the whole table, and the two values are so near to one another that "
         f"**at most {APART_MAX:,} rows** (one per cent) lie between them.\n\n"

@@ -5,9 +5,39 @@ from __future__ import annotations
 import pytest
 
 from tests.exercises.harness import Answers, ExerciseTests, Wrong
-from workbook.exercises.indexes.incident import CUSTOMER, EXERCISE, NAMES, REFRESHED, VARIANTS, Variant, designs
+from workbook.exercises.indexes.incident import (
+    COURIER,
+    CUSTOMER,
+    DEAREST,
+    EXERCISE,
+    NAMES,
+    PARCEL,
+    QUEUE,
+    REFRESHED,
+    TURNOVER,
+    VARIANTS,
+    Variant,
+    designs,
+)
 
 DROP = f"DROP INDEX {', '.join(NAMES)}"
+LITERAL = {
+    CUSTOMER.index: "orders (customer_id, placed_minute) WHERE customer_id = 77",
+    COURIER.index: "orders (courier_id, status) WHERE courier_id = 33",
+    QUEUE.index: "orders (placed_minute) WHERE status = 'open' AND country = 'CH'",
+    DEAREST.index: "orders (total_cents) WHERE country = 'DK'",
+    TURNOVER.index: "orders (placed_minute) INCLUDE (total_cents) WHERE country = 'PT'",
+    PARCEL.index: "orders (lower(parcel_code)) WHERE lower(parcel_code) IN ('p-7919', 'p-15838', 'p-23757', 'p-31676')",
+}
+FAT = "orders (customer_id, placed_minute) INCLUDE (order_id, courier_id, status, country, parcel_code, total_cents)"
+TURNED = {
+    CUSTOMER.index: "orders (customer_id, placed_minute DESC)",
+    COURIER.index: "orders (courier_id, status DESC)",
+    QUEUE.index: "orders (placed_minute DESC, country) WHERE NOT status <> 'open'",
+    DEAREST.index: "orders (country DESC, total_cents DESC)",
+    TURNOVER.index: "orders (country, placed_minute DESC, total_cents)",
+    PARCEL.index: "orders (lower(parcel_code) DESC)",
+}
 
 
 def answers(variant: Variant) -> Answers:
@@ -18,9 +48,10 @@ def answers(variant: Variant) -> Answers:
         also_right=[
             "; ".join([*reversed(made), DROP]),
             "; ".join([DROP, "CREATE INDEX mine ON orders (customer_id, placed_minute DESC)", *made[1:], "ANALYZE orders"]),
+            "; ".join([DROP, *(f"CREATE INDEX CONCURRENTLY i{number} ON {TURNED[pair.index]}" for number, pair in enumerate(variant.pairs))]),
         ],
         wrong=[
-            Wrong(DROP, says="7 other reads are over their budgets", misconception="drop-all"),
+            Wrong(DROP, says="pages by a Seq Scan. 7 other reads are over", misconception="drop-all"),
             Wrong("; ".join(made), says="into 12 indexes and the table", misconception="one-by-one"),
             Wrong(f"DROP INDEX {NAMES[variant.reads.index(CUSTOMER.second)]}", says="into 7 indexes and the table"),
             Wrong(
@@ -29,12 +60,25 @@ def answers(variant: Variant) -> Answers:
             ),
             Wrong(
                 "; ".join([DROP, *made[1:], "CREATE INDEX ON orders (customer_id, placed_minute) INCLUDE (seen_minute)"]),
-                says="All eight reads are within what is allowed. ✓ 200 new orders",
+                says="allowed. ✗ Seen: 500 refreshes write",
                 misconception="perfect-read",
             ),
             Wrong("; ".join([DROP, *bare]), says="pages by a Bitmap Heap Scan", misconception="same-start"),
+            Wrong(
+                "; ".join([DROP, *(f"CREATE INDEX ON {LITERAL[pair.index]}" for pair in variant.pairs)]),
+                says="and goes by an index with the rest. 7 other reads are over", misconception="one-value",
+            ),
+            Wrong(
+                "; ".join([DROP, *made[1:], f"CREATE INDEX ON {LITERAL[CUSTOMER.index]}"]),
+                says="and goes by an index with the rest. One other read is over", misconception="one-value",
+            ),
+            Wrong("; ".join([DROP, *made[1:]]), says="keeps the rows of `customer_id = 77` together"),
+            Wrong("; ".join([DROP, *made[1:], f"CREATE INDEX ON {FAT}"]), says="The 4 indexes take"),
+            Wrong("; ".join([DROP, *made, "TRUNCATE orders"]), says="now it has 0"),
+            Wrong("; ".join([DROP, *made, "VACUUM FULL orders"]), says="orders was written anew"),
+            Wrong("; ".join([DROP, *made, "CREATE UNIQUE INDEX codes ON orders (parcel_code, order_id, country); CREATE UNIQUE INDEX seen ON orders (parcel_code, seen_minute)"]), says="seen is UNIQUE"),
             Wrong("ANALYZE orders", says="leaves all indexes as they are"),
-            Wrong("DELETE FROM orders WHERE status = 'done'", says="changed rows of the table"),
+            Wrong("DELETE FROM orders WHERE status = 'done'", says="and now it has 2,000"),
             Wrong(f"{DROP}; DROP TABLE orders", says="dropped 1 table (orders)"),
             Wrong("CREATE MATERIALIZED VIEW quick AS SELECT * FROM orders", says="created 1 materialized view"),
             Wrong("DROP INDEX for_read_9", says='index "for_read_9" does not exist'),

@@ -312,11 +312,13 @@ def within(mine: Prices, budget: int, worths: list[Worth], best: Prices, variant
     expected = f"At most {budget:,} pages in a minute."
     dearer = {read: variant.rates[read] * (mine.reads[read] - best.reads[read]) for read in READS}
     missing = max(dearer, key=lambda read: dearer[read])
+    question = f"What would read {missing} cost by an index, and what would the writes cost then?"
+    if not worths:
+        told = f"{seen}. Nothing is changed, and read {missing} costs {mine.reads[missing]:,.0f} pages each time."
+        return Finding(False, told, expected, question, "never-worth-it")
     if dearer[missing] > 0:
-        return Finding(
-            False, f"{seen}. Read {missing} still costs {mine.reads[missing]:,.0f} pages each time.", expected,
-            f"What would read {missing} cost by an index, and what would the writes cost then?", "never-worth-it" if not worths else "",
-        )  # fmt: skip
+        told = f"{seen}. Read {missing} still costs {mine.reads[missing]:,.0f} pages each time."
+        return Finding(False, told, expected, question)
     return Finding(
         False, f"{seen}. Each order is written into {len(worths)} index{'' if len(worths) == 1 else 'es'} besides its key.", expected,
         "What would the writes cost without them?",

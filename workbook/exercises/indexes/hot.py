@@ -150,7 +150,7 @@ def judge(answer: str, variant: Variant) -> Judgement:
         if trial.refused or not trial.made:
             return Judgement(0.0, (trial.refused or nothing(wanted),))
         found, held = plans(trial, variant), {name: columns_of(trial.database, name) for name in trial.names}
-        cost, size = trial.database.measure(variant.update), trial.bytes()
+        size, cost = trial.bytes(), trial.database.measure(variant.update)
     findings = (
         quick(found, wanted, trial.names),
         hot(cost, [name for name in trial.names if variant.changed in held[name]], variant),
@@ -182,7 +182,7 @@ def quick(found: list[Plan], wanted: Budget, made: Sequence[str]) -> Finding:
     idle = f": PostgreSQL does not use {', '.join(unused)}" if unused else ""
     return Finding(
         False, f"{told}{idle}.", f"At most {wanted.pages:,}.",
-        "Which columns of the read are never updated, and which of them comes first?", "reads-do-not-count",
+        "Which columns of the read are never updated, and which of them comes first?", "reads-do-not-count" if idle else "",
     )  # fmt: skip
 
 
@@ -208,7 +208,7 @@ def lean(size: int, wanted: Budget, held: Mapping[str, set[str]], variant: Varia
     if size > wanted.bytes:
         return Finding(
             False, f"The index takes {kilobytes(size)}.", f"At most {kilobytes(wanted.bytes)}.",
-            "What fills its pages, if not the columns of the read?", "more-is-safer",
+            "What fills its pages, if not the columns of the read?",
         )  # fmt: skip
     return Finding(True, f"The index takes {kilobytes(size)}, within the {kilobytes(wanted.bytes)} allowed.")
 

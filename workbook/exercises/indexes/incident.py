@@ -6,8 +6,9 @@
                              (a read of two columns that stand side by side serves its neighbour, too)
 
 The evidence is a table of pages, WAL and bytes, measured before it is shown. The answer drops indexes and creates others; it
-is judged on a clone by what the reads touch, what the two writes log and what the indexes take. The budgets are those of a
-reference solution and a margin, measured beside it.
+is judged on a clone by what the reads touch, what the two writes log and what the indexes take. Each read is asked with the values that are shown and
+with two others, and its worst call counts: an index of one customer's orders serves one customer. The budgets are those of a reference solution and
+a margin, measured beside it.
 
 A variant takes four pairs of reads out of six. Each pair is served by one index; which one has to be found anew.
 
@@ -23,7 +24,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 
-from workbook.engines import Database, Recipe
+from workbook.engines import Recipe
 from workbook.exercises.indexes.trial import Trial, allowed, article, kilobytes, pages_of, tried, whole
 from workbook.grading.exercise import Exercise, Finding, Judgement, accepts_sql
 from workbook.grading.registry import register
@@ -42,16 +43,29 @@ ROW = """{i}, {i} % 40009 * 104729 % 600 + 1, {i} * 86028121 % 39989 * 49979687 
 INSERT = (
     f"INSERT INTO orders SELECT {ROW.format(i='i')} FROM generate_series({ROWS + 1}::bigint, {ROWS + NEW}::bigint) i"
 )
+INDEXES = """SELECT count(*), coalesce(sum(pg_catalog.pg_relation_size(indexrelid)), 0) FROM pg_catalog.pg_index
+             WHERE indrelid = 'public.orders'::regclass AND NOT indisprimary"""
+VERBS = frozenset({"created", "dropped"})
 REFRESH = f"UPDATE orders SET seen_minute = 43200 WHERE order_id % {ROWS // REFRESHED} = 3 AND order_id <= {ROWS}"
 
 
 @dataclass(frozen=True)
 class Read:
-    """A query of the service, and the index that was made for it alone."""
+    """A query of the service, with braces for its values; the index that was made for it alone; the values that are shown and two further sets."""
 
     asks: str
-    sql: str
+    template: str
     agents: str
+    values: tuple[tuple[int | str, ...], ...] = ((),)
+
+    @property
+    def calls(self) -> tuple[str, ...]:
+        return tuple(self.template.format(*values) for values in self.values)
+
+    @property
+    def sql(self) -> str:
+        """The call that is shown."""
+        return self.calls[0]
 
 
 @dataclass(frozen=True)
@@ -67,23 +81,31 @@ CUSTOMER = Pair(
     "orders (customer_id, placed_minute)",
     Read(
         "A customer's latest ten orders",
-        "SELECT order_id, status, total_cents FROM orders WHERE customer_id = 77 ORDER BY placed_minute DESC LIMIT 10",
+        "SELECT order_id, status, total_cents FROM orders WHERE customer_id = {} ORDER BY placed_minute DESC LIMIT 10",
         "orders (customer_id, placed_minute DESC)",
+        ((77,), (500,), (9,)),
     ),
     Read(
         "The five that she looked at last",
-        "SELECT order_id, seen_minute FROM orders WHERE customer_id = 77 ORDER BY seen_minute DESC LIMIT 5",
+        "SELECT order_id, seen_minute FROM orders WHERE customer_id = {} ORDER BY seen_minute DESC LIMIT 5",
         "orders (customer_id, seen_minute DESC)",
+        ((77,), (500,), (9,)),
     ),
 )
 COURIER = Pair(
     "orders (courier_id, status)",
     Read(
         "What a courier still has to bring",
-        "SELECT order_id, parcel_code FROM orders WHERE courier_id = 33 AND status = 'open'",
+        "SELECT order_id, parcel_code FROM orders WHERE courier_id = {} AND status = 'open'",
         "orders (status, courier_id, parcel_code)",
+        ((33,), (140,), (5,)),
     ),
-    Read("How much a courier had in all", "SELECT count(*) FROM orders WHERE courier_id = 33", "orders (courier_id)"),
+    Read(
+        "How much a courier had in all",
+        "SELECT count(*) FROM orders WHERE courier_id = {}",
+        "orders (courier_id)",
+        ((33,), (140,), (5,)),
+    ),
 )
 QUEUE = Pair(
     "orders (placed_minute, country) WHERE status = 'open'",
@@ -94,47 +116,54 @@ QUEUE = Pair(
     ),
     Read(
         "The ten of one country",
-        "SELECT order_id, total_cents FROM orders WHERE status = 'open' AND country = 'CH' ORDER BY placed_minute LIMIT 10",
+        "SELECT order_id, total_cents FROM orders WHERE status = 'open' AND country = '{}' ORDER BY placed_minute LIMIT 10",
         "orders (status, country, placed_minute)",
+        (("CH",), ("IT",), ("BE",)),
     ),
 )
 DEAREST = Pair(
     "orders (country, total_cents)",
     Read(
         "A country's ten dearest orders",
-        "SELECT order_id, customer_id FROM orders WHERE country = 'DK' ORDER BY total_cents DESC LIMIT 10",
+        "SELECT order_id, customer_id FROM orders WHERE country = '{}' ORDER BY total_cents DESC LIMIT 10",
         "orders (country, total_cents DESC)",
+        (("DK",), ("NL",), ("AT",)),
     ),
     Read(
         "How many of them pass a limit",
-        "SELECT count(*) FROM orders WHERE country = 'DK' AND total_cents >= 90000",
+        "SELECT count(*) FROM orders WHERE country = '{}' AND total_cents >= {}",
         "orders (total_cents, country)",
+        (("DK", 90_000), ("NL", 96_000), ("AT", 88_000)),
     ),
 )
 TURNOVER = Pair(
     "orders (country, placed_minute) INCLUDE (total_cents)",
     Read(
-        "A country's turnover of three days",
-        "SELECT sum(total_cents) FROM orders WHERE country = 'PT' AND placed_minute >= 38880",
+        "A country's turnover of the last days",
+        "SELECT sum(total_cents) FROM orders WHERE country = '{}' AND placed_minute >= {}",
         "orders (country, placed_minute, total_cents)",
+        (("PT", 38_880), ("ES", 37_440), ("CZ", 40_320)),
     ),
     Read(
         "A country's twenty latest orders",
-        "SELECT order_id, customer_id FROM orders WHERE country = 'PT' ORDER BY placed_minute DESC LIMIT 20",
+        "SELECT order_id, customer_id FROM orders WHERE country = '{}' ORDER BY placed_minute DESC LIMIT 20",
         "orders (country, placed_minute DESC, order_id)",
+        (("PT",), ("ES",), ("CZ",)),
     ),
 )
 PARCEL = Pair(
     "orders (lower(parcel_code))",
     Read(
         "A parcel by the code that was typed in",
-        "SELECT order_id, status FROM orders WHERE lower(parcel_code) = 'p-7919'",
+        "SELECT order_id, status FROM orders WHERE lower(parcel_code) = '{}'",
         "orders (lower(parcel_code))",
+        (("p-7919",), ("p-35946",), ("p-39595",)),
     ),
     Read(
         "Three parcels at once, for a scanner",
-        "SELECT order_id, courier_id FROM orders WHERE lower(parcel_code) IN ('p-15838', 'p-23757', 'p-31676')",
+        "SELECT order_id, courier_id FROM orders WHERE lower(parcel_code) IN ('{}', '{}', '{}')",
         "orders (lower(parcel_code), courier_id)",
+        (("p-15838", "p-23757", "p-31676"), ("p-47514", "p-55433", "p-63352"), ("p-71271", "p-79190", "p-87109")),
     ),
 )
 
@@ -171,17 +200,23 @@ VARIANTS = (
 
 @dataclass(frozen=True)
 class Measured:
-    """What a design costs: pages of each read, bytes of WAL of each write, HOT updates, bytes of the indexes."""
+    """What a design costs: the plans of each read's calls, bytes of WAL of each write, HOT updates, the number and bytes of the indexes but the key."""
 
-    plans: tuple[Plan, ...]
+    plans: tuple[tuple[Plan, ...], ...]
     insert_wal: int
     refresh_wal: int
     hot: int
+    indexes: int
     bytes: int
 
     @property
+    def worst(self) -> list[Plan]:
+        """Of each read, the plan of the call that touches most pages."""
+        return [max(calls, key=pages_of) for calls in self.plans]
+
+    @property
     def pages(self) -> list[int]:
-        return [pages_of(plan) for plan in self.plans]
+        return [pages_of(plan) for plan in self.worst]
 
 
 def recipe(variant: Variant) -> Recipe:
@@ -194,29 +229,28 @@ def recipe(variant: Variant) -> Recipe:
 def cost(trial: Trial, variant: Variant) -> Measured:
     """Read, then write: the reads are measured on the data as it was given."""
     orders = trial.database
-    plans, size = tuple(trial.plan(read.sql) for read in variant.reads), index_bytes(orders)
+    plans = tuple(tuple(trial.plan(call) for call in read.calls) for read in variant.reads)
+    count, size = orders.run(INDEXES).rows[0]
     insert, refresh = orders.measure(INSERT), orders.measure(REFRESH)
-    return Measured(plans, insert.wal_bytes, refresh.wal_bytes, refresh.tuples["orders"].hot_updated, size)
-
-
-def index_bytes(orders: Database) -> int:
-    """What all indexes but the primary key take."""
-    return sum(orders.relation_bytes(name) for name in orders.catalog().names("index") if name != "orders_pkey")
+    return Measured(plans, insert.wal_bytes, refresh.wal_bytes, refresh.tuples["orders"].hot_updated, count, int(size))
 
 
 @cache
+def design(variant: Variant, ddl: str | None) -> Measured:
+    """A design measured on a clone, once a process: the agent's eight, and what was done to them."""
+    with tried(recipe(variant), ddl, verbs=VERBS) as trial:
+        return cost(trial, variant)
+
+
 def designs(variant: Variant) -> tuple[Measured, Measured, Measured]:
-    """No index but the key; the agent's eight; the reference's four: each measured once a process, on a clone."""
-    found = []
-    for ddl in (f"DROP INDEX {', '.join(NAMES)}", None, variant.reference):
-        with tried(recipe(variant), ddl, verbs=frozenset({"created", "dropped"})) as trial:
-            found.append(cost(trial, variant))
-    return found[0], found[1], found[2]
+    """No index but the key; the agent's eight; the reference's four."""
+    none, agents, reference = f"DROP INDEX {', '.join(NAMES)}", None, variant.reference
+    return design(variant, none), design(variant, agents), design(variant, reference)
 
 
 def budgets(variant: Variant) -> tuple[list[int], int, int, int]:
     """Pages of each read, WAL of the insert, WAL of the refresh, bytes."""
-    best = designs(variant)[2]
+    best = design(variant, variant.reference)
     return (
         [allowed(pages) for pages in best.pages],
         int(best.insert_wal * WAL_MARGIN),
@@ -237,7 +271,8 @@ def brief(variant: Variant) -> str:
     made = "\n".join(f"CREATE INDEX {name} ON {read.agents};" for name, read in zip(NAMES, variant.reads, strict=True))
     return (
         f"{variant.story}. On the day before, an agent was asked to make eight reads fast, one ticket each, and it did:\n\n```sql\n{made}\n```\n\n"
-        f"What was measured on `orders` ({ROWS:,} rows, `fillfactor = 85`), in pages touched by each read, bytes of WAL of each write, bytes on disk:\n\n"
+        f"What was measured on `orders` ({ROWS:,} rows, `fillfactor = 85`), in pages touched by each read, bytes of WAL of each write, bytes on disk. Each read was asked with the values "
+        "that you see and with two others (the judge does so, too); its worst call is given:\n\n"
         f"| | | without them | now | allowed |\n|---|---|---|---|---|\n{reads}\n"
         f"| | {NEW} new orders: `INSERT` | {bare.insert_wal:,} | {agents.insert_wal:,} | {insert:,} |\n"
         f"| | {REFRESHED} orders are looked at: `UPDATE orders SET seen_minute = ...` | {bare.refresh_wal:,} | {agents.refresh_wal:,} | {refresh:,} |\n"
@@ -249,21 +284,26 @@ def brief(variant: Variant) -> str:
 
 
 def judge(answer: str, variant: Variant) -> Judgement:
-    with tried(recipe(variant), answer, verbs=frozenset({"created", "dropped"})) as trial:
+    with tried(recipe(variant), answer, verbs=VERBS) as trial:
         if trial.refused:
             return Judgement(0.0, (trial.refused,))
         if not (trial.made or trial.dropped):
             return Judgement(0.0, (nothing(),))
-        mine, left = cost(trial, variant), len(trial.database.catalog().names("index")) - 1
+        mine = cost(trial, variant)
     pages, insert, refresh, size = budgets(variant)
     findings = (
-        reads_within(mine, pages, variant),
-        inserts_within(mine, insert, left),
+        reads_within(mine, pages, variant, bool(trial.made)),
+        inserts_within(mine, insert, variant),
         refreshes_within(mine, refresh, variant),
-        bytes_within(mine, size, left),
+        bytes_within(mine, size, variant),
     )
-    over = [number for number, (now, may) in enumerate(zip(mine.pages, pages, strict=True)) if now > may]
-    return Judgement(whole(*findings), findings, tuple(mine.plans[number] for number in over[:1]))
+    return Judgement(whole(*findings), findings, tuple(mine.worst[number] for number in over(mine, pages)[:1]))
+
+
+def over(mine: Measured, pages: list[int]) -> list[int]:
+    """The reads over their budgets, by their places, the one that is furthest above first."""
+    found = [number for number, (now, may) in enumerate(zip(mine.pages, pages, strict=True)) if now > may]
+    return sorted(found, key=lambda number: mine.pages[number] / pages[number], reverse=True)
 
 
 def nothing() -> Finding:
@@ -273,38 +313,42 @@ def nothing() -> Finding:
     )  # fmt: skip
 
 
-def reads_within(mine: Measured, pages: list[int], variant: Variant) -> Finding:
-    over = [number for number, (now, may) in enumerate(zip(mine.pages, pages, strict=True)) if now > may]
-    if not over:
+def reads_within(mine: Measured, pages: list[int], variant: Variant, made: bool) -> Finding:
+    found = over(mine, pages)
+    if not found:
         return Finding(True, "All eight reads are within what is allowed.")
-    number = max(over, key=lambda one: mine.pages[one] / pages[one])
-    read, plan = variant.reads[number], mine.plans[number]
-    scan = plan.find(relation="orders")[0]
-    others = (
-        f" {len(over) - 1} other reads are over their budgets, too."
-        if len(over) > 2
-        else " One other read is over its budget, too."
-        if len(over) == 2
-        else ""
+    number = found[0]
+    read, kinds = variant.reads[number], [plan.find(relation="orders")[0].kind for plan in mine.plans[number]]
+    others = {1: "", 2: " One other read is over its budget, too."}.get(
+        len(found), f" {len(found) - 1} other reads are over their budgets, too."
     )
-    by_hand = scan.kind == "Seq Scan"
-    return Finding(
-        False,
-        f"Read {number + 1} touches {mine.pages[number]:,} pages by {article(scan.kind)}.{others}",
+    kind = mine.worst[number].find(relation="orders")[0].kind
+    told, expected = (
+        f"Read {number + 1} touches {mine.pages[number]:,} pages by {article(kind)}",
         f"At most {pages[number]:,} for read {number + 1}.",
-        f"Which index is left that begins with a column of `{read.sql.split('WHERE ')[1].split(' ORDER')[0]}`?"
-        if by_hand
-        else "Which of the index's columns ends the search too early: what is checked, sorted or fetched behind it?",
-        "drop-all" if by_hand else "same-start",
+    )
+    if kind != "Seq Scan":
+        return Finding(
+            False, f"{told}.{others}", expected,
+            "Which of the index's columns ends the search too early: what is checked, sorted or fetched behind it?", "same-start",
+        )  # fmt: skip
+    if set(kinds) != {kind}:
+        return Finding(
+            False, f"{told} with {kinds.count(kind)} of {len(kinds)} values, and goes by an index with the rest.{others}", expected,
+            "Which rows does that index leave out, and who asks for them?", "one-value",
+        )  # fmt: skip
+    return Finding(
+        False, f"{told}.{others}", expected,
+        f"Which index is left that keeps the rows of `{read.sql.split('WHERE ')[1].split(' ORDER')[0]}` together?", "" if made else "drop-all",
     )  # fmt: skip
 
 
-def inserts_within(mine: Measured, budget: int, left: int) -> Finding:
+def inserts_within(mine: Measured, budget: int, variant: Variant) -> Finding:
     if mine.insert_wal <= budget:
         return Finding(True, f"{NEW} new orders write {mine.insert_wal:,} bytes of WAL, within the {budget:,} allowed.")
     return Finding(
-        False, f"{NEW} new orders write {mine.insert_wal:,} bytes of WAL into {left} indexes and the table.", f"At most {budget:,}.",
-        "Which two of them could be one, read by two of the eight? Which holds rows that no read asks for?", "one-by-one",
+        False, f"{NEW} new orders write {mine.insert_wal:,} bytes of WAL into {mine.indexes} indexes and the table.", f"At most {budget:,}.",
+        too_much(mine, variant), "one-by-one" if mine.indexes > len(variant.pairs) else "",
     )  # fmt: skip
 
 
@@ -317,23 +361,43 @@ def refreshes_within(mine: Measured, budget: int, variant: Variant) -> Finding:
     )  # fmt: skip
 
 
-def bytes_within(mine: Measured, budget: int, left: int) -> Finding:
+def bytes_within(mine: Measured, budget: int, variant: Variant) -> Finding:
     if mine.bytes <= budget:
         return Finding(True, f"The indexes take {kilobytes(mine.bytes)}, within the {kilobytes(budget)} allowed.")
     return Finding(
-        False, f"The {left} indexes take {kilobytes(mine.bytes)} on disk.", f"At most {kilobytes(budget)}.",
-        "Which of them holds all rows though its reads want one in twenty, or carries a column that none of them reads?", "one-by-one",
+        False, f"The {mine.indexes} indexes take {kilobytes(mine.bytes)} on disk.", f"At most {kilobytes(budget)}.",
+        too_much(mine, variant), "one-by-one" if mine.indexes > len(variant.pairs) else "",
     )  # fmt: skip
 
 
+def too_much(mine: Measured, variant: Variant) -> str:
+    """What to ask where the indexes are too many, or too large."""
+    if mine.indexes > len(variant.pairs):
+        return "Which two of them could be one, read by two of the eight?"
+    if QUEUE in variant.pairs:
+        return "Which of them holds all orders though its reads want open ones alone, one in twenty, or carries a column that its reads can do without?"
+    return "Which of them carries a column that its reads can do without?"
+
+
+def numbers(pair: Pair, variant: Variant) -> str:
+    """The numbers of its two reads in the task: '2 and 7'."""
+    first, second = sorted(variant.reads.index(read) + 1 for read in (pair.first, pair.second))
+    return f"{first} and {second}"
+
+
 def third_hint(variant: Variant) -> str:
-    pairs = ", ".join(
-        f"{variant.reads.index(pair.first) + 1} and {variant.reads.index(pair.second) + 1}" for pair in variant.pairs
+    told = (
+        f"Four indexes do: the reads {', '.join(numbers(pair, variant) for pair in variant.pairs)} share one each. "
+        "No index may hold `seen_minute`: a customer has some seventy orders, and sorting them costs no page."
     )
-    return (
-        f"Four indexes do: the reads {pairs} share one each. No index may hold `seen_minute`: a customer has some seventy orders, and sorting them costs no page. "
-        "Reads that want one status only are served by a partial index, with what else they compare as a column of it."
-    )
+    if QUEUE in variant.pairs:
+        told += (
+            f" Both of {numbers(QUEUE, variant)} want open orders alone: their index is a partial one, in the order in which they read, with what else one of "
+            "them compares as a further column."
+        )
+    if COURIER in variant.pairs:
+        told += f" Of {numbers(COURIER, variant)} one wants open orders and the other all of them, so that theirs holds all rows."
+    return told
 
 
 EXERCISE = register(
@@ -368,6 +432,7 @@ EXERCISE = register(
             "one-by-one": "Tune each query by itself, and the whole is tuned.",
             "drop-all": "If indexes slow the writes down, they must go.",
             "same-start": "An index that begins with the right column serves the read.",
+            "one-value": "An index made for the values of the example serves all others.",
             "perfect-read": "An index that makes one read perfect has no other price than its bytes.",
         },
     )

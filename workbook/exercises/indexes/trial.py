@@ -91,8 +91,8 @@ def tried(
             after = clone.catalog()
             changed = changes_allowed(before, after, kinds, verbs=verbs, question=question)
             trial.refused = None if changed.ok else changed
-            if changed.ok and fingerprint(clone, tables) != rows:
-                trial.refused = rows_moved()
+            if changed.ok and (now := fingerprint(clone, tables)) != rows:
+                trial.refused = rows_moved(tables, rows, now)
             indexes = [change for change in before.difference(after) if change.kind == "index"]
             trial.made = tuple(change for change in indexes if change.after is not None)
             trial.dropped = tuple(change for change in indexes if change.after is None)
@@ -152,10 +152,19 @@ def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def rows_moved() -> Finding:
+def rows_moved(tables: Sequence[str], before: list[tuple[Any, ...]], after: list[tuple[Any, ...]]) -> Finding:
+    """The finding on the first table whose fingerprint is another."""
+    table, was, now = next(one for one in zip(tables, before, after, strict=True) if one[1] != one[2])
+    what = f"{table} cannot be read any more"
+    if len(now) == len(was):
+        what = f"{table} has other rows, or has them in other places"
+        if now[1] != was[1]:
+            what = f"{table} had {was[1]:,} rows, and now it has {now[1]:,}"
+        elif now[0] != was[0]:
+            what = f"{table} was written anew, into another file"
     return Finding(
         ok=False,
-        seen="The answer changed rows of the table, or wrote them in another order.",
+        seen=f"The answer changed rows of the table, or wrote them in another order: {what}.",
         expected="The same rows in the same places, under other indexes.",
         question="Tomorrow's rows arrive as they come: what would be left of that order next week?",
     )

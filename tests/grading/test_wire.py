@@ -1,7 +1,8 @@
-"""What is counted between a function and its database: each way to send a statement, and each way not to be seen sending it."""
+"""What is counted between a function and its database: each way to send, and each way to do it unseen."""
 
 from __future__ import annotations
 
+import gc
 import socket
 import struct
 import threading
@@ -165,6 +166,38 @@ def test_what_an_engine_asks_when_it_first_connects_is_no_statement(wire: Wire) 
     assert (seen.statements, seen.rows, seen.bytes) == (0, 0, 0)
 
 
+def test_what_an_engine_asks_counts_when_work_has_begun(wire: Wire) -> None:
+    """A temporary table under the name of a catalog would make rows of one's own out of a text that is free."""
+
+    (types,) = [text for text in wire.own if b"pg_type" in text]
+
+    def borrowed(engine: Engine) -> None:
+        with plain(engine) as connection:
+            assert connection.pgconn.exec_params(types, [b"int4"]).ntuples == 1
+            connection.execute(
+                "CREATE TEMP TABLE pg_type AS SELECT 'int4' typname, 23::oid oid, 0::oid typarray, ',' typdelim FROM t"
+            )
+            assert connection.pgconn.exec_params(types, [b"int4"]).ntuples == ROWS
+
+    seen = traffic(wire, borrowed)
+    assert (seen.statements, seen.rows) == (2, ROWS)
+
+
+def test_a_name_does_not_stand_for_the_text_that_it_once_had(wire: Wire) -> None:
+    (version,) = [text for text in wire.own if b"version" in text]
+
+    def renamed(engine: Engine) -> None:
+        with plain(engine) as connection:
+            connection.pgconn.prepare(b"mine", version)
+            connection.pgconn.exec_(b"DEALLOCATE mine")
+            connection.pgconn.exec_(b"PREPARE mine AS SELECT * FROM t")
+            for _ in range(3):
+                connection.pgconn.exec_prepared(b"mine", [])
+
+    seen = traffic(wire, renamed)
+    assert (seen.statements, seen.rows) == (1 + 3, 3 * ROWS)
+
+
 def test_a_notice_carries_bytes(wire: Wire) -> None:
     shout = "DO $$ BEGIN RAISE NOTICE '%', repeat('row', 1000); END $$"
     assert traffic(wire, lambda engine: execute(engine, shout)).bytes > 3000
@@ -196,6 +229,21 @@ def test_a_session_that_is_kept_open_is_ended_and_its_pages_are_counted(wire: Wi
     assert first == again == seen
     with pytest.raises(psycopg.OperationalError):
         kept[0].execute("SELECT 1")
+
+
+def test_a_connection_that_is_kept_and_thrown_away_later_says_nothing(
+    wire: Wire, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    kept = []
+
+    def keeping(engine: Engine) -> None:
+        kept.append(engine.connect())
+        kept[0].execute(sa.text("SELECT 1"))
+
+    assert traffic(wire, keeping).statements == 1
+    kept.clear()
+    gc.collect()
+    assert capfd.readouterr().err == "" and not caplog.records
 
 
 def test_what_the_work_raises_comes_through_and_the_wire_goes_on(wire: Wire) -> None:

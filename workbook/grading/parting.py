@@ -4,9 +4,10 @@
     wanted  [{"order": 7, "lines": [{"no": 1}, {"no": 2}]}, ...]
                                                └▶ `[0]["lines"]` ends after 1 of 2: no 2 is the first that is not there
 
-Whoever mends an endpoint wants to know which entry it lost, not that two long texts differ. The entries of a list are known by the value under their
-first key; so a list may lack one, repeat one, or hold the right ones in another order, and each of these points to another mistake. Numbers are
-compared with their types: 1, 1.0 and True are three things in JSON as well. A tuple is a list.
+Whoever mends an endpoint wants to know which entry it lost, not that two long texts differ. The entries of a list are
+known by the value under their first key; so a list may lack one, repeat one, or hold the right ones in another order,
+and each of these points to another mistake. Numbers are compared with their types: 1, 1.0 and True are three things in
+JSON as well. A tuple is a list.
 
     >>> parting([{"order": 7, "lines": [{"no": 1}]}], [{"order": 7, "lines": [{"no": 1}, {"no": 2}]}]).how
     'cut'
@@ -28,8 +29,8 @@ from workbook.grading.answer import same
 
 @dataclass(frozen=True)
 class Parting:
-    """The first place where two answers part: how (`lacks`, `cut`, `repeats`, `more`, `order`, `value`, `larger`, `shape`), and a sentence's
-    beginning."""
+    """The first place where two answers part: how (`lacks`, `cut`, `repeats`, `more`, `order`, `value`, `larger`,
+    `shape`), and in words, without a full stop."""
 
     how: str
     text: str

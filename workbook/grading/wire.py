@@ -5,25 +5,26 @@
                            ◀── DataRow, ... ──  └──────┘ ◀── CommandComplete
                                                     └▶ statements 3 · rows 131 · bytes 6,210
 
-An event of SQLAlchemy would count in the process of the learner, who can remove it. PostgreSQL itself counts transactions, not
-statements, and the rows that it reads, not those that it sends; `pg_stat_statements` is no part of every server. But each statement and
-each row is a message of the protocol, and the message says what it is. So the function is given an engine whose
-address is a relay in the judge's process, which reads the headers of what passes. Nothing is estimated and no clock is read, so that twenty
-runs give the same numbers.
+An event of SQLAlchemy would count in the process of the learner, who can remove it. PostgreSQL itself counts
+transactions, not statements, and the rows that it reads, not those that it sends; `pg_stat_statements` is no part of
+every server. But each statement and each row is a message of the protocol, and the message says what it is. So the
+function is given an engine whose address is a relay in the judge's process, which reads the headers of what passes.
+Nothing is estimated and no clock is read, so that twenty runs give the same numbers.
 
-- A statement is a CommandComplete, whatever was in it; BEGIN, COMMIT and their kin are none. What SQLAlchemy asks of a server when an engine
-  connects for the first time is no statement either: the wire connects once itself, and knows those texts from then on.
+- A statement is a CommandComplete, whatever was in it; BEGIN, COMMIT and their kin are none. What SQLAlchemy asks of a
+  server when an engine connects for the first time is none either: the wire connects once itself, and knows those
+  texts from then on; later in a session they count.
 - A row is a DataRow, or a line of COPY. Bytes are theirs, and those of notices, which could carry rows as well.
-- Pages and written rows are PostgreSQL's own counters of the person's tables, before and after: a session hands them in
-  when it ends, so its end is waited for.
+- Pages and written rows are PostgreSQL's own counters of the person's tables, before and after: a session hands them
+  in when it ends, so its end is waited for.
 - Sessions that PostgreSQL saw and the wire did not are `strangers`: work that went another way.
 
     >>> messages = Messages()
     >>> list(messages.feed(b"C\\0\\0\\0\\x0dSELE")), list(messages.feed(b"CT 2\\0Z\\0\\0\\0\\x05I"))
     ([], [(b'C', b'SELECT 2\\x00'), (b'Z', b'I')])
 
-Source: PostgreSQL 18's manual, "Frontend/Backend Protocol", "Message Formats"; "The Cumulative Statistics System". Left out: encrypted
-sessions, which are refused; the client then speaks plainly.
+Source: PostgreSQL 18's manual, "Frontend/Backend Protocol", "Message Formats"; "The Cumulative Statistics System".
+Left out: encrypted sessions, which are refused; the client then speaks plainly.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import sqlalchemy as sa
 
 from workbook.engines.costs import PAGES
+from workbook.errors import Unsuitable
 from workbook.grading.relay import Relay, copy
 
 if TYPE_CHECKING:
@@ -55,7 +57,7 @@ T = TypeVar("T")
 ENCRYPTED = (80877103, 80877104)  # SSLRequest, GSSENCRequest
 CARRIERS = (b"D", b"d", b"N", b"A")  # DataRow, CopyData, NoticeResponse, NotificationResponse
 ENDS = (b"C", b"s", b"E", b"V")  # CommandComplete, PortalSuspended, ErrorResponse, FunctionCallResponse
-CONTROL = ("BEGIN", "START", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE", "SET", "DEALLOCATE")
+CONTROL = (b"BEGIN", b"START", b"COMMIT", b"ROLLBACK", b"SAVEPOINT", b"RELEASE", b"SET", b"DEALLOCATE")
 POLL_S, PATIENCE_S, END_S_MAX = 0.002, 0.05, 10.0
 WRITTEN = "SELECT coalesce(sum(n_tup_ins + n_tup_upd + n_tup_del), 0) FROM pg_catalog.pg_stat_user_tables"
 SESSIONS = "SELECT sessions FROM pg_catalog.pg_stat_database WHERE datname = pg_catalog.current_database()"
@@ -94,49 +96,54 @@ class Messages:
 
 
 class _Session:
-    """One session's messages, each answer beside what was asked."""
+    """One session's messages, each answer beside what was asked.
+
+    Only the unnamed statement and the unnamed portal are followed: what has a name can be made by SQL as well, behind
+    the back of the protocol, and then its text is not known.
+    """
 
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
         self._asked, self._said = Messages(), Messages()
-        self._texts: dict[bytes, bytes] = {}
-        self._portals: dict[bytes, bytes] = {}
+        self._parsed = self._bound = b""
         self._due: deque[tuple[bytes, bytes]] = deque()
+        self._at_work = False
 
     def asks(self, data: bytes) -> None:
         """What the client sends: remember the text of each statement that is to be executed, in order."""
         for kind, body in self._asked.feed(data):
-            if kind == b"P":
-                name, text = body.split(b"\0", 2)[:2]
-                self._texts[name] = text
-            elif kind == b"B":
-                portal, name = body.split(b"\0", 2)[:2]
-                self._portals[portal] = self._texts.get(name, b"")
+            name, _, rest = body.partition(b"\0")
+            if kind == b"P" and not name:
+                self._parsed = rest.partition(b"\0")[0]
+            elif kind == b"B" and not name:
+                self._bound = b"" if rest.partition(b"\0")[0] else self._parsed
             elif kind == b"E":
-                self._due.append((kind, self._portals.get(body.split(b"\0", 1)[0], b"")))
-            elif kind in (b"Q", b"F"):
-                self._due.append((kind, body.rstrip(b"\0")))
-            elif kind == b"S":
-                self._due.append((kind, b""))
+                self._due.append((kind, b"" if name else self._bound))
+            elif kind in (b"Q", b"F", b"S"):
+                self._due.append((kind, name))
 
     def answers(self, data: bytes) -> None:
         """What the server sends: count it for the statement whose turn it is."""
         for kind, body in self._said.feed(data):
             if kind == b"R" and body[:4] == b"\0\0\0\0":
-                self._wire.seen(sessions=1)
+                self._wire.add(sessions=1)
             elif kind == b"Z":
                 self._ready()
             elif self._due and self._due[0][0] != b"S":
                 asked, text = self._due[0]
-                if kind in CARRIERS:
-                    self._wire.seen(text, rows=kind in (b"D", b"d"), bytes=len(body) + 5)
-                elif kind in ENDS:
-                    tag = body.split(b"\0")[0].decode(errors="replace").split(" ")[0] if kind == b"C" else ""
-                    self._wire.seen(text, statements=tag not in CONTROL)
-                if (
-                    kind in (*ENDS, b"I") and asked == b"E"
-                ):  # a simple query may hold several statements: it ends with Z
+                self._answer(kind, body, own=not self._at_work and self._wire.is_own(text))
+                if kind in (*ENDS, b"I") and asked == b"E":  # a simple query may hold several: it ends with Z
                     self._due.popleft()
+
+    def _answer(self, kind: bytes, body: bytes, *, own: bool) -> None:
+        """Count a message, unless its statement is SQLAlchemy's own; those come before a session does any work."""
+        if own:
+            return
+        if kind in CARRIERS:
+            self._wire.add(rows=kind in (b"D", b"d"), bytes=len(body) + 5)
+        elif kind in ENDS and not (kind == b"C" and body.rstrip(b"\0").split(b" ")[0] in CONTROL):
+            self._wire.add(statements=1)
+            self._at_work = True
 
     def _ready(self) -> None:
         """Forget what was asked up to the last Sync, or the last simple query: after an error, it was passed over."""
@@ -145,12 +152,16 @@ class _Session:
 
 
 class Wire(Relay):
-    """The way to a database that is counted. `engine` goes by it, and `wired` makes one."""
+    """The way to a database that is counted. `engine` goes by it, and `wired` makes one.
+
+    Raises `Unsuitable` for a server that takes encrypted sessions only.
+    """
 
     def __init__(self, database: Database, folder: Path) -> None:
         self._database, self._lock = database, threading.Lock()
         self._counts = dict.fromkeys(("statements", "rows", "bytes", "sessions"), 0)
-        self._own: set[bytes] | None = None
+        self.own: frozenset[bytes] = frozenset()
+        self._listening = True
         with contextlib.closing(database.connect()) as connection:
             info = connection.info
             where, self._user, password = (info.host, info.port), info.user, info.password
@@ -163,22 +174,35 @@ class Wire(Relay):
             database=database.name,
             query={"host": self.host},
         )
-        self.engine = sa.create_engine(url, poolclass=sa.NullPool)
-        self._own = self._asked_by_itself()
+        # A session that is kept open is cut; when it is thrown away later, SQLAlchemy would print that it cannot reset it.
+        self.engine = sa.create_engine(url, poolclass=sa.NullPool, pool_reset_on_return=None)
+        self.own = self._asked_by_itself()
+        self._listening = False
         database.cluster.admin("SELECT pg_catalog.pg_stat_force_next_flush()", database.name)
 
-    def _asked_by_itself(self) -> set[bytes]:
+    def _asked_by_itself(self) -> frozenset[bytes]:
         """The statements that SQLAlchemy sends when an engine connects for the first time."""
         self._texts: set[bytes] = set()
-        with self.engine.connect():
-            return self._texts
+        try:
+            with self.engine.connect():
+                return frozenset(self._texts)
+        except sa.exc.OperationalError as refusal:
+            self.close()
+            raise Unsuitable(
+                "What is sent to this server cannot be counted: it refuses a session that is not encrypted.",
+                tried=str(refusal.orig).strip().split("\n")[0],
+                next="let it take plain sessions from this machine, or unset WORKBOOK_POSTGRES_URL",
+            ) from None
 
-    def seen(self, text: bytes = b"", **counts: int) -> None:
-        """Add to the counts, but for a statement that is SQLAlchemy's own."""
-        if self._own is None:
+    def is_own(self, text: bytes) -> bool:
+        """Whether SQLAlchemy sends this text by itself; all that comes while the wire connects is."""
+        if self._listening:
             self._texts.add(text)
-        if text and text in (self._own or ()):
-            return
+            return True
+        return text != b"" and text in self.own
+
+    def add(self, **counts: int) -> None:
+        """Add to the counts."""
         with self._lock:
             for name, count in counts.items():
                 self._counts[name] += count

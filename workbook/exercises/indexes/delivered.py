@@ -4,14 +4,14 @@
                                              ▲
                                            Parcel
 
-The learner is shown this code as it stands here (`shown`), and the models stand in a cell of the lab. Nothing in it is
-strawman's work: there is a test for each, on a table of three orders, and it is green. What is wrong shows in a trace only.
+The learner is shown this code as it stands here (`shown`), and the models stand in a cell of the lab. It is the code
+that one writes and reads every day. A test on three orders is green; what is wrong shows in what is sent for twenty.
 
     >>> print(shown(history).splitlines()[0])
     def endpoint(engine: Engine, customer_id: int) -> list[dict]:
 
-Source: SQLAlchemy 2.1's documentation, "Relationship Loading Techniques": a relationship is loaded when it is first read, unless told otherwise.
-Left out: async sessions, where the same code raises MissingGreenlet instead of being slow.
+Source: SQLAlchemy 2.1's documentation, "Relationship Loading Techniques": a relationship is loaded when it is first
+read, unless told otherwise. Left out: async sessions, where the same code raises MissingGreenlet instead of being slow.
 """
 
 import inspect

@@ -7,17 +7,17 @@
                      │                    └ parcel 2
     mended           SELECT orders; SELECT lines IN (...); SELECT parcels IN (...)      3 statements, each row once
 
-The variants move what is right. Two collections beside each other, or a wide parent: a statement for each. A chain of many-to-one: one
-join, since it multiplies nothing. A wide column that nobody asked for: name the columns. Numbers over collections: count where the
-rows are. A page: LIMIT before the join. What the learner hands in is called with values that were not shown, on data with other
-values than those to practise on, and once more after a change; its traffic is counted between its engine and the server (`grading/wire.py`),
-against that of a reference that is measured the same way.
+The variants move what is right. Two collections beside each other, or a wide parent: a statement for each. A chain of
+many-to-one: one join, since it multiplies nothing. A wide column that nobody asked for: name the columns. Numbers over
+collections: count where the rows are. A page: LIMIT before the join. What the learner hands in is called with values
+that were not shown, on data with other values than those to practise on, and once more after a change. Its traffic is
+counted between its engine and the server (`grading/wire.py`), against that of a reference measured the same way.
 
     >>> [variant.delivered.__name__ for variant in VARIANTS]
     ['history', 'slips', 'waiting', 'shelf', 'board', 'page']
 
-Source: SQLAlchemy 2.1's documentation, "Relationship Loading Techniques", "What Kind of Loading to Use?". Left out: pools and the network, where each statement
-also waits for a journey; here only what is sent counts.
+Source: SQLAlchemy 2.1's documentation, "Relationship Loading Techniques", "What Kind of Loading to Use?". Left out:
+pools and the network, where each statement also waits for a journey; here only what is sent counts.
 """
 
 from __future__ import annotations
@@ -87,9 +87,13 @@ JOINED = (
 
 @dataclass(frozen=True)
 class Variant:
-    """An endpoint as `delivered` and as `mended`; the `calls` it is judged by, of which the first two are shown; what changes before the
-    last call (`later`); what an entry of its JSON is called (`unit`); the second and the third hint (`direction`, `nearly`); why, and what would
-    change it; by which factor it may take more rows than the reference (`spare`). `asks` and `partings` hold the questions on a budget that is passed, and on JSON that parts, where the usual ones do not lead on."""
+    """An endpoint as `delivered` and as `mended`.
+
+    The `calls` it is judged by, of which the first two are shown; what changes before the last call (`later`); what an
+    entry of its JSON is called (`unit`); the second and the third hint (`direction`, `nearly`); why, and what would
+    change it; by which factor it may take more rows than the reference (`spare`). `asks` and `partings` hold the
+    questions on a budget that is passed, and on JSON that parts, where the usual ones do not lead on.
+    """
 
     story: str
     delivered: Endpoint
@@ -367,7 +371,7 @@ def called(endpoint: Any, call: Call, engine: Engine) -> Any:
 def budgets(variant: Variant) -> tuple[Traffic, ...]:
     """What each call may cost: what the reference costs, measured, and a margin; statements alike for all.
 
-    The margin of pages has room for what PostgreSQL looks up to plan a join (the ends of its indexes, some twenty-five pages).
+    The margin of pages has room for what PostgreSQL looks up to plan a join: the ends of its indexes, some twenty-five.
     """
     best = [traffic for _, traffic in served_by(variant.mended, variant)]
     statements = max(traffic.statements for traffic in best) + 1
@@ -481,8 +485,10 @@ def few_statements(served: Served, limit: int, variant: Variant) -> Finding:
 
 
 def little(kind: str, served: Served, allowed: Sequence[Traffic], variant: Variant) -> Finding:
-    """Whether rows, bytes or pages keep within their budgets. Told is the call that is furthest above its own; where a call that gives nothing
-    fetches rows all the same, that one."""
+    """Whether rows, bytes or pages keep within their budgets.
+
+    Told is the call that is furthest above its own; where a call that gives nothing fetches rows all the same, that one.
+    """
     sizes = [size for size, _ in served]
     seen, limits = [getattr(cost, kind) for _, cost in served], [getattr(budget, kind) for budget in allowed]
     over = [n for n, number in enumerate(seen) if number > limits[n]]

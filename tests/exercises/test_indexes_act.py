@@ -60,7 +60,7 @@ def answers(variant: Variant) -> Answers:
         Wrong(
             f"CREATE INDEX solo ON orders (customer_id) WHERE customer_id = 1234; {right}",
             says="Read A goes by solo with some values" if "A" not in best else "solo is used by none",
-            misconception="one-value" if "A" not in best else "any-filter",
+            misconception="one-value" if "A" not in best else "",
         ),
         Wrong("TRUNCATE orders", says="had 20,000 rows, and now it has 0"),
         Wrong(f"VACUUM FULL orders; {right}", says="orders was written anew"),
@@ -69,6 +69,12 @@ def answers(variant: Variant) -> Answers:
             says="now it has 20,500",
         ),
         Wrong(f"{right}; UPDATE orders SET note = note WHERE order_id = 1", says="or has them in other places"),
+        Wrong(
+            f"{right}; DO $$ BEGIN UPDATE orders SET note = 'x'; RAISE 'no'; EXCEPTION WHEN raise_exception THEN NULL; END $$",
+            says="orders took 308 pages, and now it takes",
+        ),
+        Wrong("CREATE INDEX sum ON orders ((customer_id + 0))", says="sum is used by none"),
+        Wrong("CREATE INDEX old ON orders (customer_id) WHERE placed_minute <= 20000", says="old is used by none"),
         Wrong("CREATE UNIQUE INDEX pairs ON orders (customer_id, total_cents)", says="pairs is UNIQUE"),
         Wrong("SELECT 1", says="creates no index"),
         Wrong("DROP TABLE orders", says="dropped 1 table"),

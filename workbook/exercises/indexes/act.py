@@ -15,6 +15,7 @@ Source: Athanassoulis and others, "Designing Access Methods: The RUM Conjecture"
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -23,7 +24,7 @@ from statistics import mean
 from typing import Any
 
 from workbook.engines import Change, Database, Recipe
-from workbook.exercises.indexes.trial import Trial, columns_of, pages_of, quoted, tried, whole, written
+from workbook.exercises.indexes.trial import Trial, key_columns, pages_of, quoted, tried, whole, written
 from workbook.grading.exercise import Exercise, Finding, Judgement
 from workbook.grading.registry import register
 from workbook.plans import Plan, explain
@@ -98,14 +99,15 @@ class Prices:
 
 @dataclass(frozen=True)
 class Worth:
-    """What one index saves and costs in a minute, in pages; whether any read uses it; its kind and columns."""
+    """What one index saves and costs in a minute, in pages; whether any read uses it; its kind; the column of a read that it
+    begins with ('' where it begins with another, or does not hold all rows)."""
 
     name: str
     saves: int
     costs: int
     used: bool
     kind: str
-    columns: frozenset[str]
+    filtered: str
 
     @property
     def pays(self) -> bool:
@@ -139,10 +141,10 @@ def accepts(answer: Any) -> str:
 def leaves(answer: str) -> bool:
     """Whether an answer is the word and no SQL.
 
-    >>> leaves("Leave."), leaves("'leave'"), leaves("CREATE INDEX leave ON orders (status)")
+    >>> leaves("Leave."), leaves("'leave' it all"), leaves("leave; CREATE INDEX leave ON orders (status)")
     (True, True, False)
     """
-    return answer.strip().strip("'\"").lower().startswith("leave")
+    return re.fullmatch(r"\W*leave\b[^;]*;?\s*", answer, re.IGNORECASE) is not None
 
 
 def subsets(names: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
@@ -266,8 +268,10 @@ def saving(trial: Trial, change: Change, found: Mapping[str, list[Plan]], varian
 
 def worth(trial: Trial, change: Change, saves: int, costs: int, found: Mapping[str, list[Plan]]) -> Worth:
     used = any(uses(plan, change.object) for three in found.values() for plan in three)
-    kind = str(change.after).partition(" USING ")[2].partition(" ")[0]
-    return Worth(change.object, saves, costs, used, kind, frozenset(columns_of(trial.database, change.object)))
+    kind, _, rest = str(change.after).partition(" USING ")[2].partition(" ")
+    first = key_columns(trial.database, change.object)[0]
+    filtered = first if first in CANDIDATES.values() and " WHERE " not in rest else ""
+    return Worth(change.object, saves, costs, used, kind, filtered)
 
 
 def earned(worths: list[Worth]) -> Finding:
@@ -290,16 +294,17 @@ def earned(worths: list[Worth]) -> Finding:
             False, f"{one.name} saves {one.saves:,} pages in a minute, and its writes cost {one.costs:,}.{more}", expected,
             "How often is its read asked, and how often must the index be written?", "always-wins",
         )  # fmt: skip
-    filtered = bool(one.columns & set(CANDIDATES.values()))
-    if filtered and one.kind != "btree":
+    if one.filtered and one.kind != "btree":
         return Finding(
             False, f"{one.name} is used by none of the reads, and its writes cost {one.costs:,} pages in a minute.{more}", expected,
             f"Which conditions can an index of the kind {one.kind} answer, and on which order of the rows?", "any-kind",
         )  # fmt: skip
     return Finding(
         False, f"{one.name} is used by none of the reads, and its writes cost {one.costs:,} pages in a minute.{more}", expected,
-        "Which share of the rows does a read that compares its columns leave out?" if filtered else "Which read compares a column of it?",
-        "any-filter" if filtered and len(losers) == 1 else "always-wins",
+        f"Which share of the rows does the read leave out that compares `{one.filtered}`?"
+        if one.filtered
+        else "Which read compares what it begins with, and does each row that the read wants stand in it?",
+        "always-wins" if len(losers) > 1 else "any-filter" if one.filtered else "",
     )  # fmt: skip
 
 

@@ -102,11 +102,11 @@ def tried(
 
 
 def fingerprint(clone: Database, tables: Sequence[str]) -> list[tuple[Any, ...]]:
-    """Each table's file, its count of rows, and a sum over every row and its place."""
+    """Each table's file, its count of rows, its bytes, and a sum over every row and its place."""
     found = []
     with clone.engine.connect() as connection:
         for table in tables:
-            text = f"SELECT pg_relation_filenode('{table}'), count(*), sum(hash_record(t)::bigint * hashtid(t.ctid)) FROM {table} t"
+            text = f"SELECT pg_relation_filenode('{table}'), count(*), pg_relation_size('{table}'), sum(hash_record(t)::bigint * hashtid(t.ctid)) FROM {table} t"
             try:
                 found.append(tuple(connection.execute(sa.text(text.replace("::", "\\:\\:"))).one()))
             except sa.exc.DBAPIError:
@@ -162,6 +162,8 @@ def rows_moved(tables: Sequence[str], before: list[tuple[Any, ...]], after: list
             what = f"{table} had {was[1]:,} rows, and now it has {now[1]:,}"
         elif now[0] != was[0]:
             what = f"{table} was written anew, into another file"
+        elif now[2] != was[2]:
+            what = f"{table} took {was[2] // 8192:,} pages, and now it takes {now[2] // 8192:,}"
     return Finding(
         ok=False,
         seen=f"The answer changed rows of the table, or wrote them in another order: {what}.",

@@ -181,7 +181,7 @@ def _ends(count: int) -> list[int]:
     (24, [14, 15, 4992, 4993])
     """
     first = TOLD * 2 // 3
-    return [number for number in range(count) if count <= TOLD or number < first or number >= count - TOLD + first]
+    return [*range(count)] if count <= TOLD else [*range(first), *range(count - TOLD + first, count)]
 
 
 def view(widget: ipywidgets.Widget) -> dict[str, Any]:

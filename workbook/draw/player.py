@@ -9,8 +9,8 @@
 
 It knows nothing of what is drawn. A frame is made when it is looked at, and the last few are kept, so a thousand steps cost
 no more than those that somebody opens. The buttons stand above the picture, where they do not move when its height
-changes, and none is ever disabled, because a button that is disabled under a finger loses the keyboard's focus. On the slider
-the arrow keys go one step, Home and End to the ends.
+changes, and none is ever disabled, because a button that is disabled under a finger loses the keyboard's focus. On a button
+and on the slider the arrow keys go one step, on the slider Home and End to the ends.
 
 What is stored in a notebook is a still picture and its text, which GitHub and a printer show; the widget lives only as long as its
 kernel does, and `workbook build` throws its view away.
@@ -58,12 +58,14 @@ VIEW = "application/vnd.jupyter.widget-view+json"
 KEPT, TOLD, WIDTH_MAX = 64, 24, 880
 GAP = 8
 _SIZE = re.compile(r'<svg[^>]*? width="([\d.]+)" height="([\d.]+)"')
-_LIVE = "this.parentNode.setAttribute('aria-live','polite')"
-_KEYS = "this.closest('.workbook-player').setAttribute('data-lm-suppress-shortcuts','true')"
 _FITS = '<svg style="max-width:100%;height:auto;display:block" '
-_AROUND = f'<style onload="{_LIVE};{_KEYS}"></style>'
+_AROUND = """<style onload="this.parentNode.setAttribute('aria-live','polite');
+const player=this.closest('.workbook-player');player.setAttribute('data-lm-suppress-shortcuts','true');
+player.onkeydown=event=>{const at={ArrowLeft:1,ArrowRight:2}[event.key];
+if(at&&event.target.tagName==='BUTTON')player.querySelectorAll('button')[at].click()}"></style>"""
 """A view's own element cannot be given attributes from Python; this gives them from inside, each time it is drawn: what
-is read out must be an element that stays while its text changes, and JupyterLab must leave the slider its arrow keys."""
+is read out must be an element that stays while its text changes, and JupyterLab must leave the arrow keys to the slider
+and, beside it, to the buttons."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,15 +207,15 @@ class _Widgets:
         buttons = [self._button(*step) for step in steps]
         self._slider = w.IntSlider(
             value=player.at + 1, min=1, max=max(len(player), 2), description="step", readout_format="d",
-            tooltip="the step that is shown; the arrow keys go one on, Home and End to the ends", style={"description_width": "initial"},
+            tooltip="the step that is shown: arrow keys, Home, End", style={"description_width": "initial"},
             layout=w.Layout(width="auto", flex="1 1 12em"),
         )  # fmt: skip
         self._of = w.HTML(layout=w.Layout(width="auto"))
         self._controls = w.HBox(
             [*buttons, self._slider, self._of], layout=w.Layout(flex_flow="row wrap", align_items="center")
         )
-        self._caption = w.HTML(layout=w.Layout(min_height="1.9em", width="100%"))
-        self._picture = w.HTML(layout=w.Layout(width="100%"))
+        self._caption = w.HTML(layout=w.Layout(min_height="1.9em", width="auto"))
+        self._picture = w.HTML(layout=w.Layout(width="auto"))
         head = w.HTML(f'<b style="line-height:1.5">{escape(player.title)}</b>')
         self.box = w.VBox([head, self._controls, self._caption, self._picture], layout=w.Layout(max_width="100%"))
         self.box.add_class("workbook-player")

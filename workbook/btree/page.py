@@ -264,6 +264,7 @@ class Snapshot:
             "height": self.height,
             "complete": self.complete,
             "page_bytes": self.page_bytes,
+            "header_bytes": HEADER_BYTES[self.engine],
             "pages": [_page_data(self.pages[number]) for number in sorted(self.pages)],
         }
 

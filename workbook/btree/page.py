@@ -60,12 +60,12 @@ _SHOWN_ENTRIES, _SHOWN_PAGES = 6, 8
 
 
 class _Bound:
-    """A key that is no value: it prints as its sign, is equal to itself alone, and survives copying and pickling."""
+    """A key that is no value: it stands below or above all values, prints as its sign, and survives copying."""
 
-    __slots__ = ("_name", "_sign")
+    __slots__ = ("_name", "_rank", "_sign")
 
-    def __init__(self, name: str, sign: str) -> None:
-        self._name, self._sign = name, sign
+    def __init__(self, name: str, sign: str, rank: int) -> None:
+        self._name, self._sign, self._rank = name, sign, rank
 
     def __repr__(self) -> str:
         return self._sign
@@ -73,29 +73,25 @@ class _Bound:
     def __reduce__(self) -> str:
         return self._name
 
-
-class _MinusInfinity(_Bound):
-    """Below every other key, whatever its type."""
-
-    __slots__ = ()
-
     def __lt__(self, other: object) -> bool:
-        return other is not self
+        return self._rank < (other._rank if isinstance(other, _Bound) else 0)
 
     def __le__(self, other: object) -> bool:
-        return True
+        return other is self or self < other
 
     def __gt__(self, other: object) -> bool:
-        return False
+        return not self <= other
 
     def __ge__(self, other: object) -> bool:
-        return other is self
+        return not self < other
 
 
-MINUS_INFINITY: Final = _MinusInfinity("MINUS_INFINITY", "-∞")
+MINUS_INFINITY: Final = _Bound("MINUS_INFINITY", "-∞", -1)
 """The key of the first entry of an inner page: nothing is below it, so nothing needs to be stored."""
-NULL: Final = _Bound("NULL", "NULL")
-"""As a page's `high_key`: the bound is itself an SQL NULL (None says that there is no bound)."""
+NULL: Final = _Bound("NULL", "NULL", 1)
+"""Above all values. As a page's `high_key`: the bound is itself an SQL NULL (None says that there is no bound)."""
+PLUS_INFINITY: Final = _Bound("PLUS_INFINITY", "+∞", 2)
+"""Above all values and NULL: stands in no page, closes a range."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,6 +50,7 @@ EventKind = Literal[
     "write",
     "evict",
     "hit",
+    "merge",
 ]
 
 HEADER_BYTES: Final[Mapping[str, int]] = {"teaching": 40, "postgresql": 40, "sqlite": 8}
@@ -92,6 +93,11 @@ NULL: Final = _Bound("NULL", "NULL", 1)
 """Above all values. As a page's `high_key`: the bound is itself an SQL NULL (None says that there is no bound)."""
 PLUS_INFINITY: Final = _Bound("PLUS_INFINITY", "+∞", 2)
 """Above all values and NULL: stands in no page, closes a range."""
+
+
+def is_bound(key: Any) -> bool:
+    """Whether a key is one of the three above, and no value."""
+    return isinstance(key, _Bound)
 
 
 @dataclass(frozen=True, slots=True)

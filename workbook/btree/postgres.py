@@ -23,6 +23,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
 PAGES_MAX = 16_384
+ATTEMPTS = 3
 ALIGNS = {"c": 1, "s": 2, "i": 4, "d": 8}
 DESCENDING, NULLS_FIRST = 1, 2
 BYTEWISE = {"C", "POSIX", "C.UTF-8", "C.utf8", "ucs_basic", "pg_c_utf8"}
@@ -125,10 +127,10 @@ def read_index(
     if isinstance(pages, str) and pages != "all":
         raise Misuse(f"There are no pages {pages!r}.", next='write pages="all", or the numbers of some')
     database, numbers = _database(engine), None if pages is None or pages == "all" else list(pages)
-    try:
-        return _read(database, index, numbers, key)
-    except Damaged:  # perhaps a page was caught while it was written
-        return _read(database, index, numbers, key)
+    for _ in range(ATTEMPTS - 1):
+        with suppress(Damaged):  # perhaps pages were caught while they were written
+            return _read(database, index, numbers, key)
+    return _read(database, index, numbers, key)
 
 
 def _database(engine: Any) -> Any:

@@ -113,7 +113,7 @@ class Meta:
 def damaged(name: str, number: int, why: str) -> NoReturn:
     raise Damaged(
         f"Page {number} of {name} is damaged: {why}.",
-        next="read it once more; if the sentence stays the same, REINDEX makes the index anew from its table",
+        next="read it once more while nothing writes to its table; if it stays so, REINDEX makes the index anew",
     )
 
 

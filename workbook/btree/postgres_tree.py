@@ -66,9 +66,10 @@ def whole(source: Source, layout: Layout) -> Snapshot:
     meta = meta_of(_bytes(source, layout, 0, 1), layout)
     pages: dict[int, Page] = {}
     size = layout.page_bytes
+    starts = range(1, source.count, PIECE)
+    pieces = [_bytes(source, layout, first, min(PIECE, source.count - first)) for first in starts]
     with _uncollected():
-        for first in range(1, source.count, PIECE):
-            piece = _bytes(source, layout, first, min(PIECE, source.count - first))
+        for first, piece in zip(starts, pieces, strict=True):
             for at in range(0, len(piece), size):
                 number = first + at // size
                 pages[number] = page_of(number, piece[at : at + size], layout)

@@ -51,6 +51,7 @@ EventKind = Literal[
     "evict",
     "hit",
     "merge",
+    "found",
 ]
 
 HEADER_BYTES: Final[Mapping[str, int]] = {"teaching": 40, "postgresql": 40, "sqlite": 8}

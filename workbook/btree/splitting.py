@@ -34,6 +34,8 @@ from workbook.btree.page import MINUS_INFINITY, NULL, Entry, Page
 INNER_FILL_FACTOR, SINGLE_VALUE_FILL_FACTOR = 70, 96
 LEAF_TOLERANCE, INNER_TOLERANCE = 0.05, 0.075
 POSTING_WORTH_BYTES = 64
+TABLE_PAGE_ROWS = 185
+"""Rows of two bigint columns on a page of a table."""
 MINUS_INFINITY_BYTES = ENTRY_HEADER_BYTES + SLOT_BYTES
 
 SplitPage = Callable[[Page, tuple[Entry, ...], int], tuple[Page, Page]]
@@ -164,7 +166,8 @@ def _balance(full: Full, keys: Keys, cuts: list[_Cut], fill_factor: int) -> tupl
 def _follows_its_neighbour(full: Full, keys: Keys, cuts: list[_Cut]) -> bool:
     """Whether the new entry looks like the latest of a group that grows at its end: order lines of one order, say.
 
-    Keys of two columns or more, all of one small size, that begin as the neighbour on the left does, with the next row.
+    Keys of two columns or more, all of one small size, that begin as the neighbour on the left does, with a row that
+    stands on the same page of the table as that of the neighbour, or is the first of the next one.
     """
     size, at = full.sizes[full.at], full.at
     if keys.columns == 1 or at == 0 or size > ENTRY_HEADER_BYTES + 16 + SLOT_BYTES:
@@ -172,7 +175,9 @@ def _follows_its_neighbour(full: Full, keys: Keys, cuts: list[_Cut]) -> bool:
     if size != min(each.first_right_bytes for each in cuts) or size * len(full.sizes) != sum(full.sizes):
         return False
     new, before = full.keys[at], full.keys[at - 1]
-    if at < len(full.keys) - 1 and (full.items[at - 1] is not None or new[-1] != before[-1] + 1):
+    page, place = divmod(new[-1], TABLE_PAGE_ROWS)
+    together = before[-1] // TABLE_PAGE_ROWS in ((page,) if place else (page - 1, page))
+    if at < len(full.keys) - 1 and (full.items[at - 1] is not None or not together):
         return False
     return 1 < keys.distinguishing(before, new) <= keys.columns
 

@@ -51,7 +51,30 @@ CREATE INDEX long_k ON long (k); CREATE INDEX long_b ON long (b);
 CREATE TABLE nothing (i int PRIMARY KEY);
 CREATE TABLE one (i int PRIMARY KEY); INSERT INTO one VALUES (42);
 """
-COLUMNS = ["i2", "i4", "i8", "t", "v", "c", "u", "b", "d", "ts", "tz", "tm", "n", "p", "by", "f4", "f8", "m", "nm", "few", "o", "arr"]
+COLUMNS = [
+    "i2",
+    "i4",
+    "i8",
+    "t",
+    "v",
+    "c",
+    "u",
+    "b",
+    "d",
+    "ts",
+    "tz",
+    "tm",
+    "n",
+    "p",
+    "by",
+    "f4",
+    "f8",
+    "m",
+    "nm",
+    "few",
+    "o",
+    "arr",
+]
 INDEXES = {f"by_{name}": (name, f"{name}, ctid", "true") for name in COLUMNS} | {
     "partial": ("i4", "i4, ctid", "few < 5"),
     "uniq": ("i8", "i8, ctid", "true"),
@@ -60,7 +83,9 @@ INDEXES = {f"by_{name}": (name, f"{name}, ctid", "true") for name in COLUMNS} | 
     "expr": ("lower(v), i4 % 100", "lower(v), i4 % 100, ctid", "true"),
     "pattern": ("t", "t, ctid", "true"),
 }
-RECIPE = Recipe("every kind of key", KINDS_TABLE + "".join(f"CREATE INDEX by_{name} ON kinds ({name});" for name in COLUMNS))
+RECIPE = Recipe(
+    "every kind of key", KINDS_TABLE + "".join(f"CREATE INDEX by_{name} ON kinds ({name});" for name in COLUMNS)
+)
 
 
 @pytest.fixture(scope="module")
@@ -259,21 +284,29 @@ def test_the_known_sizes_of_two_hundred_thousand_rows() -> None:
 def grown() -> Iterator[Database]:
     tables = "CREATE TABLE g (i int PRIMARY KEY, r int, t text); CREATE INDEX g_r ON g (r); CREATE INDEX g_t ON g (t)"
     with database(Recipe("a table that grows", tables)) as made:
-        made.run("INSERT INTO g SELECT i, i * 7919 % 100003, repeat(md5(i::text), 3) FROM generate_series(1, 30000) i", deadline_s=60)
+        made.run(
+            "INSERT INTO g SELECT i, i * 7919 % 100003, repeat(md5(i::text), 3) FROM generate_series(1, 30000) i",
+            deadline_s=60,
+        )
         yield made
 
 
 def test_after_deletes_and_vacuum_the_rest_is_there_and_pages_are_out_of_use(grown: Database) -> None:
     before = {name: read_index(grown.engine, name) for name in ("g_pkey", "g_r", "g_t")}
     with grown.fresh() as made:
-        made.run("INSERT INTO g SELECT i, i * 7919 % 100003, repeat(md5(i::text), 3) FROM generate_series(1, 30000) i", deadline_s=60)
+        made.run(
+            "INSERT INTO g SELECT i, i * 7919 % 100003, repeat(md5(i::text), 3) FROM generate_series(1, 30000) i",
+            deadline_s=60,
+        )
         made.run("DELETE FROM g WHERE i BETWEEN 5000 AND 26000")
         made.vacuum()
         for name, column in (("g_pkey", "i"), ("g_r", "r"), ("g_t", "t")):
             after = read_index(made.engine, name)
             rows = made.run(f"SELECT ctid::text AS place, {column} FROM g ORDER BY {column}, ctid").rows
             assert pointers(after) == [(value, place(ctid)) for ctid, value in rows]
-            assert len(after.pages) == len(before[name].pages) and made.relation_bytes(name) == 8192 * (len(after.pages) + 1)
+            assert len(after.pages) == len(before[name].pages) and made.relation_bytes(name) == 8192 * (
+                len(after.pages) + 1
+            )
         keys = read_index(made.engine, "g_pkey")
         gone = [page for page in keys.pages.values() if page.state == "deleted"]
         assert len(gone) > 50 and all(not page.entries for page in gone)
@@ -291,7 +324,9 @@ def test_what_a_scan_found_dead_is_marked(grown: Database) -> None:
     with grown.fresh() as made:
         made.run("INSERT INTO g SELECT i, i, 'x' FROM generate_series(1, 3000) i")
         made.run("DELETE FROM g WHERE i <= 1000")
-        made.run("SET enable_seqscan = off; SET enable_bitmapscan = off; SELECT count(*) FROM g WHERE i BETWEEN 1 AND 1200")
+        made.run(
+            "SET enable_seqscan = off; SET enable_bitmapscan = off; SELECT count(*) FROM g WHERE i BETWEEN 1 AND 1200"
+        )
         found = read_index(made.engine, "g_pkey")
         assert found.rows == 3000 and found.dead_rows == 1000
         assert {entry.key for page in found.leaves() for entry in page.entries if entry.dead} == set(range(1, 1001))
@@ -326,7 +361,9 @@ def test_the_path_of_a_key_ends_where_the_key_begins(shelf: Database, index: str
         assert all(repr(full.pages[number]) == repr(page) for number, page in path.pages.items())  # a NaN is not itself
         last = last_leaf(path)
         first = next((page for page, found in flat if not below(found, key, layout)), full.leaves()[-1])
-        assert first.number == last.number or (first.number == last.right and all(below(entry.key, key, layout) for entry in last.entries))
+        assert first.number == last.number or (
+            first.number == last.right and all(below(entry.key, key, layout) for entry in last.entries)
+        )
 
 
 def last_leaf(path: Snapshot) -> Page:
@@ -356,7 +393,9 @@ def test_a_search_reads_what_postgres_reads(grown: Database) -> None:
     with grown.engine.connect() as connection:
         for key in (1, 4711, 12_345, 30_000):
             connection.exec_driver_sql(f"SELECT t FROM g WHERE i = {key}").fetchall()
-            plan = connection.exec_driver_sql(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) SELECT t FROM g WHERE i = {key}").scalar()
+            plan = connection.exec_driver_sql(
+                f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) SELECT t FROM g WHERE i = {key}"
+            ).scalar()
             assert plan[0]["Plan"]["Node Type"] == "Index Scan"
             touched = plan[0]["Plan"]["Shared Hit Blocks"] + plan[0]["Plan"]["Shared Read Blocks"]
             assert touched == len(read_index(grown.engine, "g_pkey", key=key).pages) + 1

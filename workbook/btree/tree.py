@@ -52,6 +52,7 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import Any, Literal
 
+from workbook.btree.checking import faults
 from workbook.btree.keys import Keys, Order, Truncation
 from workbook.btree.levels import FindChild, Levels
 from workbook.btree.loading import Load, grouped
@@ -91,8 +92,9 @@ class Tree:
         find_child: FindChild | None = None,
         name: str = "tree",
     ) -> None:
-        if not 10 <= fill_factor <= 100:
-            guess = f"did you mean {fill_factor * 100:g}?" if 0.1 <= fill_factor <= 1 else ""
+        if type(fill_factor) is not int or not 10 <= fill_factor <= 100:
+            fraction = isinstance(fill_factor, float) and 0.1 <= fill_factor <= 1
+            guess = f"did you mean {fill_factor * 100:g}?" if fraction else ""
             raise Misuse(f"A fill factor of {fill_factor} is none: it is in per cent, from 10 to 100.", next=guess)
         if duplicates not in ("posting", "plain"):
             raise Misuse(f"{duplicates!r} is no way to keep duplicates.", next="take 'posting' or 'plain'")
@@ -115,7 +117,10 @@ class Tree:
         """
         tree = cls(fill_factor=fill_factor, **options)
         orders = []
-        for place, (key, value) in enumerate(pairs):
+        for place, pair in enumerate(pairs):
+            if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+                raise Misuse(f"{pair!r} is no pair of a key and a row.", next="write ((key, None) for key in keys)")
+            key, value = pair
             row = tree._row(place if value is None else value)
             columns = tree._keys.ordered(key)
             if not tree._keys.settled:
@@ -155,6 +160,11 @@ class Tree:
         return self._store.held
 
     @property
+    def pool_pages(self) -> int | None:
+        """The frames of the buffer pool; None without one."""
+        return None if self._store.pool is None else self._store.pool.frames
+
+    @property
     def counters(self) -> Counters:
         """What was counted so far. Two of them subtract: `tree.counters - before`."""
         levels = self._levels
@@ -173,6 +183,10 @@ class Tree:
 
     def __contains__(self, key: Any) -> bool:
         return bool(self.find(key))
+
+    def faults(self) -> list[str]:
+        """What is wrong with its structure, as sentences: nothing, unless a `split` of your own went wrong."""
+        return faults(self.snapshot())
 
     def snapshot(self) -> Snapshot:
         """The whole tree as a value. Pages that did not change since the last one are the same values."""

@@ -38,12 +38,10 @@ from workbook.draw.picture import (
     GREEN,
     INK,
     ORANGE,
-    PURPLE,
     SKY,
     VERMILION,
     YELLOW,
     Canvas,
-    shortened,
 )
 
 PAGE_MARKS = {"read": BLUE, "written": VERMILION, "new": GREEN}
@@ -52,21 +50,21 @@ SLOT_MARKS = {
     "chosen": ("▾", SKY),
     "found": ("✓", GREEN),
     "inserted": ("+", ORANGE),
-    "deleted": ("−", PURPLE),
 }
 PAPER, USED, EDGE, SEAM = "#ffffff", "#e9edf1", "#6e7781", "#b6bec7"
 TEXT, SMALL = 12, 11
-HEADER, LINE, CELL = 16.0, 15.0, 24.0
+HEADER, LINE, CELL = 18.0, 15.0, 24.0
 SIGN = 13.0
 GLASS_MAX, GLASS_LARGE, WIDE_MAX = 190.0, 165.0, 300.0
 KEY_MAX = 118.0
+CELL_MIN = 24.0
 FEW = 6
 
 
 @dataclass(frozen=True, slots=True)
 class Lit:
     """What is lit up: `pages` by number ("read", "written", "new"), entries as (page, slot) ("compared", "chosen", "found",
-    "inserted", "deleted"), and `links` from a page to one below."""
+    "inserted"), and `links` from a page to one below."""
 
     pages: Mapping[int, str] = field(default_factory=dict)
     slots: Mapping[tuple[int, int], str] = field(default_factory=dict)
@@ -84,6 +82,16 @@ def wide(text: str, size: float = TEXT, *, bold: bool = False) -> float:
     30.7
     """
     return len(text) * size * (0.68 if bold else 0.64)
+
+
+def fitted(text: str, width_px: float, size: float = TEXT, *, bold: bool = False) -> str:
+    """The text, cut with an ellipsis where it may be wider than `width_px`.
+
+    >>> fitted("c4ca4238a0b9", 60), fitted("30", 60)
+    ('c4ca42…', '30')
+    """
+    fits = max(int(width_px / wide("0", size, bold=bold)), 1)
+    return text if len(text) <= fits else text[: fits - 1] + "…"
 
 
 def room(page: Mapping[str, Any], header: int) -> int:
@@ -313,7 +321,7 @@ class Box:
         middle = self.glass.lying
         canvas.label(
             x + (SIGN + width - 5) / 2 if middle else x + width - 5, y + height / 2 + 4.5,
-            shortened(text, min(width - SIGN - 4, KEY_MAX), TEXT), size=TEXT, colour=FAINT if entry["dead"] else INK,
+            fitted(text, width - SIGN - 4, bold=bool(lit)), size=TEXT, colour=FAINT if entry["dead"] else INK,
             bold=bool(lit), anchor="middle" if middle else "end", tip=tip,
         )  # fmt: skip
 
@@ -348,7 +356,7 @@ class Leaf(Box):
 
     def draw(self, canvas: Canvas) -> None:
         x, y, width, length = self.x, self.y + HEADER, self.width, self.glass.length
-        canvas.label(x + width / 2, self.y + 11, f"page {self.number}", size=SMALL, bold=True, anchor="middle")
+        canvas.label(x + width / 2, self.y + 10, f"page {self.number}", size=SMALL, bold=True, anchor="middle")
         canvas.rect(x, y, width, length, PAPER, radius=3, tip=self.tip)
         lines, bound = self._lines(), self.glass.high_key(self.page)
         filled = sum(height for _, height in lines)
@@ -374,7 +382,7 @@ class Leaf(Box):
     def _bound(self, canvas: Canvas, y: float, height: float) -> None:
         canvas.rect(self.x, y, self.width, height, USED, radius=3)
         canvas.line([(self.x, y), (self.x + self.width, y)], EDGE, width=1)
-        said = shortened(f"< {self.page['high_key']}", self.width - 8, SMALL)
+        said = fitted(f"< {self.page['high_key']}", self.width - 8, SMALL)
         tip = f"high key: what stands here is below {self.page['high_key']}"
         canvas.label(self.x + self.width - 5, y + height / 2 + 4, said, size=SMALL, colour=FAINT, anchor="end", tip=tip)
 
@@ -390,7 +398,7 @@ class Inner(Box):
         self._items: list[int | More] = list(range(len(entries)))
         self._stretch = 0.0
         if not glass.whole:
-            for lines in range(len(entries), 0, -1) if len(entries) < 40 else range(40, 0, -1):
+            for lines in range(min(len(entries), int(most / CELL_MIN)), 0, -1):
                 self._items = chosen(len(entries), lines, lit.on(self.number))
                 if self._entries_width() + _bound_width(page) + self.FREE <= self.most:
                     break
@@ -443,7 +451,7 @@ class Inner(Box):
 
     def draw(self, canvas: Canvas) -> None:
         x, y = self.x, self.y + HEADER
-        canvas.label(x, self.y + 11, self._title(), size=SMALL, bold=True, tip=self.tip)
+        canvas.label(x, self.y + 10, self._title(), size=SMALL, bold=True, tip=self.tip)
         canvas.rect(x, y, self._box, CELL, PAPER, radius=3, tip=self.tip)
         at = x
         canvas.rect(x, y, self._entries_width(), CELL, USED, radius=3)
@@ -458,12 +466,12 @@ class Inner(Box):
         bound = self.glass.high_key(self.page)
         end = x + self._box - bound
         if not self.glass.whole:
-            said = f"{round(100 * (1 - self.full))} % free"
+            said = percent(self.full)
             canvas.label((at + end) / 2, y + 16, said, size=SMALL, colour=FAINT, anchor="middle", tip=self.tip)
         if bound:
             canvas.rect(end, y, bound, CELL, USED, radius=3)
             canvas.line([(end, y), (end, y + CELL)], EDGE, width=1)
-            said = shortened(f"< {self.page['high_key']}", bound - 8, SMALL)
+            said = fitted(f"< {self.page['high_key']}", bound - 8, SMALL)
             tip = f"high key: what stands here and below it is below {self.page['high_key']}"
             canvas.label(x + self._box - 5, y + 16, said, size=SMALL, colour=FAINT, anchor="end", tip=tip)
         self._frame(canvas, x, y, self._box, CELL)
@@ -485,7 +493,7 @@ class Small(Box):
     def draw(self, canvas: Canvas) -> None:
         x, y = self.x, self.y + HEADER
         middle = x + self.width / 2
-        canvas.label(middle, self.y + 11, str(self.number), size=SMALL, colour=FAINT, anchor="middle", tip=self.tip)
+        canvas.label(middle, self.y + 10, str(self.number), size=SMALL, colour=FAINT, anchor="middle", tip=self.tip)
         canvas.rect(x, y, self.width, self._length, PAPER, radius=3, tip=self.tip)
         across, down = (self.full, 1.0) if self.glass.lying else (1.0, self.full)
         canvas.rect(x, y, self.width * across, self._length * down, USED, radius=3, tip=self.tip)

@@ -138,6 +138,11 @@ class Player:
         if self._widgets is not None:
             self._widgets.draw(self._at)
 
+    def say(self, sentence: str) -> None:
+        """Show a sentence in place of the caption, until the next step."""
+        if self._widgets is not None:
+            self._widgets.say(sentence)
+
     def replace(
         self, frames: Sequence[Frame] | Callable[[int], Frame], count: int | None = None, *, at: int = 0
     ) -> None:
@@ -243,8 +248,11 @@ class _Widgets:
         except WorkbookError as error:
             frame = Frame((), str(error))
         self._picture.value = _drawn(frame)
-        self._caption.value = f'{_AROUND}<span style="line-height:1.5">{escape(frame.caption)}</span>'
+        self.say(frame.caption)
         self._move(number + 1, self._slider.max)
+
+    def say(self, sentence: str) -> None:
+        self._caption.value = f'{_AROUND}<span style="line-height:1.5">{escape(sentence)}</span>'
 
     def _move(self, value: int, most: int) -> None:
         self._moving = True

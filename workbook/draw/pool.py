@@ -71,7 +71,7 @@ def pool_picture(data: Mapping[str, Any]) -> Picture:
         *(f"  {row.line}" for row in rows + out),
     ]
     text = "\n".join([*lines, *([f"  {', '.join(counts)}"] if counts else [])])
-    legend = ["* changed"] if any(row.changed for row in rows) else []
+    legend = ["* changed, not written yet"]
     below = 50 + ROW * (len(rows) + 1) + 10
     canvas = Canvas(WIDTH, below + 15 * len(counts + legend) + 8, "The buffer pool", text)
     canvas.label(LEFT, 22, "buffer pool", size=13, bold=True)

@@ -45,7 +45,8 @@ __all__ = ["Lit", "tree_picture"]
 WIDTH = 840
 LEFT, COLUMN, GAP, BETWEEN, HEAD = 14.0, 92.0, 16.0, 40.0, 34.0
 LINK, SIBLING = "#8c959f", "#6e7781"
-LENS_MAX = 40
+NAME = 62.0  # pixels that the name of a level takes
+LENS_MAX, LEAF_MIN = 40, 46
 BESIDE = 190.0  # pixels beside the pages in focus: how many are left out on either side
 UNUSED_SHOWN = 12
 
@@ -65,6 +66,8 @@ class _Level:
 
     @property
     def size(self) -> str:
+        if not self.count:
+            return "not read"
         known = f"{self.count:,} page{'' if self.count == 1 else 's'}"
         return f"≥ {known}" if None in self.order else known
 
@@ -119,7 +122,7 @@ def tree_picture(
         row = _Lens(level, pages, data["header_bytes"], looked_at, lit, width - 2 * LEFT - COLUMN).row()
         _centre(row, LEFT + COLUMN, width - LEFT, y)
         rows.append(row)
-        y += max(item.height for item in row) + BETWEEN
+        y += max(NAME, *(item.height for item in row)) + BETWEEN
     below = _out_of_use(data, levels)
     y += 8 - BETWEEN + 17 * len(below)
     text = _text(data, levels, rows, below)
@@ -186,7 +189,8 @@ class _Lens:
     def row(self) -> _Row:
         """From left to right."""
         if len(self.order) <= LENS_MAX and len(self.known) == len(self.order):
-            for form in (self.full, Small):
+            forms: tuple[type[Box], ...] = (self.full, Small) if self._may_fit() else (Small,)
+            for form in forms:
                 drawn = {place: self._box(place, self.full if place in self.wanted else form) for place in self.known}
                 if _width(_laid(self.order, drawn)) <= self.room:
                     return self._grown(drawn, [(place, self.full) for place in self._near()])
@@ -196,6 +200,10 @@ class _Lens:
         steps += [(place, Small) for place in (self.known[:1] + self.known[-1:] if self.wanted else [])]
         steps += [(place, Small if self.wanted else self.full) for place in near[:8]]
         return self._grown({}, steps)
+
+    def _may_fit(self) -> bool:
+        """Whether it is worth while to try to draw all pages in full."""
+        return len(self.known) <= (self.room / LEAF_MIN if self._glass.whole or not self._glass.lying else 1)
 
     def _grown(self, drawn: dict[int, Box], steps: Sequence[tuple[int, type[Box]]]) -> _Row:
         """Draw more, step by step, as long as there is room."""

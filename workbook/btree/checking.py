@@ -21,7 +21,7 @@
     >>> tree = Tree(page_bytes=128, split=last_of_left)
     >>> _ = [tree.insert(key) for key in (10, 20, 30, 40, 50)]
     >>> faults(tree.snapshot()), tree.find(20)
-    (['Page 1: 20 is above its high key 20.'], ())
+    (['Page 1: 20 does not stay below its high key 20.'], ())
 
 A key that was lost is no fault of the structure: compare what the tree holds with what was put into it. "Above" and "not
 above" are meant as separators are: what a truncated key lacks counts as -∞, and a separator that kept a row is the last of
@@ -93,7 +93,7 @@ def _of_page(page: Page, snapshot: Snapshot) -> list[str]:
             found.append(f"Page {page.number}: {keys} in slots {slot} and {slot + 1}.")
     if page.high_key is not None and lasts and lasts[-1] > _bound(page.high_key, page.high_tie):
         high = shown(page.high_key, page.high_tie)
-        found.append(f"Page {page.number}: {shown(page.entries[-1].key)} is above its high key {high}.")
+        found.append(f"Page {page.number}: {shown(page.entries[-1].key)} does not stay below its high key {high}.")
     left = page.bytes - HEADER_BYTES[snapshot.engine] - sum(entry.bytes for entry in page.entries)
     if page.free < 0 or page.free > left or (page.high_key is None and page.free != left):
         found.append(f"Page {page.number}: {page.free} bytes are said to be free, its entries leave {left}.")
@@ -129,7 +129,8 @@ def _of_level(pages: list[Page]) -> list[str]:
 def _of_children(page: Page, snapshot: Snapshot) -> list[str]:
     """That each entry of an inner page names a page one level below, and bounds it."""
     found = []
-    bounds = [*((entry.key, entry.tie) for entry in page.entries), (page.high_key, page.high_tie)]
+    bounds = [(NULL if entry.key is None else entry.key, entry.tie) for entry in page.entries]
+    bounds.append((page.high_key, page.high_tie))
     for slot, entry in enumerate(page.entries):
         child = None if entry.child is None else snapshot.pages.get(entry.child)
         if child is None:

@@ -192,8 +192,6 @@ class Levels:
         for page in (node, right, neighbour):
             if page is not None:
                 self.store.write(page)
-        if node.high is None:
-            raise Misuse(f"The split leaves page {node.number} without a high key: what is the page above to be told?")
         self._add_above(node, right.number, path)
 
     def _cut(self, full: Full, node: Node, right: Node) -> str:
@@ -335,50 +333,51 @@ class Levels:
         )
 
     def _cut_your_way(self, split: SplitPage, full: Full, node: Node, right: Node) -> None:
-        """Cut by a function of one's own."""
+        """Cut by a function of one's own. Where it fails, or gives what cannot be stored, nothing has happened."""
         entries = self._entries(full.level, full.keys, full.items, full.sizes)
-        given = split(self.page(node), entries, right.number)
-        if not (isinstance(given, tuple) and len(given) == 2 and all(isinstance(page, Page) for page in given)):
-            raise Misuse(f"The split gave {given!r}.", next="give two pages: (left, right), as `splitting.halves` does")
-        for target, page in zip((node, right), given, strict=True):
-            self._adopt(target, page)
+        try:
+            given = split(self.page(node), entries, right.number)
+            if not (isinstance(given, tuple) and len(given) == 2 and all(isinstance(page, Page) for page in given)):
+                raise Misuse(
+                    f"The split gave {given!r}.", next="give two pages: (left, right), as `splitting.halves` does"
+                )
+            halves = [self._stored(page, full.level) for page in given]
+            if halves[0][3] is None:
+                raise Misuse("The split leaves its left page without a high key: what is the page above to be told?")
+        except BaseException:
+            self.store.free(right)
+            raise
+        for target, page, (keys, items, sizes, high, high_bytes) in zip((node, right), given, halves, strict=True):
+            target.fill(keys, items, sizes, high, high_bytes)
+            target.left, target.right = page.left, page.right
 
-    def _adopt(self, node: Node, page: Page) -> None:
-        """Store a page that somebody else made. Raises `Misuse` where it cannot be stored at all."""
+    def _stored(self, page: Page, level: int) -> tuple[list[Order], list[Any], list[int], Order | None, int]:
+        """What a page that somebody else made is stored as. Raises `Misuse` where it cannot be stored at all."""
         keys: list[Order] = []
         items: list[Any] = []
         sizes: list[int] = []
         for entry in page.entries:
-            columns = () if entry.key is MINUS_INFINITY else self.keys.prefix(entry.key)
-            if node.level:
-                keys.append(columns if entry.tie is None else (*columns, entry.tie[0]))
-                items.append(entry.child)
-                sizes.append(self.keys.inner_bytes(keys[-1]))
-                if entry.child not in self.store.nodes:
-                    raise Misuse(
-                        f"The split names page {entry.child} on inner page {node.number}; there is no such page."
-                    )
-                continue
+            key = self._order(entry.key, entry.tie)
             rows = tuple(sorted(block for block, _ in entry.pointers))
-            if not columns or not rows:
-                raise Misuse(
-                    f"The split leaves an entry without a {'row' if columns else 'key'} on leaf {node.number}."
-                )
-            keys.append((*columns, rows[0]))
-            items.append(rows if len(rows) > 1 else None)
-            sizes.append(self.keys.posting_bytes(columns, len(rows)))
-        high = None
-        if page.high_key is not None:
-            high = (
-                ()
-                if page.high_key is MINUS_INFINITY
-                else self.keys.prefix(None if page.high_key is NULL else page.high_key)
-            )
-            high = high if page.high_tie is None else (*high, page.high_tie[0])
-        if node.level and not keys:
-            raise Misuse(f"The split leaves inner page {node.number} without a child.")
-        node.fill(keys, items, sizes, high, 0 if high is None else self.keys.inner_bytes(high))
-        node.left, node.right = page.left, page.right
-        if node.used > self.store.room:
-            need = f"{node.used:,} bytes of entries and high key on page {node.number}"
-            raise Misuse(f"The split puts {need}, which has room for {self.store.room:,}.")
+            if level and entry.child not in self.store.nodes:
+                raise Misuse(f"The split names page {entry.child} on an inner page; there is no such page.")
+            if not level and not (key and rows):
+                raise Misuse(f"The split leaves an entry without a {'row' if key else 'key'} on a leaf.")
+            keys.append(key if level else (*key, rows[0]))
+            items.append(entry.child if level else rows if len(rows) > 1 else None)
+            sizes.append(self.keys.inner_bytes(key) if level else self.keys.posting_bytes(key, len(rows)))
+        if level and not keys:
+            raise Misuse("The split leaves an inner page without a child.")
+        high = None if page.high_key is None else self._order(page.high_key, page.high_tie)
+        high_bytes = 0 if high is None else self.keys.inner_bytes(high)
+        used = sum(sizes) + high_bytes
+        if used > self.store.room:
+            raise Misuse(f"The split puts {used:,} bytes on a page, which has room for {self.store.room:,}.")
+        return keys, items, sizes, high, high_bytes
+
+    def _order(self, key: Any, tie: tuple[int, int] | None) -> Order:
+        """A key of a page's value as it is kept here."""
+        if key is MINUS_INFINITY:
+            return ()
+        columns = self.keys.prefix(None if key is NULL else key)
+        return columns if tie is None else (*columns, tie[0])

@@ -129,9 +129,9 @@ class Store:
     """
 
     def __init__(self, page_bytes: int, pool_pages: int | None = None, replacement: Replacement = "lru") -> None:
-        if page_bytes % 8 or not 128 <= page_bytes <= 65_536:
+        if type(page_bytes) is not int or page_bytes % 8 or not 128 <= page_bytes <= 65_536:
             raise Misuse(
-                f"A page of {page_bytes:,} bytes cannot be had.",
+                f"A page of {page_bytes} bytes cannot be had.",
                 next="take a multiple of 8 from 128 to 65,536, say 8192",
             )
         if pool_pages is not None and pool_pages < 1:

@@ -271,6 +271,11 @@ class Snapshot:
             "pages": [_page_data(self.pages[number]) for number in sorted(self.pages)],
         }
 
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        from workbook.btree.picture import picture  # drawn only where somebody looks
+
+        return {"image/svg+xml": picture(self).svg, "text/plain": str(self)}
+
     def __str__(self) -> str:
         lines = [self._headline()]
         for number in range(self.height - 1, -1, -1):

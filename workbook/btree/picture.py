@@ -18,7 +18,7 @@ left out are known by the entries that lead to them, and so they are counted all
       page 3, read: 2 entries, 36 % full, 56 bytes free: -∞ → 1, ▾ 40 → 2 (chosen)
     leaves, level 0: 2 pages
       page 1: 3 entries, 91 % full, 8 bytes free: 10, 20, 30; below 40; right 2
-      page 2, read: 2 entries, 45 % full, 48 bytes free: ? 40 (compared), 50; left 1
+      page 2, read: 2 entries, 45 % full, 48 bytes free: ✓ 40 (found), 50; left 1
 
 Left out: all places and sizes, which are `draw`'s.
 """

@@ -21,7 +21,7 @@
         page 1, written: 2 entries, 45 % full, 48 bytes free: 10, 20
     >>> steps.find(20)
     >>> print(steps.player[-1].caption)
-    find 20 · 20 is above 10: look right of it.
+    find 20 · 20 is found in slot 1 of page 1: it leads to row 1.
 
 What is typed happens in a copy: the tree that you hand over stays as it is. Left out: several people at once; what a search in a
 real index does to the server's own buffer pool.

@@ -201,10 +201,16 @@ class Tree:
             self._last = last = Snapshot(self.name, "teaching", self.root, self.height, pages, True, self.page_bytes)
         return last
 
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        return self.snapshot()._repr_mimebundle_()
+
     def __str__(self) -> str:
         return str(self.snapshot())
 
     __repr__ = __str__
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        return self.snapshot()._repr_mimebundle_()
 
     # what changes it
 
@@ -274,10 +280,14 @@ class Tree:
         for node, begin in self._leaves_of(columns):
             end = begin
             while end < len(node.keys) and node.keys[end][:-1] == columns:
+                self._told_found(node, end, "is found")
                 rows += rows_of(node.keys[end], node.items[end])
                 end += 1
             if end < len(node.keys):
                 break
+        if not rows and self._levels.trace is not None:
+            before = f"before {shown(self._keys.key(node.keys[end]))}" if end < len(node.keys) else "last"
+            self._levels.tell("found", node.number, None, f"{shown(key)} is not there: it would stand {before}.")
         return tuple(rows)
 
     def scan(self, low: Any = None, high: Any = None, *, reverse: bool = False) -> Iterator[tuple[Any, int]]:
@@ -396,6 +406,14 @@ class Tree:
             free = f"{self._store.room - node.used:,} bytes are free"
             self._levels.tell("delete", node.number, at, f"{what} in slot {at} of page {node.number} removed; {free}.")
 
+    def _told_found(self, node: Node, at: int, how: str) -> None:
+        if self._levels.trace is not None:
+            rows = rows_of(node.keys[at], node.items[at])
+            leads = f"row {rows[0]:,}" + (f", and to {len(rows) - 1:,} more" if len(rows) > 1 else "")
+            key = shown(self._keys.key(node.keys[at]))
+            text = f"{key} {how} in slot {at} of page {node.number}: it leads to {leads}."
+            self._levels.tell("found", node.number, at, text)
+
     def _leaves_of(self, columns: Order) -> Iterator[tuple[Node, int]]:
         """The leaves on which rows of a key may stand, from the left, each with the place to begin at."""
         target = (*columns, -1)
@@ -440,6 +458,7 @@ class Tree:
 
     def _pairs(self, node: Node, place: int, changes: int, *, backwards: bool = False) -> Iterator[tuple[Any, int]]:
         """The rows of one entry, each with its key."""
+        self._told_found(node, place, "is in the range,")
         key = self._keys.key(node.keys[place])
         rows = rows_of(node.keys[place], node.items[place])
         for row in reversed(rows) if backwards else rows:

@@ -209,9 +209,6 @@ class Tree:
 
     __repr__ = __str__
 
-    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
-        return self.snapshot()._repr_mimebundle_()
-
     # what changes it
 
     def insert(self, key: Any, value: int | None = None) -> int:

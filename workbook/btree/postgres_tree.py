@@ -23,12 +23,11 @@ Left out: what happens while others write; the file of free space.
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from workbook.btree.making import many_values
 from workbook.btree.page import MINUS_INFINITY, NULL, Page, Snapshot
 from workbook.btree.postgres_pages import Column, Layout, Meta, damaged, meta_of, page_of
 from workbook.errors import Misuse, Unsuitable
@@ -68,7 +67,7 @@ def whole(source: Source, layout: Layout) -> Snapshot:
     size = layout.page_bytes
     starts = range(1, source.count, PIECE)
     pieces = [_bytes(source, layout, first, min(PIECE, source.count - first)) for first in starts]
-    with _uncollected():
+    with many_values():
         for first, piece in zip(starts, pieces, strict=True):
             for at in range(0, len(piece), size):
                 number = first + at // size
@@ -234,15 +233,3 @@ def _led_to(above: list[Page], order: Mapping[int, int], level: int, layout: Lay
                     layout.name, page.number, f"it leads to page {child}, which is not the next one of level {level}"
                 )
             last = place
-
-
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """No search for circles among the values that are made: millions of new values, and none of them in one."""
-    was = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was:
-            gc.enable()

@@ -38,7 +38,7 @@ from workbook.errors import Unavailable, Unsuitable
 LOG_MAGIC = {0x377F0682: "<", 0x377F0683: ">"}
 LOG_HEAD, FRAME_HEAD = 32, 24
 BUSY, READ_ONLY = 5, 8
-WAIT_S = 5
+WAIT_S = 1
 POSIX = os.name == "posix"
 _held: dict[tuple[int, int], int] = {}
 _guard = threading.Lock()

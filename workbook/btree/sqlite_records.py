@@ -27,8 +27,8 @@ from typing import Any
 
 ENCODINGS = {1: "utf-8", 2: "utf-16-le", 3: "utf-16-be"}
 COLLATIONS = ("BINARY", "NOCASE", "RTRIM")
-INTEGER_BYTES = (0, 1, 2, 3, 4, 6, 8)
-FLOAT, ZERO, ONE, FIRST_BLOB = 7, 8, 9, 12
+FLOAT, ZERO, FIRST_BLOB = 7, 8, 12
+FIXED_BYTES = {0: 0, 1: 1, 2: 2, 3: 3, 4: 4, 5: 6, 6: 8, FLOAT: 8, ZERO: 0, ZERO + 1: 0}
 LOWER = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}
 
 
@@ -52,43 +52,33 @@ def signed(value: int) -> int:
 def values(payload: bytes, encoding: str = "utf-8") -> list[Any]:
     """The values of a record: int, float, str, bytes or None. Raises ValueError where it is none."""
     out: list[Any] = []
+    total = len(payload)
     try:
-        end, at = varint(payload, 0)
+        end, at = (payload[0], 1) if payload[0] < 128 else varint(payload, 0)
         body = end
         while at < end:
-            kind, at = varint(payload, at)
-            size = _size(kind)
-            if body + size > len(payload):
+            kind = payload[at]
+            at += 1
+            if kind > 127:
+                kind, at = varint(payload, at - 1)
+            stop = body + (FIXED_BYTES[kind] if kind < FIRST_BLOB else (kind - FIRST_BLOB) // 2)
+            if stop > total:
                 raise ValueError("a value is longer than its record")
-            out.append(_value(kind, payload[body : body + size], encoding))
-            body += size
-    except (IndexError, struct.error):
+            raw = payload[body:stop]
+            body = stop
+            if kind >= FIRST_BLOB:
+                out.append(raw.decode(encoding, errors="replace") if kind & 1 else raw)
+            elif kind < FLOAT:
+                out.append(int.from_bytes(raw, "big", signed=True) if kind else None)
+            else:
+                out.append(struct.unpack(">d", raw)[0] if kind == FLOAT else kind - ZERO)
+    except KeyError as error:
+        raise ValueError(f"a value has the type {error}, which none has") from None
+    except IndexError:
         raise ValueError("a record ends within its head") from None
     if at != end:
         raise ValueError("the head of a record has not the length that it says")
     return out
-
-
-def _size(kind: int) -> int:
-    if kind >= FIRST_BLOB:
-        return (kind - FIRST_BLOB) // 2
-    if kind <= 6:
-        return INTEGER_BYTES[kind]
-    if kind in (ZERO, ONE):
-        return 0
-    if kind == FLOAT:
-        return 8
-    raise ValueError(f"a value has the type {kind}, which none has")
-
-
-def _value(kind: int, raw: bytes, encoding: str) -> Any:
-    if not kind:
-        return None
-    if kind >= FIRST_BLOB:
-        return raw.decode(encoding, errors="replace") if kind & 1 else raw
-    if kind == FLOAT:
-        return struct.unpack(">d", raw)[0]
-    return kind - ZERO if kind in (ZERO, ONE) else int.from_bytes(raw, "big", signed=True)
 
 
 def rank(value: Any, collation: str = "BINARY", encoding: str = "utf-8") -> tuple[int, Any]:

@@ -27,6 +27,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from workbook.btree.making import many_values
 from workbook.btree.page import MINUS_INFINITY, Entry, Page, Snapshot
 from workbook.btree.sqlite_file import Source
 from workbook.btree.sqlite_pages import (
@@ -94,7 +95,8 @@ class Reading:
         """All pages of a tree, its overflow pages included. Raises `Damaged`."""
         height = self.depth(tree.root)
         self.rows_too = True
-        self._below(tree, tree.root, height - 1)
+        with many_values():
+            self._below(tree, tree.root, height - 1)
         return self._snapshot(tree, height, True)
 
     def some(self, tree: Tree, numbers: Iterable[int]) -> Snapshot:
@@ -225,8 +227,9 @@ class Reading:
     def _key(self, tree: Tree, number: int, cell: Cell) -> tuple[Any, tuple[tuple[int, int], ...]]:
         """The key of an entry of an index, and the rowid that it leads to."""
         found = self._values(number, cell)
-        count = len(tree.columns) or len(found) - tree.rowids
-        if not 0 < count <= len(found) - tree.rowids:
+        most = len(found) - tree.rowids
+        count = len(tree.columns) or most
+        if not 0 < count <= most:
             damaged(self.layout, number, "an entry has fewer columns than the index")
         row = NO_ROW
         if tree.rowids:

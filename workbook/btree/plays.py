@@ -90,7 +90,8 @@ class World:
     def like(self) -> Any:
         """A key of the tree, None where it has none."""
         snapshot = self.plays[-1].steps[-1].snapshot if self.plays else self.start.snapshot
-        keys = (entry.key for page in snapshot.pages.values() for entry in page.entries)
+        leaves_first = sorted(snapshot.pages.values(), key=lambda page: page.level)
+        keys = (entry.key for page in leaves_first for entry in page.entries)
         return next((key for key in keys if key is not None and not is_bound(key)), None)
 
     def _do(self, operation: Operation, key: Any) -> Play:

@@ -28,6 +28,7 @@ Sources: PostgreSQL's src/backend/access/nbtree/nbtsearch.c (`_bt_binsrch`, `_bt
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 from workbook.btree.page import MINUS_INFINITY, NULL, Entry, Event, Page, Snapshot, shown
@@ -47,10 +48,14 @@ def search(snapshot: Snapshot, key: Any) -> list[Event]:
     return _Search(snapshot, key).run()
 
 
+def _columns(key: Any) -> tuple[Any, ...]:
+    return key if isinstance(key, tuple) else (None if key is NULL else key,)
+
+
 class _Search:
     def __init__(self, snapshot: Snapshot, key: Any) -> None:
         self.snapshot, self.key = snapshot, key
-        self.values = key if isinstance(key, tuple) else (key,)
+        self.values = _columns(key)
         self.descending = [name.endswith(" DESC") for name in snapshot.key_columns]
         self.events: list[Event] = []
 
@@ -83,10 +88,25 @@ class _Search:
                 f"The search for {shown(self.key)} goes to page {number} of {self.snapshot.name}, which was not read.",
                 next="read the path of this key, or the whole index",
             )
+        self._see_order(page)
         root = page.level == self.snapshot.height - 1
         what = "the root and the only leaf" if root and not page.level else "the root" if root else "a leaf"
         self._tell("read", page, f"Page {number} is read: {what if root or not page.level else 'an inner page'}.")
         return page
+
+    def _see_order(self, page: Page) -> None:
+        """See that the entries of a page stand in the order that is known here. Raises `Unsuitable`."""
+        keys = [entry.key for entry in page.entries if entry.key is not MINUS_INFINITY]
+        try:
+            known = all(self._order_of(_columns(after), before) >= 0 for before, after in pairwise(keys))
+        except Misuse:
+            known = False
+        if not known:
+            raise Unsuitable(
+                f"The keys of {self.snapshot.name} stand in an order that is not known here, so a search cannot be followed.",
+                tried=f"page {page.number}",
+                next="follow one in an index of numbers, or of text by the collation C",
+            )
 
     def _tell(self, kind: Any, page: Page, text: str, slot: int | None = None, other: int | None = None) -> None:
         self.events.append(Event(kind, page.number, slot, text, other))
@@ -151,15 +171,18 @@ class _Search:
         """Above 0 where what is looked for stands right of a key, below 0 where it stands left of it."""
         if key is MINUS_INFINITY:
             return 1
-        values = key if isinstance(key, tuple) else (None if key is NULL else key,)
-        for place, (mine, other) in enumerate(zip(self.values, values, strict=False)):
+        order = self._order_of(self.values, key)
+        cut_off = self.snapshot.engine != "sqlite" and tie is None and len(self.values) == len(_columns(key))
+        return 1 if not order and inner and cut_off else order
+
+    def _order_of(self, values: tuple[Any, ...], key: Any) -> int:
+        """How columns compare with a key; a column that the key does not have counts as -∞, one more that it has as nothing."""
+        others = _columns(key)
+        for place, (mine, other) in enumerate(zip(values, others, strict=False)):
             order = self._compared(mine, other)
             if order:
                 return -order if self.descending[place : place + 1] == [True] else order
-        if len(values) < len(self.values):
-            return 1
-        cut_off = self.snapshot.engine != "sqlite" and tie is None and len(self.values) == len(values)
-        return 1 if inner and cut_off else 0
+        return 1 if len(others) < len(values) else 0
 
     def _compared(self, mine: Any, other: Any) -> int:
         left, right = self._rank(mine), self._rank(other)

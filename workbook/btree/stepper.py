@@ -8,7 +8,7 @@
                                                 those above and beside it, so that all others can be counted
 
       ┌ key [17      ]  insert  find  delete  undo    previous key  next key ┐
-      │ |◀ first  ◀ back  forward ▶  last ▶|   step ──●────── 31  of 96      │
+      │ first  back  forward  last   step ──●──────────────── 31  of 96      │
       │ insert 17 · 17 is above 10: look right of it.                        │
       │ ┌ the tree, what is read and written lit ────────┐ ┌ the pool ─────┐ │
       └──────────────────────────────────────────────────────────────────────┘
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     import ipywidgets
     import sqlalchemy as sa
 
-BESIDE_POOL = 680.0
+BESIDE_POOL = 666.0
 KEYS_MAX = 2000
 ROUNDS, CHANGES = {"read", "hit"}, {"insert", "delete", "merge"}
 
@@ -265,7 +265,7 @@ class _Keys:
             for operation in ("insert", "find", "delete")
             if operation in world.operations
         }
-        if words:
+        if "insert" in words:
             words["undo"] = ("take the last operation back", stepper.undo)
         self._first = next(iter(words), "")
         words["previous key"] = ("to the first step of the key before", partial(stepper.jump, -1))

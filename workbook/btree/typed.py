@@ -48,9 +48,9 @@ def typed(text: str, like: Any) -> list[Any]:
 def _one(token: re.Match[str], like: Any) -> Any:
     if token[1] is not None:
         parts = list(_TOKEN.finditer(token[1]))
-        kinds = list(like) if isinstance(like, tuple) else []
-        if isinstance(like, tuple) and (not kinds or len(parts) <= len(kinds)) and parts:
-            return tuple(_one(part, kinds[at] if kinds else _guess(part[0])) for at, part in enumerate(parts))
+        if isinstance(like, tuple) and parts:
+            kinds = [*like, *(_guess(part[0]) for part in parts[len(like) :])]  # separators may have fewer columns
+            return tuple(_one(part, kind) for part, kind in zip(parts, kinds, strict=False))
         raise _no_key(token[0], like)
     if token[2] is not None or token[3] is not None:
         word = token[2] if token[2] is not None else token[3]

@@ -1,6 +1,6 @@
 """A picture that goes forwards and back: frames, one at a time, with a caption that says what has just happened.
 
-    ┌ |◀ first   ◀ back   forward ▶   last ▶|   step ──●───── 3  of 40 ┐
+    ┌ first   back   forward   last    step ──●────────────── 3  of 40 ┐
     │ 17 is not below 30: go right.                                    │   the caption, read out when it changes
     │ ┌────────────────────────────┐ ┌────────────┐                    │
     │ │ a picture                  │ │ another    │                    │   one HTML widget; only its value changes
@@ -203,11 +203,11 @@ class _Widgets:
         import ipywidgets as w
 
         self._player, self._moving = player, False
-        steps: tuple[tuple[str, str, str, Callable[[int], int]], ...] = (
-            ("first", "fast-backward", "to the first step", lambda at: 0),
-            ("back", "step-backward", "one step back", lambda at: at - 1),
-            ("forward", "step-forward", "one step forward", lambda at: at + 1),
-            ("last", "fast-forward", "to the last step", lambda at: len(player) - 1),
+        steps: tuple[tuple[str, str, Callable[[int], int]], ...] = (
+            ("first", "to the first step", lambda at: 0),
+            ("back", "one step back", lambda at: at - 1),
+            ("forward", "one step forward", lambda at: at + 1),
+            ("last", "to the last step", lambda at: len(player) - 1),
         )
         buttons = [self._button(*step) for step in steps]
         self._slider = w.IntSlider(
@@ -228,10 +228,10 @@ class _Widgets:
         self.resize(len(player))
         self.draw(player.at)
 
-    def _button(self, word: str, icon: str, tooltip: str, to: Callable[[int], int]) -> ipywidgets.Button:
+    def _button(self, word: str, tooltip: str, to: Callable[[int], int]) -> ipywidgets.Button:
         import ipywidgets as w
 
-        button = w.Button(description=word, icon=icon, tooltip=tooltip, layout=w.Layout(width="auto"))
+        button = w.Button(description=word, tooltip=tooltip, layout=w.Layout(width="auto"))
         button.on_click(lambda _: self._player.show(to(self._player.at)))
         return button
 

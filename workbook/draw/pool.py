@@ -5,7 +5,7 @@
     ┌───────────────┐
     │ 7  leaf   hit │     used last
     │ 1  root       │
-    │ 4* leaf       │     used longest ago; * changed: it is written before it leaves
+    │ 4* leaf       │     used longest ago; * changed, not yet written
     └───────────────┘
     ┌ - - - - - - - ┐
       9  leaf   out
@@ -71,7 +71,7 @@ def pool_picture(data: Mapping[str, Any]) -> Picture:
         *(f"  {row.line}" for row in rows + out),
     ]
     text = "\n".join([*lines, *([f"  {', '.join(counts)}"] if counts else [])])
-    legend = ["* changed, not written yet"]
+    legend = ["* not yet written"]
     below = 50 + ROW * (len(rows) + 1) + 10
     canvas = Canvas(WIDTH, below + 15 * len(counts + legend) + 8, "The buffer pool", text)
     canvas.label(LEFT, 22, "buffer pool", size=13, bold=True)

@@ -83,7 +83,7 @@ class _Gap:
 
     @property
     def height(self) -> float:
-        return 44.0
+        return 46.0
 
     @property
     def words(self) -> tuple[str, str]:
@@ -133,7 +133,7 @@ def tree_picture(
         _named(canvas, level, data, row)
         _siblings(canvas, row)
         for item in row:
-            _gap(canvas, item) if isinstance(item, _Gap) else item.draw(canvas)
+            _gap(canvas, item, row) if isinstance(item, _Gap) else item.draw(canvas)
     for number, line in enumerate(reversed(below)):
         canvas.label(
             LEFT, y - 17 * number, shortened(line, width - 2 * LEFT, SMALL), size=SMALL, colour=FAINT, tip=line
@@ -292,8 +292,9 @@ def _named(canvas: Canvas, level: _Level, data: Mapping[str, Any], row: _Row) ->
     canvas.label(LEFT, y + 29, level.size, size=SMALL, colour=FAINT)
 
 
-def _gap(canvas: Canvas, gap: _Gap) -> None:
-    for word, y in zip(gap.words, (22, 43), strict=True):
+def _gap(canvas: Canvas, gap: _Gap, row: _Row) -> None:
+    """How many pages are left out: above and below the dashed link that goes through them, where there is one."""
+    for word, y in zip(gap.words, (24, 38) if gap in (row[0], row[-1]) else (24, 45), strict=True):
         canvas.label(gap.x + gap.width / 2, gap.y + y, word, size=SMALL, colour=FAINT, anchor="middle")
 
 

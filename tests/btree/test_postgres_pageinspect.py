@@ -15,6 +15,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from tests.btree.images import place
 from tests.engines.servers import of_the_system, server
 from workbook.btree.page import MINUS_INFINITY, Page, Snapshot
 from workbook.btree.postgres import read_index
@@ -138,11 +139,6 @@ def test_each_entry_is_as_pageinspect_says(old: tuple[Database, Any]) -> None:
                     assert (entry is page.entries[0]) == (entry.key is MINUS_INFINITY)
                 else:
                     assert list(entry.pointers) == [place(tid) for tid in (tids or [htid])]
-
-
-def place(ctid: str) -> tuple[int, int]:
-    block, offset = ctid.strip("()").split(",")
-    return int(block), int(offset)
 
 
 def test_fill_and_counts_are_pgstatindexs(old: tuple[Database, Any]) -> None:

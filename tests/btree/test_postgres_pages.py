@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
+from tests.btree.images import image, place, pointers
 from workbook.btree.page import MINUS_INFINITY, NULL, Page, Snapshot
 from workbook.btree.postgres import read_index
 from workbook.btree.postgres_pages import Layout
-from workbook.btree.postgres_tree import Held, along, whole
+from workbook.btree.postgres_tree import along, whole
 from workbook.engines import Database, Recipe, database
 
 ROWS = 4_000
@@ -94,33 +95,11 @@ def shelf() -> Iterator[Database]:
         yield made
 
 
-def pointers(snapshot: Snapshot) -> list[tuple[Any, tuple[int, int]]]:
-    """Key and pointer of every row, in the order of the leaves."""
-    leaves = [page for page in snapshot.leaves() if page.state == "live"]
-    return [(entry.key, pointer) for page in leaves for entry in page.entries for pointer in entry.pointers]
-
-
-def place(ctid: str) -> tuple[int, int]:
-    block, offset = ctid.strip("()").split(",")
-    return int(block), int(offset)
-
-
 def plain(value: Any) -> Any:
     """What psycopg gives, as the reader gives it."""
     if type(value).__name__ == "UUID":
         return str(value)
     return value.rstrip(" ") if isinstance(value, str) else value
-
-
-def image(made: Database, index: str) -> tuple[Held, Layout]:
-    """The bytes of an index, and what its pages have in common."""
-    from workbook.btree import postgres
-
-    made.checkpoint()
-    with made.cluster.connect(made.name) as connection:
-        oid, name = postgres._relation(connection, made.name, index)
-        layout, source = postgres._layout(connection, oid, name)
-        return Held(source.read(0, source.count), layout.page_bytes), layout
 
 
 SAID = {"tz", "d", "ts", "arr", "tm", "by", "f4"}

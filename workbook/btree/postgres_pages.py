@@ -46,7 +46,7 @@ MAGIC, OLDEST, NEWEST = 0x053162, 2, 4
 LEAF, DELETED, IS_META, HALF_DEAD, INCOMPLETE = 1, 4, 8, 16, 128
 SIZE, OTHER_TID, HAS_NULLS = 0x1FFF, 0x2000, 0x8000
 COUNT, HAS_TIE, IS_POSTING = 0x0FFF, 0x1000, 0x2000
-NO_PAGE = 0xFFFFFFFF
+NO_PAGE, LEVEL_MAX = 0xFFFFFFFF, 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +127,8 @@ def meta_of(data: bytes, layout: Layout) -> Meta:
         damaged(layout.name, 0, "it is no metapage of a B-tree")
     if not OLDEST <= version <= NEWEST:
         damaged(layout.name, 0, f"it says version {version}, and {OLDEST} to {NEWEST} are known")
+    if level > LEVEL_MAX:
+        damaged(layout.name, 0, f"it says that the root is on level {level:,}")
     return Meta(version, root, level, fast, fast_level)
 
 

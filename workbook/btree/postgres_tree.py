@@ -24,7 +24,7 @@ Left out: what happens while others write; the file of free space.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from workbook.btree.making import many_values
@@ -49,7 +49,7 @@ class Source(Protocol):
 class Held:
     """Pages of a file whose bytes are at hand; what is cut off at its end is no page."""
 
-    data: bytes
+    data: bytes = field(repr=False)
     page_bytes: int
 
     @property
@@ -94,8 +94,8 @@ def along(source: Source, layout: Layout, key: Any) -> Snapshot:
     meta = meta_of(_bytes(source, layout, 0, 1), layout)
     wanted = Sought(key, layout, ties=meta.version >= TIES_SINCE)
     pages: dict[int, Page] = {}
-    number, level = meta.root, meta.level
-    while number:
+    number, level = meta.root, meta.level if meta.root else -1
+    while level >= 0:
         page = pages[number] = _page(source, layout, number)
         if page.level != level or page.state == "deleted":
             damaged(layout.name, number, f"a page of level {level} should be there")

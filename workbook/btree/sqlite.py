@@ -175,7 +175,7 @@ class _Described:
         for kind in ("table", "index"):
             for row in rows:
                 if row.kind == kind and row.sql.lower().startswith(CREATES) and len(row.sql) <= SQL_MAX:
-                    with suppress(sqlite3.Error, sqlite3.Warning):
+                    with suppress(sqlite3.Error, sqlite3.Warning, ValueError):
                         self.memory.execute(row.sql)
         self.memory.set_authorizer(None)
 

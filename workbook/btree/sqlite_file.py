@@ -27,7 +27,7 @@ import struct
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import quote
@@ -60,7 +60,7 @@ class Source(Protocol):
 class Held:
     """A database whose bytes are at hand; what is cut off at its end is no page."""
 
-    data: bytes
+    data: bytes = field(repr=False)
     layout: Layout
 
     @property

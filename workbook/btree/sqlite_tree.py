@@ -89,12 +89,12 @@ class Reading:
         self.source, self.header, self.layout = source, header, source.layout
         self.seen: dict[int, str] = {}
         self.pages: dict[int, Page] = {}
-        self.rows_too = False
+        self.root, self.rows_too = SCHEMA_ROOT, False
 
     def whole(self, tree: Tree) -> Snapshot:
         """All pages of a tree, its overflow pages included. Raises `Damaged`."""
+        self.root, self.rows_too = tree.root, True
         height = self.depth(tree.root)
-        self.rows_too = True
         with many_values():
             self._below(tree, tree.root, height - 1)
         return self._snapshot(tree, height, True)
@@ -102,6 +102,7 @@ class Reading:
     def some(self, tree: Tree, numbers: Iterable[int]) -> Snapshot:
         """The pages of a tree with these numbers. Raises `Unsuitable` for a page that is none of a tree, and `Misuse`
         where there is no such page."""
+        self.root = tree.root
         for number in sorted(set(numbers)):
             if not 0 < number <= self.source.count:
                 raise Misuse(
@@ -115,6 +116,7 @@ class Reading:
 
     def along(self, tree: Tree, key: Any) -> Snapshot:
         """The pages from the root to the first leaf that may have a key. Raises `Damaged`, `Misuse`, `Unsuitable`."""
+        self.root = tree.root
         sought = Sought(tree, key, self.layout.encoding)
         height, number = self.depth(tree.root), tree.root
         for level in range(height - 1, -1, -1):
@@ -129,7 +131,7 @@ class Reading:
 
     def schema(self) -> list[Row]:
         """The rows of sqlite_schema. Raises `Damaged`."""
-        rows = []
+        self.root, rows = SCHEMA_ROOT, []
         for number, cell in self._rows(SCHEMA_ROOT, self.depth(SCHEMA_ROOT) - 1):
             row = self._values(number, cell)
             kind, name, table, root, sql = (row + [None] * 5)[:5]
@@ -141,7 +143,7 @@ class Reading:
 
     def free(self) -> tuple[Page, ...]:
         """The free pages of the file: trunks, and the pages that they name. Raises `Damaged`."""
-        found: list[Page] = []
+        self.root, found = 0, list[Page]()
         size, number = self.layout.page_bytes, self.header.free_first
         while number:
             self._take(number, "free list, trunk")
@@ -160,6 +162,7 @@ class Reading:
 
     def is_table(self, root: int) -> bool:
         """Whether the tree of a root page is a table's with rowids."""
+        self.root = root
         self._inside(root)
         return cells_of(root, self.source.read(root), self.layout).table
 
@@ -269,6 +272,8 @@ class Reading:
     def _inside(self, number: int) -> None:
         if not 0 < number <= self.source.count:
             damaged(self.layout, number, f"something leads there, and the file has {self.source.count:,} pages")
+        if number == SCHEMA_ROOT != self.root:
+            damaged(self.layout, number, "something else than the table of tables leads there")
         if number == lock_page(self.layout) or (
             self.header.mapped and number > 1 and map_page_of(number, self.layout) == number
         ):

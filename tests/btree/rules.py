@@ -81,8 +81,8 @@ def levels_from_the_root(tree: Snapshot) -> list[list[Page]]:
 
 
 def holds(tree: Tree, expected: list[tuple[Any, int]], *, loaded: int = 1) -> None:
-    """Assert every rule of the structure, and that the tree holds these pairs of key and row, in this order. `loaded` is the
-    number of pages it began with."""
+    """Assert every rule of the structure, and that the tree holds these pairs of key and row, in this order. `loaded`
+    is the number of pages it began with."""
     now = tree.snapshot()
     levels = levels_from_the_root(now)
     assert len(levels) == now.height == tree.height

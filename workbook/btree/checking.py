@@ -1,10 +1,10 @@
 """Is it still a B+tree? Every rule of the structure, checked on a snapshot; each fault is a sentence.
 
-    each page       its entries are in order, and not above its high key; they fit, and its free bytes are what is left
-    each inner page its first entry is -∞; each entry names a page one level below, which no other entry names
+    each page       its entries are in order, and not above its high key; they fit, its free bytes are what is left
+    inner pages     the first entry is -∞; each entry names a page one level below, which no other entry names
     parent, child   all keys of a child are above its entry, its high key is the next entry (or the parent's high key)
-    each level      left and right links run through the pages in the order of the entries above, and back; only the last
-                    one has no high key
+    each level      left and right links run through the pages in the order of the entries above, and back; only the
+                    last one has no high key
     all leaves      stand on level 0, at the same depth; no row stands twice
     out of use      nothing points there
 
@@ -23,12 +23,12 @@
     >>> faults(tree.snapshot()), tree.find(20)
     (['Page 1: 20 does not stay below its high key 20.'], ())
 
-A key that was lost is no fault of the structure: compare what the tree holds with what was put into it. "Above" and "not
-above" are meant as separators are: what a truncated key lacks counts as -∞, and a separator that kept a row is the last of
-its left side.
+A key that was lost is no fault of the structure: compare what the tree holds with what was put into it. "Above" and
+"not above" are meant as separators are: what a truncated key lacks counts as -∞, and a separator that kept a row is
+the last of its left side.
 
-Source: PostgreSQL's contrib/amcheck checks the same on a real index. Left out: SQLite's trees, which have neither links nor
-high keys.
+Source: PostgreSQL's contrib/amcheck checks the same on a real index. Left out: SQLite's trees, which have neither
+links nor high keys.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ from workbook.errors import Misuse
 def faults(snapshot: Snapshot) -> list[str]:
     """What is wrong with a tree, as sentences, page by page from the root down; empty where nothing is.
 
-    Parameters: a complete snapshot of the teaching tree or of an index of PostgreSQL whose keys compare in Python as they do
-    there. Raises `Misuse` for another one.
+    Parameters: a complete snapshot of the teaching tree or of an index of PostgreSQL whose keys compare in Python as
+    they do there. Raises `Misuse` for another one.
     """
     if snapshot.engine == "sqlite" or not snapshot.complete:
         raise Misuse("Only a complete tree with sibling links can be checked.", tried=snapshot.name)

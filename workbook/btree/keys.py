@@ -6,9 +6,9 @@
     None             (NULL, row)                   8 header + 8 bitmap           = 16, + 4 = 20
     (3, "ann")       (3, "ann", row)               8 header + 8 + 1 + 3, aligned = 24, + 4 = 28
 
-Equal keys are told apart by the row they point to, so no two entries are equal. NULL sorts last. Between the last entry of
-a left page and the first of a right page stands a separator: only as many columns of the right one as tell the two
-apart (suffix truncation); what is missing counts as -∞, and so a shorter tuple sorts before a longer one.
+Equal keys are told apart by the row they point to, so no two entries are equal. NULL sorts last. Between the last
+entry of a left page and the first of a right page stands a separator: only as many columns of the right one as tell
+the two apart (suffix truncation); what is missing counts as -∞, and so a shorter tuple sorts before a longer one.
 
     >>> keys = Keys(8192)
     >>> left, right = keys.ordered((3, "ann")), keys.ordered((4, "bob"))
@@ -17,10 +17,10 @@ apart (suffix truncation); what is missing counts as -∞, and so a shorter tupl
     >>> keys.separator((*left, 7), (*left, 8)), keys.leaf_bytes(left), keys.inner_bytes((4,))
     ((3, 'ann', 7), 28, 20)
 
-Whole numbers take 8 bytes (bigint), text and bytes a header of 1 byte up to 126 bytes and of 4 beyond, a UUID 16. Sources:
-PostgreSQL's src/include/access/itup.h, src/include/varatt.h, and `_bt_truncate` in nbtutils.c; Bayer and Unterauer, "Prefix
-B-Trees", 1977, for the truncation within a text. Left out: collations (text sorts by code point, as the locale C does),
-descending columns, compression of long texts.
+Whole numbers take 8 bytes (bigint), text and bytes a header of 1 byte up to 126 bytes and of 4 beyond, a UUID 16.
+Sources: PostgreSQL's src/include/access/itup.h, src/include/varatt.h, and `_bt_truncate` in nbtutils.c; Bayer and
+Unterauer, "Prefix B-Trees", 1977, for the truncation within a text. Left out: collations (text sorts by code point,
+as the locale C does), descending columns, compression of long texts.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ def aligned(count: int) -> int:
 class Keys:
     """What a tree knows of its keys: their columns and types, which the first key fixes.
 
-    Parameters: the size of a page in bytes; how separators are truncated: by whole `columns` (PostgreSQL), within a text
-    or bytes too (`characters`), or not at all (`none`).
+    Parameters: the size of a page in bytes; how separators are truncated: by whole `columns` (PostgreSQL), within a
+    text or bytes too (`characters`), or not at all (`none`).
     """
 
     def __init__(self, page_bytes: int, truncation: Truncation = "columns") -> None:
@@ -66,7 +66,8 @@ class Keys:
         self.settled = False
 
     def ordered(self, key: Any) -> Order:
-        """A key as the tuple of its columns that the tree compares. Raises `Misuse` where it is none, or of another type."""
+        """A key as the tuple of its columns that the tree compares. Raises `Misuse` where it is none, or of another
+        type."""
         if type(key) is self.plain and (self.plain is not int or INT_MIN <= key <= INT_MAX):
             return (key,)
         parts = key if type(key) is tuple else (key,)

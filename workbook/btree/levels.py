@@ -3,7 +3,7 @@
     a split                              [ -∞ → 1 │ 40 → 4 │ 80 → 2 ]     3. the separator goes into the page above,
                                              │         ▲                      which may be split in its turn
     1. a new page 4 takes the upper half   page 1 ──▶ page 4 ──▶ page 2
-    2. the siblings are joined; page 1 gets the separator as its high key: whoever looks for 45 on page 1 now moves right
+    2. the siblings are joined; page 1 gets the separator as its high key: whoever looks for 45 on page 1 moves right
 
     >>> from workbook.btree.tree import Tree
     >>> tree = Tree(page_bytes=128)
@@ -13,12 +13,13 @@
     >>> [event.kind for event in steps.events if event.kind in ("split", "new-root")]
     ['split', 'new-root']
 
-Two things can be replaced by functions of your own, which get and give values (`page.Page`): how a page is split, and which
-page a search visits next. What they give back is checked only as far as it must be for the tree to go on; whether
-the tree is still right is what `checking.faults` says.
+Two things can be replaced by functions of your own, which get and give values (`page.Page`): how a page is split, and
+which page a search visits next. What they give back is checked only as far as it must be for the tree to go on;
+whether the tree is still right is what `checking.faults` says.
 
-Source: Lehman and Yao, "Efficient Locking for Concurrent Operations on B-Trees", 1981; the deletion of pages is that of
-Lanin and Shasha, "A Symmetric Concurrent B-Tree Algorithm", 1986, as PostgreSQL does it (src/backend/access/nbtree/README).
+Source: Lehman and Yao, "Efficient Locking for Concurrent Operations on B-Trees", 1981; the deletion of pages is that
+of Lanin and Shasha, "A Symmetric Concurrent B-Tree Algorithm", 1986, as PostgreSQL does it
+(src/backend/access/nbtree/README).
 """
 
 from __future__ import annotations
@@ -44,8 +45,8 @@ FindChild = Callable[[Page, Any], int]
 class Levels:
     """Pages in levels above one another.
 
-    Parameters: where the pages are; what is known of the keys; the fill factor of right-most leaves in per cent; a `split` and
-    a `find_child` of one's own, or None.
+    Parameters: where the pages are; what is known of the keys; the fill factor of right-most leaves in per cent; a
+    `split` and a `find_child` of one's own, or None.
     """
 
     def __init__(
@@ -128,7 +129,8 @@ class Levels:
             return number, -1
         children = ", ".join(str(child) for child in node.items)
         raise Misuse(
-            f"find_child sends {key!r} from page {node.number} to {number!r}, which is no child of it and not its right sibling.",
+            f"find_child sends {key!r} from page {node.number} to {number!r}, "
+            "which is no child of it and not its right sibling.",
             next=f"give one of {children}{'' if node.right is None else f', or {node.right} to move right'}",
         )
 
@@ -223,12 +225,14 @@ class Levels:
         self.height += 1
         self.new_roots += 1
         if self.trace is not None:
-            text = f"The root was split: page {root.number} is the new root, {self.shown(separator)} separates its two pages."
+            what = f"{self.shown(separator)} separates its two pages"
+            text = f"The root was split: page {root.number} is the new root, {what}."
             self.tell("new-root", root.number, None, text, right)
         self.store.write(root)
 
     def _above(self, child: int, parent: Node, at: int) -> tuple[Node, int]:
-        """The page above and the place of its entry for `child`: as remembered from the way down, or on to the right."""
+        """The page above and the place of its entry for `child`: as remembered from the way down, or on to the
+        right."""
         node: Node | None = self.store.read(parent.number)
         for _ in range(len(self.store.nodes)):
             if node is None:
@@ -245,8 +249,8 @@ class Levels:
     def unlink(self, leaf: Node) -> int:
         """Take an empty leaf out of the tree, with the pages above that have no other child; how many pages that frees.
 
-        None where it is the right-most page of its level, or the last child of a page that has others: its key space could
-        not go to its right sibling below the same page.
+        None where it is the right-most page of its level, or the last child of a page that has others: its key space
+        could not go to its right sibling below the same page.
         """
         if leaf.keys or leaf.high is None or leaf.right is None:
             return 0
@@ -269,7 +273,8 @@ class Levels:
         parent.take(at + 1)
         parent.items[at] = heir
         if self.trace is not None:
-            text = f"Page {leaf.number} is empty: page {heir} takes over its keys in page {parent.number}, {size} bytes less."
+            what = f"page {heir} takes over its keys in page {parent.number}, {size} bytes less"
+            text = f"Page {leaf.number} is empty: {what}."
             self.tell("unlink", leaf.number, None, text, parent.number)
         self.store.write(parent)
         for node in reversed(leaving):

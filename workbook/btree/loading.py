@@ -7,8 +7,8 @@
     level 2  ...                                         begun when the level below gets its second page
 
 A page is full when less than 100 - `fill_factor` per cent of it is left: the room is for rows that come later in the
-middle. Its last entry then moves on to the next page, and a separator before it stays as the high key. Duplicates become
-posting lists on the way, of at most a tenth of a page.
+middle. Its last entry then moves on to the next page, and a separator before it stays as the high key. Duplicates
+become posting lists on the way, of at most a tenth of a page.
 
     >>> from workbook.btree.tree import Tree
     >>> tree = Tree.load((key, key) for key in range(200_000))

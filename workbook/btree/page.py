@@ -106,11 +106,11 @@ class Entry:
     """One entry of a page.
 
     Parameters: `key` as plain data (int, str, bytes, None for NULL, a tuple for several columns; a tuple shorter than
-    the columns was truncated, and what is missing counts as -∞; `MINUS_INFINITY` for the first entry of an inner page);
-    `bytes` that it takes on the page, its slot of the line-pointer array included; `child`, on an inner page, the number
-    of the page below; `pointers` to rows as (block, offset), several for a posting list (SQLite: (rowid, 0); the teaching
-    tree: (value, 0)); `dead` where the engine has marked it as of no use; `tie`, on an inner page, the pointer
-    that tells equal keys apart, kept only where a split went through duplicates.
+    the columns was truncated, and what is missing counts as -∞; `MINUS_INFINITY` for the first entry of an inner
+    page); `bytes` that it takes on the page, its slot of the line-pointer array included; `child`, on an inner page,
+    the number of the page below; `pointers` to rows as (block, offset), several for a posting list (SQLite: (rowid,
+    0); the teaching tree: (value, 0)); `dead` where the engine has marked it as of no use; `tie`, on an inner page,
+    the pointer that tells equal keys apart, kept only where a split went through duplicates.
     """
 
     key: Any
@@ -125,11 +125,11 @@ class Entry:
 class Page:
     """One page of a tree.
 
-    Parameters: its `number` in the file; its `level`, 0 for a leaf; its `entries` in key order (the high key is none of
-    them); the `bytes` of the page and those that are `free`; the `high_key`, an upper bound of all keys here and below
-    (None on the right-most page of a level; `NULL` where the bound is an SQL NULL) with its `high_tie` as `Entry.tie`; the
-    numbers of the `left` and `right` siblings (None where there is none, and for SQLite, which keeps none);
-    `state`; a `note` such as "overflow page of 7".
+    Parameters: its `number` in the file; its `level`, 0 for a leaf; its `entries` in key order (the high key is none
+    of them); the `bytes` of the page and those that are `free`; the `high_key`, an upper bound of all keys here and
+    below (None on the right-most page of a level; `NULL` where the bound is an SQL NULL) with its `high_tie` as
+    `Entry.tie`; the numbers of the `left` and `right` siblings (None where there is none, and for SQLite, which keeps
+    none); `state`; a `note` such as "overflow page of 7".
     """
 
     number: int

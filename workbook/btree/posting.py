@@ -3,20 +3,21 @@
     ten rows of the key 7, plain       7→1 7→2 7→3 ... 7→10          10 × 20 = 200 bytes
     as one posting list                7→[1 2 3 ... 10]              16 + 10 × 6 = 76, aligned 80, + 4 = 84 bytes
 
-PostgreSQL does not keep such lists as rows arrive: that would rewrite an entry for each row. It waits until a leaf page
-would have to be split, and then merges the duplicates of the whole page at once; often the split is then not needed. A list
-takes no more than a sixth of a page, so that a page full of one key can still be cut.
+PostgreSQL does not keep such lists as rows arrive: that would rewrite an entry for each row. It waits until a leaf
+page would have to be split, and then merges the duplicates of the whole page at once; often the split is then not
+needed. A list takes no more than a sixth of a page, so that a page full of one key can still be cut.
 
     >>> keys = Keys(8192)
     >>> rows = merge([(7, row) for row in range(10)], [None] * 10, [20] * 10, keys, 8152, (7,), 20)
     >>> rows
     ([(7, 0)], [(0, 1, 2, 3, 4, 5, 6, 7, 8, 9)], [84])
 
-On a page that holds one key alone the last entries stay as they are: the page is about to be split at 96 %, and what then is the
-right page need not be merged twice.
+On a page that holds one key alone the last entries stay as they are: the page is about to be split at 96 %, and what
+then is the right page need not be merged twice.
 
-Sources: PostgreSQL's src/backend/access/nbtree/README, "Notes about deduplication", and nbtdedup.c. Left out: bottom-up deletion,
-which PostgreSQL tries first where an UPDATE left old versions behind; unique indexes, which merge only then.
+Sources: PostgreSQL's src/backend/access/nbtree/README, "Notes about deduplication", and nbtdedup.c. Left out:
+bottom-up deletion, which PostgreSQL tries first where an UPDATE left old versions behind; unique indexes, which merge
+only then.
 """
 
 from __future__ import annotations
@@ -42,8 +43,8 @@ def merge(
 ) -> Entries | None:
     """The entries of a leaf with their duplicates merged; None where there was nothing to merge.
 
-    Parameters: the entries as in `store.Node`; the tree's keys; the bytes that a page has for entries; the columns and the
-    bytes of the entry for which room is wanted.
+    Parameters: the entries as in `store.Node`; the tree's keys; the bytes that a page has for entries; the columns
+    and the bytes of the entry for which room is wanted.
     """
     most = keys.posting_bytes_max
     one_value = page_keys[0][:-1] == columns == page_keys[-1][:-1]
@@ -71,7 +72,8 @@ def merge(
 
 
 def _kept_free(room: int, new_bytes: int) -> int:
-    """Bytes by which the sixth full list of a page is shortened, so that the split to come leaves its left page 96 % full."""
+    """Bytes by which the sixth full list of a page is shortened, so that the split to come leaves its left page 96 %
+    full."""
     return int((room - new_bytes - TIE_BYTES) * ((100 - SINGLE_VALUE_FILL_FACTOR) / 100))
 
 
@@ -81,8 +83,8 @@ def rows_of(key: Order, item: Any) -> tuple[int, ...]:
 
 
 def swap(rows: tuple[int, ...], new: int) -> tuple[tuple[int, ...], int]:
-    """A row that belongs inside a list takes its place there, and the list's last row has to leave it: the list keeps its
-    size, and what is inserted after it is the row that left.
+    """A row that belongs inside a list takes its place there, and the list's last row has to leave it: the list keeps
+    its size, and what is inserted after it is the row that left.
 
     >>> swap((1, 3, 5, 9), 4)
     ((1, 3, 4, 5), 9)

@@ -5,20 +5,21 @@
     the right-most page of its level, at 90 %     10 20 30 40 50   60                60
     nothing but one key, at 96 %                  7  7  7  7  7    7                 7, and a row
 
-All cuts that leave two pages which hold their entries are ranked by how far they are from the wanted balance: even, or,
-on the right-most page, the fill factor on the left, because what comes next will come on the right. Among the cuts that are
-nearly as good (5 % of the bytes) the first one with the shortest separator is taken: on a leaf the one whose neighbours
-differ in the earliest column, on an inner page the one whose key is shortest. Where the neighbours of all of these are
-equal, the cut goes to the side of the duplicates; where the whole page is one key, it goes to 96 %, so that rows that are added
-in order leave full pages behind.
+All cuts that leave two pages which hold their entries are ranked by how far they are from the wanted balance: even,
+or, on the right-most page, the fill factor on the left, because what comes next will come on the right. Among the
+cuts that are nearly as good (5 % of the bytes) the first one with the shortest separator is taken: on a leaf the one
+whose neighbours differ in the earliest column, on an inner page the one whose key is shortest. Where the neighbours
+of all of these are equal, the cut goes to the side of the duplicates; where the whole page is one key, it goes to 96
+%, so that rows that are added in order leave full pages behind.
 
     >>> keys = Keys(128)
     >>> full = Full(0, [(n, n) for n in range(10, 61, 10)], [None] * 6, [20] * 6, at=5, room=108)
     >>> cut(full, keys, 90), cut(replace(full, high=(99,), high_bytes=20, room=128), keys, 90)
     ((4, 'the right-most page of its level keeps 90 % on the left'), (3, 'half and half'))
 
-Sources: PostgreSQL's src/backend/access/nbtree/nbtsplitloc.c (the rules are its, told again); Bayer and Unterauer, "Prefix
-B-Trees", 1977, for looking near the middle for a short separator. A split of your own takes the form of `halves`.
+Sources: PostgreSQL's src/backend/access/nbtree/nbtsplitloc.c (the rules are its, told again); Bayer and Unterauer,
+"Prefix B-Trees", 1977, for looking near the middle for a short separator. A split of your own takes the form of
+`halves`.
 """
 
 from __future__ import annotations
@@ -39,16 +40,16 @@ TABLE_PAGE_ROWS = 185
 MINUS_INFINITY_BYTES = ENTRY_HEADER_BYTES + SLOT_BYTES
 
 SplitPage = Callable[[Page, tuple[Entry, ...], int], tuple[Page, Page]]
-"""split(page, entries, number) -> (left, right): a full page, its entries with the new one in its place, and the number of
-the new page on the right. The high key of `left` is what the page above is told."""
+"""split(page, entries, number) -> (left, right): a full page, its entries with the new one in its place, and the
+number of the new page on the right. The high key of `left` is what the page above is told."""
 
 
 @dataclass(frozen=True, slots=True)
 class Full:
     """A page that is to be cut, with the new entry (the one at `at`) in its place.
 
-    Parameters: its level; its keys, items and sizes in bytes as in `store.Node`; the bytes that entries and a high key may
-    have; the old high key and its bytes (None and 0 on the right-most page).
+    Parameters: its level; its keys, items and sizes in bytes as in `store.Node`; the bytes that entries and a high
+    key may have; the old high key and its bytes (None and 0 on the right-most page).
     """
 
     level: int
@@ -76,8 +77,8 @@ class _Cut(NamedTuple):
 
 
 def cut(full: Full, keys: Keys, fill_factor: int) -> tuple[int, str]:
-    """The place of the entry that begins the right page, and why it is that one. There always is one: a key takes at most
-    a third of a page."""
+    """The place of the entry that begins the right page, and why it is that one. There always is one: a key takes at
+    most a third of a page."""
     cuts = _legal(full, keys)
     if full.level:
         share = INNER_FILL_FACTOR / 100 if full.high is None else None
@@ -201,7 +202,8 @@ def _among_duplicates(
 def halves(page: Page, entries: tuple[Entry, ...], number: int) -> tuple[Page, Page]:
     """The plainest right split: half of the bytes stay, the other half goes to the new page on the right.
 
-    What goes up is the first key of the right half; an inner page keeps no copy of it, a leaf does. For keys that differ.
+    What goes up is the first key of the right half; an inner page keeps no copy of it, a leaf does. For keys that
+    differ.
 
     Parameters and result: as `SplitPage` says. A pure function of values: the tree sets the left link of the page that
     stood on the right, and tells the page above.

@@ -13,12 +13,14 @@
     >>> store.held
     (1, 3)
 
-Without a pool each look at a page reads it and each change writes it. The pool throws out the page that was used longest
-ago (`lru`), or that a hand going round finds unused since its last rounds (`clock`, as PostgreSQL's, which counts uses up
-to 5). Page 0 is kept for the metapage, so pages begin at 1, and a freed page is used again, the lowest number first.
+Without a pool each look at a page reads it and each change writes it. The pool throws out the page that was used
+longest ago (`lru`), or that a hand going round finds unused since its last rounds (`clock`, as PostgreSQL's, which
+counts uses up to 5). Page 0 is kept for the metapage, so pages begin at 1, and a freed page is used again, the lowest
+number first.
 
-Sources: PostgreSQL's src/backend/storage/buffer/README and freelist.c. Left out: pins (no page is in use by another while it is
-evicted), the background writer, rings for large scans, and the write-ahead log that has to be written before a page.
+Sources: PostgreSQL's src/backend/storage/buffer/README and freelist.c. Left out: pins (no page is in use by another
+while it is evicted), the background writer, rings for large scans, and the write-ahead log that has to be written
+before a page.
 """
 
 from __future__ import annotations
@@ -41,9 +43,9 @@ USES_MAX = 5
 class Counters:
     """What a tree has done so far; two of them subtract.
 
-    `reads` and `writes` of pages of the store; `hits`, `misses` and `evictions` of the pool (0 without one); `splits` in
-    all, and of them `leaf_splits` and `inner_splits`; `new_roots`; `merges`, leaf pages whose duplicates were put into
-    posting lists; `unlinked`, pages taken out of the tree; `recycled`, freed pages that were used again.
+    `reads` and `writes` of pages of the store; `hits`, `misses` and `evictions` of the pool (0 without one); `splits`
+    in all, and of them `leaf_splits` and `inner_splits`; `new_roots`; `merges`, leaf pages whose duplicates were put
+    into posting lists; `unlinked`, pages taken out of the tree; `recycled`, freed pages that were used again.
     """
 
     reads: int = 0
@@ -77,8 +79,9 @@ class Counters:
 
 
 class Node:
-    """A page that can be changed. `keys` are ordered tuples (an inner page's first is ()), `items` the children of an inner
-    page, on a leaf None or the rows of a posting list, `sizes` their bytes with their slots; `used` counts the high key too."""
+    """A page that can be changed. `keys` are ordered tuples (an inner page's first is ()), `items` the children of an
+    inner page, on a leaf None or the rows of a posting list, `sizes` their bytes with their slots; `used` counts the
+    high key too."""
 
     __slots__ = (
         "high", "high_bytes", "items", "keys", "left", "level", "number", "page", "right", "sizes", "state", "used",
@@ -271,7 +274,8 @@ class _Lru:
 
 
 class _Clock:
-    """A hand goes round the frames: it takes one use from each page it passes, and the first page without any leaves."""
+    """A hand goes round the frames: it takes one use from each page it passes, and the first page without any
+    leaves."""
 
     def __init__(self, frames: int) -> None:
         self.frames, self.hits, self.misses, self.evictions = frames, 0, 0, 0

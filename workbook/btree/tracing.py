@@ -35,8 +35,8 @@ from workbook.btree.page import Event, Snapshot
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """An `event`, the `snapshot` after it, the page numbers in the `pool` (the one used last first), and those among them that
-    are `changed` and still to be written."""
+    """An `event`, the `snapshot` after it, the page numbers in the `pool` (the one used last first), and those among
+    them that are `changed` and still to be written."""
 
     event: Event
     snapshot: Snapshot

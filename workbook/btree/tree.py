@@ -13,16 +13,16 @@
 
 What there is, from the ground up:
 
-* a page has a header of 24 bytes, a special space of 16 for its siblings and its level, and entries that grow towards each
-  other: slots of 4 bytes from the front, entries of a multiple of 8 from the back;
-* all rows stand on the leaves; inner pages only say where to go; each page knows its right sibling and a high key that bounds
-  it, so that a search that finds itself too far left can move right;
-* a page that is too full is cut in two (`splitting`), after its duplicates were put into posting lists (`posting`); the key
-  that separates the halves goes up, and where the root itself is cut the tree gets a level more. All leaves stay equally
-  deep;
-* a leaf that a delete has emptied leaves the tree: its key space goes to its right sibling, its siblings are joined, its
-  number is used again. A page that is merely thin stays; so does the right-most page of a level, and the last child of an inner page
-  that has others. The tree never gets lower.
+* a page has a header of 24 bytes, a special space of 16 for its siblings and its level, and entries that grow towards
+  each other: slots of 4 bytes from the front, entries of a multiple of 8 from the back;
+* all rows stand on the leaves; inner pages only say where to go; each page knows its right sibling and a high key
+  that bounds it, so that a search that finds itself too far left can move right;
+* a page that is too full is cut in two (`splitting`), after its duplicates were put into posting lists (`posting`);
+  the key that separates the halves goes up, and where the root itself is cut the tree gets a level more. All leaves
+  stay equally deep;
+* a leaf that a delete has emptied leaves the tree: its key space goes to its right sibling, its siblings are joined,
+  its number is used again. A page that is merely thin stays; so does the right-most page of a level, and the last
+  child of an inner page that has others. The tree never gets lower.
 
     root        ┌────────────── -∞ │ 40 │ 80 ────────────┐         one page read a level,
                 ▼                    ▼                    ▼         whatever the number of rows
@@ -30,14 +30,14 @@ What there is, from the ground up:
 
 What real engines have and this tree leaves out, and what it is for:
 
-* Lehman and Yao's concurrency: a reader holds no lock on the way down. High keys and right links are theirs: whoever arrives at
-  a page that was just split moves right. Here nobody else is there; the links are, and splits keep them.
-* The write-ahead log: a split changes three pages or more, and a crash between two of them must not lose the tree. Here nothing
-  crashes.
-* Versions and VACUUM: DELETE marks rows, VACUUM takes their entries out later and recycles an emptied page only when no search
-  can still be on its way to it. Here `delete` is both at once.
-* Killed entries and bottom-up deletion, which clean a page before it is split; the fast path that remembers the right-most
-  leaf; the fast root that skips levels of one page each; the metapage (its number 0 is kept free).
+* Lehman and Yao's concurrency: a reader holds no lock on the way down. High keys and right links are theirs: whoever
+  arrives at a page that was just split moves right. Here nobody else is there; the links are, and splits keep them.
+* The write-ahead log: a split changes three pages or more, and a crash between two of them must not lose the tree.
+  Here nothing crashes.
+* Versions and VACUUM: DELETE marks rows, VACUUM takes their entries out later and recycles an emptied page only when
+  no search can still be on its way to it. Here `delete` is both at once.
+* Killed entries and bottom-up deletion, which clean a page before it is split; the fast path that remembers the
+  right-most leaf; the fast root that skips levels of one page each; the metapage (its number 0 is kept free).
 
 Sources: Lehman and Yao, "Efficient Locking for Concurrent Operations on B-Trees", 1981; PostgreSQL's
 src/backend/access/nbtree/README; Graefe, "Modern B-Tree Techniques", 2011.
@@ -69,14 +69,14 @@ ROW_MAX = 2**48 - 1
 class Tree:
     """A B+tree from keys to row numbers.
 
-    Parameters: `page_bytes`, a multiple of 8 from 128 to 65,536; `fill_factor` in per cent, from 10 to 100, of the right-most
-    leaf at its split and of every leaf of a `load`; `duplicates`, 'posting' (equal keys share an entry once a page is
-    full) or 'plain'; `pool_pages`, the frames of a buffer pool, or None for no pool; its `replacement`, 'lru' or 'clock';
-    `truncation` of separators (`keys.Keys`); a `split` and a `find_child` of your own (`splitting.SplitPage`,
-    `levels.FindChild`), for keys that differ; a `name`.
+    Parameters: `page_bytes`, a multiple of 8 from 128 to 65,536; `fill_factor` in per cent, from 10 to 100, of the
+    right-most leaf at its split and of every leaf of a `load`; `duplicates`, 'posting' (equal keys share an entry
+    once a page is full) or 'plain'; `pool_pages`, the frames of a buffer pool, or None for no pool; its
+    `replacement`, 'lru' or 'clock'; `truncation` of separators (`keys.Keys`); a `split` and a `find_child` of your
+    own (`splitting.SplitPage`, `levels.FindChild`), for keys that differ; a `name`.
 
-    Keys are whole numbers of 64 bits, text, bytes, UUIDs, None for NULL (which sorts last), or tuples of these; all of a tree
-    are of one type. Rows are whole numbers from 0. Raises `Misuse` for all that makes no sense.
+    Keys are whole numbers of 64 bits, text, bytes, UUIDs, None for NULL (which sorts last), or tuples of these; all
+    of a tree are of one type. Rows are whole numbers from 0. Raises `Misuse` for all that makes no sense.
     """
 
     def __init__(
@@ -112,8 +112,8 @@ class Tree:
     def load(cls, pairs: Iterable[tuple[Any, int | None]], *, fill_factor: int = 90, **options: Any) -> Tree:
         """A tree built at once, as CREATE INDEX builds one: sorted first, its leaves filled to `fill_factor` per cent.
 
-        Parameters: pairs of a key and a row (None: its place among the pairs), in any order; the fill factor; `options` as for
-        `Tree`. Raises `Misuse` as `insert` does.
+        Parameters: pairs of a key and a row (None: its place among the pairs), in any order; the fill factor;
+        `options` as for `Tree`. Raises `Misuse` as `insert` does.
         """
         tree = cls(fill_factor=fill_factor, **options)
         orders = []
@@ -214,7 +214,8 @@ class Tree:
     def insert(self, key: Any, value: int | None = None) -> int:
         """Put a row under a key, and give its number (None: one more than the largest so far).
 
-        Raises `Misuse` for a key of another type, one that takes more than a third of a page, or a row that is there already.
+        Raises `Misuse` for a key of another type, one that takes more than a third of a page, or a row that is there
+        already.
         """
         keys, levels = self._keys, self._levels
         columns = keys.ordered(key)
@@ -241,7 +242,8 @@ class Tree:
     def delete(self, key: Any, value: int | None = None) -> int:
         """Take a row from under a key, or all rows of the key; how many that were. An emptied leaf leaves the tree.
 
-        A real engine's DELETE only marks rows, and its VACUUM takes the entries out. Raises `Misuse` for a key of another type.
+        A real engine's DELETE only marks rows, and its VACUUM takes the entries out. Raises `Misuse` for a key of
+        another type.
         """
         columns = self._keys.ordered(key)
         removed, emptied = self._remove_all(columns) if value is None else self._remove_one(columns, self._row(value))
@@ -271,7 +273,8 @@ class Tree:
     # what asks it
 
     def find(self, key: Any) -> tuple[int, ...]:
-        """The rows of a key, in order; none where it is not there. None asks for NULL. Raises `Misuse` for a key of another type."""
+        """The rows of a key, in order; none where it is not there. None asks for NULL. Raises `Misuse` for a key of
+        another type."""
         columns = self._keys.ordered(key)
         rows: list[int] = []
         for node, begin in self._leaves_of(columns):
@@ -290,9 +293,9 @@ class Tree:
     def scan(self, low: Any = None, high: Any = None, *, reverse: bool = False) -> Iterator[tuple[Any, int]]:
         """The pairs of key and row from `low` to `high`, both included, as they are asked for; backwards if `reverse`.
 
-        None is no bound. As in SQL, a range with a bound leaves NULLs out; they stand last (`find(None)` asks for them). Of a
-        key with several columns a bound may give the first ones. Raises `Misuse` for a bound of another type, and when the
-        tree changes meanwhile.
+        None is no bound. As in SQL, a range with a bound leaves NULLs out; they stand last (`find(None)` asks for
+        them). Of a key with several columns a bound may give the first ones. Raises `Misuse` for a bound of another
+        type, and when the tree changes meanwhile.
         """
         lower = (MINUS_INFINITY,) if low is None else (*self._keys.prefix(low), MINUS_INFINITY)
         upper: Order | None = None
@@ -304,7 +307,8 @@ class Tree:
 
     @contextmanager
     def trace(self) -> Iterator[Trace]:
-        """Record what happens inside the `with`: events, each with the tree after it. Raises `Misuse` when one is on already."""
+        """Record what happens inside the `with`: events, each with the tree after it. Raises `Misuse` when one is on
+        already."""
         if self._levels.trace is not None:
             raise Misuse("The tree is traced already.", next="use the trace that is on, or end its `with` first")
         trace = Trace(lambda: (self.snapshot(), self._store.held, self._store.changed))
@@ -354,7 +358,8 @@ class Tree:
         node.items[at], left = swap(node.items[at], row)
         node.page = None
         if self._levels.trace is not None:
-            text = f"Row {row} takes its place in the list in slot {at}; row {left} leaves it and needs an entry of its own."
+            what = f"row {left} leaves it and needs an entry of its own"
+            text = f"Row {row} takes its place in the list in slot {at}; {what}."
             self._levels.tell("merge", node.number, at, text)
         return (*node.keys[at][:-1], left)
 

@@ -232,7 +232,7 @@ def test_enter_inserts_and_a_key_of_another_kind_is_a_sentence(hand: Hand) -> No
 def test_a_real_index_is_read_from_the_root_to_the_leaf(desk: Desk) -> None:
     hand = Hand(desk, REAL)
     hand.click("first")
-    assert any("more pages" in text for text in hand.texts()) and not any("? " in text for text in hand.texts())
+    assert "pages" in hand.texts() and not any("? " in text for text in hand.texts())
     hand.click("forward")
     expect(hand.caption).to_contain_text("is read: the root")
     hand.click("last")

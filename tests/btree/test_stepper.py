@@ -50,7 +50,7 @@ def caption(steps: Stepper) -> str:
 
 def pages_of(text: str) -> tuple[int, int]:
     """How many pages a text twin shows, and how many it counts as left out."""
-    counts = re.findall(r"(?m)^  … ([\d,]+) more pages? …", text)
+    counts = re.findall(r"(?m)^  … ([\d,]+) (?:more )?pages? …", text)
     return len(re.findall(r"(?m)^  page", text)), sum(int(count.replace(",", "")) for count in counts)
 
 

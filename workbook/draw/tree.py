@@ -74,10 +74,11 @@ class _Level:
 
 @dataclass(slots=True)
 class _Gap:
-    """Pages between two that are drawn."""
+    """Pages that are left out beside those that are drawn; `open` where nobody knows how many, `alone` where none is drawn."""
 
     count: int
     open: bool
+    alone: bool = False
     x: float = 0.0
     y: float = 0.0
 
@@ -89,7 +90,8 @@ class _Gap:
     def words(self) -> tuple[str, str]:
         if not self.count:
             return "… pages", "not read"
-        return f"… {'≥ ' if self.open else ''}{self.count:,}", f"more page{'' if self.count == 1 else 's'}"
+        more = "" if self.alone else "more "
+        return f"… {'≥ ' if self.open else ''}{self.count:,}", f"{more}page{'' if self.count == 1 else 's'}"
 
     @property
     def width(self) -> float:
@@ -251,7 +253,7 @@ def _laid(order: Sequence[Number], drawn: Mapping[int, Box]) -> _Row:
     for place in (*sorted(drawn), len(order)):
         hidden = order[next:place]
         if hidden:
-            row.append(_Gap(sum(1 for number in hidden if number is not None), None in hidden))
+            row.append(_Gap(sum(1 for number in hidden if number is not None), None in hidden, not drawn))
         if place < len(order):
             row.append(drawn[place])
         next = place + 1

@@ -137,7 +137,7 @@ SHORT = settings(
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
 )
-LONG = settings(SHORT, max_examples=1_500)
+LONG = settings(SHORT, max_examples=250)
 
 
 def damaged_index(source: Held, layout: Layout, key: Any, data: st.DataObject) -> None:

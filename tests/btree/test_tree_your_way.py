@@ -172,6 +172,19 @@ def test_a_split_that_names_no_child_or_a_page_that_is_not_there() -> None:
     assert "inner page without a child" in fed(list(range(60)), childless)[0]
 
 
+def test_a_link_to_a_page_that_is_not_there_gets_a_sentence() -> None:
+    def astray(page: Page, entries: tuple[Entry, ...], number: int) -> tuple[Page, Page]:
+        left, right = halves(page, entries, number)
+        return replace(left, right=999), right
+
+    tree = Tree(page_bytes=128, split=astray)
+    for key in (10, 20, 30, 40, 50):
+        tree.insert(key)
+    with pytest.raises(Misuse, match="There is no page 999"):
+        list(tree.scan())
+    assert any("neighbours" in fault for fault in tree.faults())
+
+
 def test_an_error_of_ones_own_comes_through_and_leaves_the_tree_as_it_was() -> None:
     def unfinished(page: Page, entries: tuple[Entry, ...], number: int) -> tuple[Page, Page]:
         raise ZeroDivisionError

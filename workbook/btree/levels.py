@@ -249,8 +249,8 @@ class Levels:
     def unlink(self, leaf: Node) -> int:
         """Take an empty leaf out of the tree, with the pages above that have no other child; how many pages that frees.
 
-        None where it is the right-most page of its level, or the last child of a page that has others: its key space
-        could not go to its right sibling below the same page.
+        It stays where it is the right-most page of its level, or the last child of a page that has others: its key
+        space could not go to its right sibling below the same page.
         """
         if leaf.keys or leaf.high is None or leaf.right is None:
             return 0

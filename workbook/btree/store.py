@@ -150,7 +150,9 @@ class Store:
         self._free: list[int] = []
 
     def read(self, number: int) -> Node:
-        """The page of that number, through the pool."""
+        """The page of that number, through the pool. Raises `Misuse` where there is none: a link was led astray."""
+        if number not in self.nodes:
+            raise Misuse(f"There is no page {number}; a link of the tree leads to it.")
         if self.pool is None:
             self.reads += 1
             if self.tell is not None:

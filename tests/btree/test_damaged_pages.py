@@ -1,5 +1,5 @@
-"""Bytes that are damaged: whatever was flipped, cut off, or made to lead in a circle, a reader ends with a tree or with a
-sentence."""
+"""Bytes that are damaged: whatever was flipped, cut off, or made to lead in a circle, a reader ends with a tree or with
+a sentence."""
 
 from __future__ import annotations
 
@@ -26,9 +26,13 @@ from workbook.errors import Damaged, Misuse, Unavailable, Unsuitable
 PAGE = 8192
 TABLES = """
 CREATE TYPE mood AS ENUM ('sour', 'glad');
-CREATE TABLE t (i int, few int, long text, n numeric, at timestamptz, tm time, d date, u uuid, by bytea, f float8, m mood, nm name, b bool);
-INSERT INTO t SELECT i, CASE WHEN i % 7 > 0 THEN i % 7 END, i || (SELECT string_agg(md5((i * 31 + j)::text), '') FROM generate_series(1, 18) j), i * 1.5e3 / (1 + i % 9), timestamptz '2020-01-01' + i * interval '1 hour', time '00:00' + i * interval '1 s',
-    date '2020-01-01' + i, md5(i::text)::uuid, decode(md5(i::text), 'hex'), i / 3.0, (ARRAY['sour', 'glad'])[1 + i % 2]::mood, 'n' || i, i % 2 = 0 FROM generate_series(1, 3000) i;
+CREATE TABLE t (i int, few int, long text, n numeric, at timestamptz, tm time, d date, u uuid, by bytea, f float8,
+    m mood, nm name, b bool);
+INSERT INTO t SELECT i, CASE WHEN i % 7 > 0 THEN i % 7 END, i || (SELECT string_agg(md5((i * 31 + j)::text),
+    '') FROM generate_series(1, 18) j), i * 1.5e3 / (1 + i % 9), timestamptz '2020-01-01' + i * interval '1 hour',
+    time '00:00' + i * interval '1 s',
+    date '2020-01-01' + i, md5(i::text)::uuid, decode(md5(i::text), 'hex'), i / 3.0, (ARRAY['sour',
+        'glad'])[1 + i % 2]::mood, 'n' || i, i % 2 = 0 FROM generate_series(1, 3000) i;
 CREATE INDEX deep ON t (long) WHERE i % 5 = 0; CREATE INDEX narrow ON t (i); CREATE INDEX few ON t (few);
 CREATE INDEX everything ON t (few, n, at, tm, d, u, by, f, m, nm, b) WHERE i < 800;
 CREATE INDEX squeezed ON t (repeat(long, 3)) WHERE i < 60;
@@ -238,7 +242,8 @@ def patched(source: Held, number: int, at: int, value: int) -> Held:
 
 
 SCHEMA = """
-CREATE TABLE t (id INTEGER PRIMARY KEY, s TEXT, b BLOB); CREATE INDEX t_s ON t (s, b); CREATE TABLE w (a TEXT PRIMARY KEY, c) WITHOUT ROWID;
+CREATE TABLE t (id INTEGER PRIMARY KEY, s TEXT, b BLOB); CREATE INDEX t_s ON t (s, b);
+CREATE TABLE w (a TEXT PRIMARY KEY, c) WITHOUT ROWID;
 CREATE INDEX w_c ON w (c DESC);
 """
 TREES = {"t": 70, "t_s": ("s5",), "w": "a3", "w_c": (None,), "sqlite_schema": 2}
@@ -290,7 +295,7 @@ class TestSqlite:
         damaged_file(file, data)
 
     def test_children_and_chains_in_circles(self, file: File) -> None:
-        """Each page number that any page holds, replaced by that of its own page, the root, the first page, and none."""
+        """Page numbers that pages hold, replaced by that of the page itself, the root, the first page, and none."""
         good, size = file.data, file.page
         full = read_sqlite(good, "t")
         inner = [page for page in full.pages.values() if page.level > 0]

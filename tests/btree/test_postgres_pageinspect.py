@@ -26,12 +26,17 @@ from workbook.engines import Database, Recipe, database, places
 
 TABLES = """
 CREATE TABLE t (a bigint, r bigint, s text, u uuid, few int, n numeric, gone int, w text COMPRESSION lz4);
-CREATE INDEX grown_a ON t (a); CREATE INDEX grown_r ON t (r); CREATE INDEX grown_u ON t (u); CREATE INDEX grown_few ON t (few);
-INSERT INTO t SELECT i, i::bigint * 7919 % 60013, repeat(md5(i::text), 1 + i % 3), md5(i::text)::uuid, CASE WHEN i % 21 > 0 THEN i % 20 END, i / 7.0, i,
+CREATE INDEX grown_a ON t (a); CREATE INDEX grown_r ON t (r); CREATE INDEX grown_u ON t (u);
+CREATE INDEX grown_few ON t (few);
+INSERT INTO t SELECT i, i::bigint * 7919 % 60013, repeat(md5(i::text), 1 + i % 3), md5(i::text)::uuid, CASE
+    WHEN i % 21 > 0 THEN i % 20 END, i / 7.0, i,
     CASE WHEN i % 5 = 0 THEN repeat(md5(i::text), 80) ELSE i::text END FROM generate_series(1, 30000) i;
-CREATE INDEX a ON t (a); CREATE INDEX r ON t (r); CREATE INDEX s ON t (s); CREATE INDEX u ON t (u); CREATE INDEX few ON t (few); CREATE INDEX n ON t (n);
-CREATE INDEX pair ON t (few DESC, s, a) INCLUDE (r); CREATE INDEX tight ON t (a) WITH (fillfactor = 60); CREATE INDEX partial ON t (a) WHERE few = 3;
-CREATE UNIQUE INDEX gone ON t (gone); CREATE INDEX w ON t (w); CREATE INDEX "group" ON t (few, u) WITH (deduplicate_items = off);
+CREATE INDEX a ON t (a); CREATE INDEX r ON t (r); CREATE INDEX s ON t (s); CREATE INDEX u ON t (u);
+CREATE INDEX few ON t (few); CREATE INDEX n ON t (n);
+CREATE INDEX pair ON t (few DESC, s, a) INCLUDE (r); CREATE INDEX tight ON t (a) WITH (fillfactor = 60);
+CREATE INDEX partial ON t (a) WHERE few = 3;
+CREATE UNIQUE INDEX gone ON t (gone); CREATE INDEX w ON t (w);
+CREATE INDEX "group" ON t (few, u) WITH (deduplicate_items = off);
 """
 INDEXES = (
     "grown_a",
@@ -67,7 +72,8 @@ def old(request: pytest.FixtureRequest) -> Iterator[tuple[Database, psycopg.Conn
                 made.vacuum()
                 made.run("SET enable_seqscan = off; SET enable_bitmapscan = off; DELETE FROM t WHERE a > 29000")
                 made.run(
-                    "SET enable_seqscan = off; SET enable_bitmapscan = off; SELECT count(*) FROM t WHERE a > 28900; SELECT count(*) FROM t WHERE few = 7"
+                    "SET enable_seqscan = off; SET enable_bitmapscan = off;"
+                    "SELECT count(*) FROM t WHERE a > 28900; SELECT count(*) FROM t WHERE few = 7"
                 )
                 with made.cluster.connect(made.name) as connection:
                     connection.execute(
@@ -127,7 +133,8 @@ def test_each_entry_is_as_pageinspect_says(old: tuple[Database, Any]) -> None:
             + snapshot.level(0)[-1:]
             + [page for n in range(1, snapshot.height) for page in snapshot.level(n)]
         ):
-            sql = "SELECT ctid::text, itemlen, dead, htid::text, tids::text[] FROM bt_page_items(%s, %s) ORDER BY itemoffset"
+            what = "ctid::text, itemlen, dead, htid::text, tids::text[]"
+            sql = f"SELECT {what} FROM bt_page_items(%s, %s) ORDER BY itemoffset"
             items = connection.execute(sql, (f'"{index}"', page.number)).fetchall()
             if page.right is not None:
                 tie = items.pop(0)[3]
@@ -191,8 +198,8 @@ def stopped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 def test_a_half_dead_page(stopped: Server) -> None:
-    """VACUUM takes an empty page out of the tree in two steps, each a record of the log. A server that recovers up to the
-    first one has the page as a killed VACUUM would have left it."""
+    """VACUUM takes an empty page out of the tree in two steps, each a record of the log. A server that recovers up to
+    the first one has the page as a killed VACUUM would have left it."""
     stopped.begin()
     with stopped.connect() as connection:
         connection.execute(

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.btree.images import image, place, pointers
+from workbook.btree.checking import faults
 from workbook.btree.page import MINUS_INFINITY, NULL, Page, Snapshot
 from workbook.btree.postgres import read_index
 from workbook.btree.postgres_pages import Layout
@@ -23,21 +24,35 @@ ALTER TYPE mood ADD VALUE 'calm' BEFORE 'glad';
 CREATE DOMAIN cents AS numeric CHECK (value IS NULL OR value < 1e60);
 CREATE DOMAIN price AS cents;
 CREATE TABLE kinds (
-    i2 int2, i4 int4, i8 int8, t text, v varchar(40), c char(12), u uuid, b bool, d date, ts timestamp, tz timestamptz, tm time,
-    n numeric, p price, by bytea, f4 float4, f8 float8, m mood, nm name, few int, o oid, arr int[]
+    i2 int2, i4 int4, i8 int8, t text, v varchar(40), c char(12), u uuid, b bool, d date, ts timestamp, tz timestamptz,
+    tm time, n numeric, p price, by bytea, f4 float4, f8 float8, m mood, nm name, few int, o oid, arr int[]
 );
 INSERT INTO kinds SELECT
-    i % 30000 - 15000, (i::bigint * 48271 % 2147483647 - 1000000000)::int, i::bigint * 4611686018427 - 9000000000000000, CASE WHEN i % 11 <> 0 THEN md5(i::text) || 'ä€' END,
-    left(md5(i::text), i % 33), 'c' || i % 500, CASE WHEN i % 13 <> 0 THEN md5(i::text)::uuid END, CASE i % 3 WHEN 0 THEN NULL ELSE i % 2 = 0 END,
-    CASE WHEN i % 400 = 7 THEN 'infinity' WHEN i % 400 = 8 THEN '-infinity' WHEN i % 400 = 9 THEN '4713-01-01 BC' ELSE date '1969-01-01' + i END,
-    CASE WHEN i % 401 = 7 THEN 'infinity' ELSE timestamp '1999-12-31 23:00' + i * interval '17 min 3.000007 s' END,
-    CASE WHEN i % 401 = 8 THEN '-infinity' WHEN i % 401 = 9 THEN '200000-01-01' ELSE timestamptz '1962-01-01 00:00+02' + i * interval '7 days 0.000001 s' END,
-    CASE WHEN i % 402 = 1 THEN '24:00' ELSE time '00:00' + i * interval '13.000001 s' END,
-    CASE WHEN i % 403 = 1 THEN 'NaN' WHEN i % 403 = 2 THEN 'Infinity' WHEN i % 403 = 3 THEN '-Infinity' WHEN i % 403 = 4 THEN 0 WHEN i % 403 = 5 THEN 1e300
-        WHEN i % 403 = 6 THEN -1e-200 ELSE (i - 2000)::numeric * 12345.678901 / (1 + i % 7) END,
-    round((i - 2000) * 0.37, i % 4), decode(md5(i::text), 'hex') || ''::bytea, CASE WHEN i % 404 = 1 THEN 'NaN' ELSE i * 0.1 END,
-    CASE WHEN i % 404 = 2 THEN 'NaN' WHEN i % 404 = 3 THEN '-Infinity' ELSE (i - 2000) / 7.0 END, (ARRAY['sour', 'calm', 'glad', 'mad'])[i % 4 + 1]::mood, 'n' || i % 50,
-    CASE WHEN i % 21 <> 20 THEN i % 21 END, i::oid, ARRAY[i % 5, i]
+    i % 30000 - 15000,
+    (i::bigint * 48271 % 2147483647 - 1000000000)::int,
+    i::bigint * 4611686018427 - 9000000000000000,
+    CASE WHEN i % 11 <> 0 THEN md5(i::text) || 'ä€' END,
+    left(md5(i::text), i % 33),
+    'c' || i % 500,
+    CASE WHEN i % 13 <> 0 THEN md5(i::text)::uuid END,
+    CASE i % 3 WHEN 0 THEN NULL ELSE i % 2 = 0 END,
+    CASE i % 400 WHEN 7 THEN 'infinity' WHEN 8 THEN '-infinity' WHEN 9 THEN '4713-01-01 BC'
+        ELSE date '1969-01-01' + i END,
+    CASE i % 401 WHEN 7 THEN 'infinity' ELSE timestamp '1999-12-31 23:00' + i * interval '17 min 3.000007 s' END,
+    CASE i % 401 WHEN 8 THEN '-infinity' WHEN 9 THEN '200000-01-01'
+        ELSE timestamptz '1962-01-01 00:00+02' + i * interval '7 days 0.000001 s' END,
+    CASE i % 402 WHEN 1 THEN '24:00' ELSE time '00:00' + i * interval '13.000001 s' END,
+    CASE i % 403 WHEN 1 THEN 'NaN' WHEN 2 THEN 'Infinity' WHEN 3 THEN '-Infinity' WHEN 4 THEN 0 WHEN 5 THEN 1e300
+        WHEN 6 THEN -1e-200 ELSE (i - 2000)::numeric * 12345.678901 / (1 + i % 7) END,
+    round((i - 2000) * 0.37, i % 4),
+    decode(md5(i::text), 'hex'),
+    CASE i % 404 WHEN 1 THEN 'NaN' ELSE i * 0.1 END,
+    CASE i % 404 WHEN 2 THEN 'NaN' WHEN 3 THEN '-Infinity' ELSE (i - 2000) / 7.0 END,
+    (ARRAY['sour', 'calm', 'glad', 'mad'])[i % 4 + 1]::mood,
+    'n' || i % 50,
+    CASE WHEN i % 21 <> 20 THEN i % 21 END,
+    i::oid,
+    ARRAY[i % 5, i]
 FROM generate_series(1, {ROWS}) i;
 CREATE INDEX partial ON kinds (i4) WHERE few < 5;
 CREATE UNIQUE INDEX uniq ON kinds (i8) INCLUDE (t, few);
@@ -46,36 +61,20 @@ CREATE INDEX tight ON kinds (few, b NULLS FIRST, i2) WITH (fillfactor = 55);
 CREATE INDEX expr ON kinds (lower(v), (i4 % 100));
 CREATE INDEX pattern ON kinds (t text_pattern_ops);
 CREATE TABLE long (k text, b bytea);
-INSERT INTO long SELECT CASE i % 4 WHEN 0 THEN repeat(md5(i::text), 60) WHEN 1 THEN repeat(chr(97 + i % 26), 2000 + i) WHEN 2 THEN left(repeat(md5(i::text) || md5((i * 7)::text), 9), 400 + i % 200) ELSE i::text END,
-    decode(left(repeat(md5(i::text), 30), 4 * (i % 200)), 'hex') FROM generate_series(1, 800) i;
+INSERT INTO long SELECT
+    CASE i % 4
+        WHEN 0 THEN repeat(md5(i::text), 60)
+        WHEN 1 THEN repeat(chr(97 + i % 26), 2000 + i)
+        WHEN 2 THEN left(repeat(md5(i::text) || md5((i * 7)::text), 9), 400 + i % 200)
+        ELSE i::text END,
+    decode(left(repeat(md5(i::text), 30), 4 * (i % 200)), 'hex')
+FROM generate_series(1, 800) i;
 CREATE INDEX long_k ON long (k); CREATE INDEX long_b ON long (b);
 CREATE TABLE nothing (i int PRIMARY KEY);
 CREATE TABLE one (i int PRIMARY KEY); INSERT INTO one VALUES (42);
 """
-COLUMNS = [
-    "i2",
-    "i4",
-    "i8",
-    "t",
-    "v",
-    "c",
-    "u",
-    "b",
-    "d",
-    "ts",
-    "tz",
-    "tm",
-    "n",
-    "p",
-    "by",
-    "f4",
-    "f8",
-    "m",
-    "nm",
-    "few",
-    "o",
-    "arr",
-]
+COLUMNS = ["i2", "i4", "i8", "t", "v", "c", "u", "b", "d", "ts", "tz"]
+COLUMNS += ["tm", "n", "p", "by", "f4", "f8", "m", "nm", "few", "o", "arr"]
 INDEXES = {f"by_{name}": (name, f"{name}, ctid", "true") for name in COLUMNS} | {
     "partial": ("i4", "i4, ctid", "few < 5"),
     "uniq": ("i8", "i8, ctid", "true"),
@@ -103,7 +102,7 @@ def plain(value: Any) -> Any:
 
 
 SAID = {"tz", "d", "ts", "arr", "tm", "by", "f4"}
-"""Columns of which some values are beyond what psycopg reads, or which it reads otherwise: they have tests of their own."""
+"""Columns of which psycopg cannot read some values, or reads them otherwise: they have tests of their own."""
 
 
 @pytest.mark.parametrize("index", INDEXES)
@@ -197,6 +196,14 @@ def test_every_byte_of_a_page_is_accounted_for(shelf: Database, index: str) -> N
     assert shelf.relation_bytes(index) == (len(snapshot.pages) + 1) * snapshot.page_bytes
 
 
+@pytest.mark.parametrize(
+    "index", ["by_i2", "by_i4", "by_t", "by_c", "by_u", "by_b", "by_few", "by_p", "uniq", "tight", "expr"]
+)
+def test_no_rule_of_the_structure_is_broken(shelf: Database, index: str) -> None:
+    """The teaching tree's own check, on a real index whose keys compare in Python as they do there."""
+    assert faults(read_index(shelf.engine, index)) == []
+
+
 @pytest.mark.parametrize("index", ["by_i4", "by_t", "by_few", "wide", "tight", "by_u", "long_k"])
 def test_levels_and_bounds_fit_together(shelf: Database, index: str) -> None:
     snapshot = read_index(shelf.engine, index)
@@ -237,7 +244,8 @@ def test_an_index_without_rows_has_no_page_yet(shelf: Database) -> None:
 
 def test_the_known_sizes_of_two_hundred_thousand_rows() -> None:
     tables = """CREATE TABLE t (a bigint, d int, e int);
-        INSERT INTO t SELECT i, ('x' || left(md5(i::text), 7))::bit(28)::int % 20000, i % 20 FROM generate_series(1, 200000) i;
+        INSERT INTO t SELECT i, ('x' || left(md5(i::text), 7))::bit(28)::int % 20000, i % 20
+            FROM generate_series(1, 200000) i;
         CREATE INDEX a ON t (a); CREATE INDEX d ON t (d); CREATE INDEX e ON t (e)"""
     with database(Recipe("200,000 rows", tables)) as made:
         ascending = read_index(made.engine, "a")
@@ -282,7 +290,7 @@ def test_after_deletes_and_vacuum_the_rest_is_there_and_pages_are_out_of_use(gro
         for name, column in (("g_pkey", "i"), ("g_r", "r"), ("g_t", "t")):
             after = read_index(made.engine, name)
             rows = made.run(f"SELECT ctid::text AS place, {column} FROM g ORDER BY {column}, ctid").rows
-            assert pointers(after) == [(value, place(ctid)) for ctid, value in rows]
+            assert pointers(after) == [(value, place(ctid)) for ctid, value in rows] and not faults(after)
             assert len(after.pages) == len(before[name].pages) and made.relation_bytes(name) == 8192 * (
                 len(after.pages) + 1
             )
@@ -400,8 +408,11 @@ def test_paths_of_a_thousand_keys_in_one_image(shelf: Database) -> None:
 
 @pytest.mark.slow
 def test_a_million_rows_have_a_million_pointers() -> None:
-    tables = """CREATE TABLE m (a bigint, r int, t text); INSERT INTO m SELECT i, i::bigint * 7919 % 1000003, 'k' || md5((i % 300000)::text) FROM generate_series(1, 1000000) i;
-        CREATE INDEX m_a ON m (a); CREATE INDEX m_r ON m (r); CREATE INDEX m_t ON m (t); CREATE INDEX m_both ON m (t, a)"""
+    tables = """CREATE TABLE m (a bigint, r int, t text);
+        INSERT INTO m SELECT i, i::bigint * 7919 % 1000003, 'k' || md5((i % 300000)::text)
+            FROM generate_series(1, 1000000) i;
+        CREATE INDEX m_a ON m (a); CREATE INDEX m_r ON m (r); CREATE INDEX m_t ON m (t);
+        CREATE INDEX m_both ON m (t, a)"""
     with database(Recipe("a million rows", tables)) as made:
         for name, height in (("m_a", 3), ("m_r", 3), ("m_t", 4), ("m_both", 4)):
             found = read_index(made.engine, name)

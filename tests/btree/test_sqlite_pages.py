@@ -1,5 +1,5 @@
-"""SQLite's pages, read from bytes, beside SQLite's own `dbstat` and its rows: files of all page sizes, with overflow at its
-limits, free pages, tables without rowids, pointer maps, reserved bytes, and logs that were not copied yet."""
+"""SQLite's pages, read from bytes, beside SQLite's own `dbstat` and its rows: files of all page sizes, with overflow at
+its limits, free pages, tables without rowids, pointer maps, reserved bytes, and logs that were not copied yet."""
 
 from __future__ import annotations
 
@@ -379,18 +379,25 @@ def test_records_and_their_order_are_sqlites(rows: list[Any], encoding: str, col
 def test_columns_have_the_names_of_their_create(file: Path) -> None:
     names = {name: read_sqlite(file, name).key_columns for name in TREES}
     assert names == {
-        "plain": ("id",), "plain_s": ("s DESC", "id"), "plain_few": ("expression",), "keyed": ("b DESC", "a"), "keyed_c": ("c",), "doubled": ("rowid",),
-        "sqlite_autoindex_doubled_1": ("x",), "sqlite_autoindex_doubled_2": ("y", "x"), "odd name": ("rowid",), "sqlite_schema": ("rowid",),
-    }  # fmt: skip
+        "plain": ("id",),
+        "plain_s": ("s DESC", "id"),
+        "plain_few": ("expression",),
+        "keyed": ("b DESC", "a"),
+        "keyed_c": ("c",),
+        "doubled": ("rowid",),
+        "sqlite_autoindex_doubled_1": ("x",),
+        "sqlite_autoindex_doubled_2": ("y", "x"),
+        "odd name": ("rowid",),
+        "sqlite_schema": ("rowid",),
+    }
 
 
 def test_a_long_create_statement_overflows(tmp_path: Path) -> None:
     path = tmp_path / "wide.sqlite"
     with sqlite3.connect(path) as connection:
         connection.execute("PRAGMA page_size = 512")
-        connection.execute(
-            f"CREATE TABLE wide ({', '.join(f'a_rather_long_name_{n} TEXT' for n in range(300))}, UNIQUE (a_rather_long_name_7))"
-        )
+        columns = ", ".join(f"a_rather_long_name_{n} TEXT" for n in range(300))
+        connection.execute(f"CREATE TABLE wide ({columns}, UNIQUE (a_rather_long_name_7))")
         connection.execute("INSERT INTO wide (a_rather_long_name_7) VALUES ('x')")
     assert compare(path, "sqlite_schema").rows == 2
     assert read_sqlite(path, "sqlite_autoindex_wide_1").key_columns == ("a_rather_long_name_7",)
@@ -434,7 +441,7 @@ class TestLogs:
         connection.execute("ROLLBACK")
 
     def test_a_log_of_a_killed_process(self, logged: tuple[Path, sqlite3.Connection], tmp_path: Path) -> None:
-        """File and log copied while they are open: what a kill leaves behind. A frame that was cut off counts for nothing."""
+        """File and log copied while they are open: what a kill leaves. A frame that is cut off does not count."""
         path, _ = logged
         copy = tmp_path / "copy.sqlite"
         shutil.copy(path, copy)
@@ -605,7 +612,8 @@ def test_trees_of_extensions_and_their_hidden_statements(tmp_path: Path) -> None
     path = tmp_path / "extended.sqlite"
     with sqlite3.connect(path) as connection:
         connection.executescript(
-            "CREATE VIRTUAL TABLE words USING fts5(w); CREATE TABLE t (a); CREATE INDEX i ON t (a); INSERT INTO words VALUES ('hello')"
+            "CREATE VIRTUAL TABLE words USING fts5(w); INSERT INTO words VALUES ('hello');"
+            "CREATE TABLE t (a); CREATE INDEX i ON t (a)"
         )
     with pytest.raises(Unsuitable, match="words is a virtual table"):
         read_sqlite(path, "words")
@@ -624,9 +632,8 @@ def test_three_hundred_thousand_rows(tmp_path: Path) -> None:
     path = tmp_path / "large.sqlite"
     with sqlite3.connect(path) as connection:
         connection.execute("CREATE TABLE m (id INTEGER PRIMARY KEY, r INT, s TEXT)")
-        connection.execute(
-            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 300000) INSERT INTO m SELECT i, i * 7919 % 300007, 's' || i % 300 FROM n"
-        )
+        numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 300000)"
+        connection.execute(f"{numbers} INSERT INTO m SELECT i, i * 7919 % 300007, 's' || i % 300 FROM n")
         connection.execute("CREATE INDEX m_r ON m (r)")
         connection.execute("CREATE INDEX m_s ON m (s)")
     for name in ("m", "m_r", "m_s"):

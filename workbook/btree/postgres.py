@@ -1,6 +1,7 @@
 """A real index of PostgreSQL as a tree: which one is meant, whose it is, and where its pages stand.
 
-    read_index(engine, "orders_pkey") ─▶ the catalog ─▶ yours? a B-tree? ─▶ CHECKPOINT ─▶ pg_read_binary_file ─▶ Snapshot
+    read_index(engine, "orders_pkey")
+        ─▶ the catalog ─▶ yours? a B-tree? ─▶ CHECKPOINT ─▶ pg_read_binary_file ─▶ Snapshot
 
 The bytes come from the index's file, by the one connection that may read files: a superuser's. It looks at pg_catalog
 alone, with an empty search_path, so that no name and no function of a learner's is ever resolved; and it reads only
@@ -43,41 +44,70 @@ ALIGNS = {"c": 1, "s": 2, "i": 4, "d": 8}
 DESCENDING, NULLS_FIRST = 1, 2
 BYTEWISE = {"C", "POSIX", "C.UTF-8", "C.utf8", "ucs_basic", "pg_c_utf8"}
 ORDERED = re.compile(
-    r"(int[248]|oid|bool|float[48]|uuid|date|time|timestamp|timestamptz|bytea|numeric|enum|(text|varchar|bpchar|name)(_pattern)?)_ops"
+    r"(int[248]|oid|bool|float[48]|uuid|date|time|timestamp|timestamptz|bytea|numeric|enum"
+    r"|(text|varchar|bpchar|name)(_pattern)?)_ops"
 )
 NAME = re.compile(r'(?:("(?:[^"]|"")+"|[^".\s]+)\.)?("(?:[^"]|"")+"|[^".\s]+)')
-KINDS = {"r": "a table", "p": "a partitioned table", "v": "a view", "m": "a materialized view", "S": "a sequence", "t": "a TOAST table",
-         "f": "a foreign table", "c": "a type", "I": "an index of a partitioned table, which has no pages of its own"}  # fmt: skip
+RELATION_KINDS = {
+    "r": "a table",
+    "p": "a partitioned table",
+    "v": "a view",
+    "m": "a materialized view",
+    "S": "a sequence",
+    "t": "a TOAST table",
+    "f": "a foreign table",
+    "c": "a type",
+    "I": "an index of a partitioned table, which has no pages of its own",
+}
 
-RELATIONS = r"""
+RELATIONS = """
 SELECT c.oid::bigint, n.nspname, c.relname, c.relkind::text, c.relpersistence::text, a.amname, r.rolname,
     pg_catalog.pg_has_role(%(role)s::pg_catalog.name, c.relowner, 'USAGE')
-FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace JOIN pg_catalog.pg_roles r ON r.oid = c.relowner
+FROM pg_catalog.pg_class c
+    JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    JOIN pg_catalog.pg_roles r ON r.oid = c.relowner
     LEFT JOIN pg_catalog.pg_am a ON a.oid = c.relam
 WHERE c.relname = %(name)s AND (%(schema)s::pg_catalog.text IS NULL OR n.nspname = %(schema)s)"""
-INDEXES = r"""
-SELECT c.relname, t.relname FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
-    JOIN pg_catalog.pg_class t ON t.oid = i.indrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+INDEXES = """
+SELECT c.relname, t.relname
+FROM pg_catalog.pg_index i
+    JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
+    JOIN pg_catalog.pg_class t ON t.oid = i.indrelid
+    JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND c.relkind = 'i' ORDER BY 1"""
-PARTS = "SELECT c.relname FROM pg_catalog.pg_inherits h JOIN pg_catalog.pg_class c ON c.oid = h.inhrelid WHERE h.inhparent = %s ORDER BY 1"
+PARTS = """
+SELECT c.relname FROM pg_catalog.pg_inherits h JOIN pg_catalog.pg_class c ON c.oid = h.inhrelid
+WHERE h.inhparent = %s ORDER BY 1"""
 PLACE = """
-SELECT pg_catalog.pg_relation_filepath(%(oid)s::pg_catalog.oid), pg_catalog.pg_relation_size(%(oid)s::pg_catalog.oid)::bigint,
-    pg_catalog.current_setting('block_size')::bigint, pg_catalog.pg_size_bytes(pg_catalog.current_setting('segment_size'))::bigint"""
+SELECT pg_catalog.pg_relation_filepath(%(oid)s::pg_catalog.oid),
+    pg_catalog.pg_relation_size(%(oid)s::pg_catalog.oid)::bigint,
+    pg_catalog.current_setting('block_size')::bigint,
+    pg_catalog.pg_size_bytes(pg_catalog.current_setting('segment_size'))::bigint"""
 COLUMNS = """
-WITH RECURSIVE base AS (
-    SELECT t.oid AS of, t.oid, t.typname, t.typtype, t.typbasetype, t.typnamespace FROM pg_catalog.pg_type t
+WITH RECURSIVE base AS (  -- what a domain, and a domain over a domain, is made of
+    SELECT t.oid AS of, t.oid, t.typname, t.typtype, t.typbasetype, t.typnamespace
+    FROM pg_catalog.pg_type t
         JOIN pg_catalog.pg_attribute a ON a.atttypid = t.oid AND a.attrelid = %(oid)s::pg_catalog.oid
-    UNION SELECT b.of, t.oid, t.typname, t.typtype, t.typbasetype, t.typnamespace FROM base b JOIN pg_catalog.pg_type t ON t.oid = b.typbasetype)
-SELECT a.attname, b.typname, b.typtype::text, b.oid::bigint, tn.nspname = 'pg_catalog', a.attlen::int, a.attalign::text, i.indoption[a.attnum - 1]::int,
+    UNION
+    SELECT b.of, t.oid, t.typname, t.typtype, t.typbasetype, t.typnamespace
+    FROM base b JOIN pg_catalog.pg_type t ON t.oid = b.typbasetype)
+SELECT a.attname, b.typname, b.typtype::text, b.oid::bigint, tn.nspname = 'pg_catalog',
+    a.attlen::int, a.attalign::text, i.indoption[a.attnum - 1]::int,
     CASE cn.nspname WHEN 'pg_catalog' THEN o.opcname END, coalesce(k.collname, ''),
-    CASE k.collprovider WHEN 'd' THEN d.datlocprovider ELSE k.collprovider END::text, CASE k.collprovider WHEN 'd' THEN d.datcollate ELSE k.collcollate END
-FROM pg_catalog.pg_index i JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indexrelid
-    JOIN base b ON b.of = a.atttypid AND b.typtype <> 'd' JOIN pg_catalog.pg_namespace tn ON tn.oid = b.typnamespace
-    JOIN pg_catalog.pg_opclass o ON o.oid = i.indclass[a.attnum - 1] JOIN pg_catalog.pg_namespace cn ON cn.oid = o.opcnamespace
+    CASE k.collprovider WHEN 'd' THEN d.datlocprovider ELSE k.collprovider END::text,
+    CASE k.collprovider WHEN 'd' THEN d.datcollate ELSE k.collcollate END
+FROM pg_catalog.pg_index i
+    JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indexrelid
+    JOIN base b ON b.of = a.atttypid AND b.typtype <> 'd'
+    JOIN pg_catalog.pg_namespace tn ON tn.oid = b.typnamespace
+    JOIN pg_catalog.pg_opclass o ON o.oid = i.indclass[a.attnum - 1]
+    JOIN pg_catalog.pg_namespace cn ON cn.oid = o.opcnamespace
     LEFT JOIN pg_catalog.pg_collation k ON k.oid = i.indcollation[a.attnum - 1]
     JOIN pg_catalog.pg_database d ON d.datname = pg_catalog.current_database()
 WHERE i.indexrelid = %(oid)s::pg_catalog.oid AND a.attnum <= i.indnkeyatts ORDER BY a.attnum"""
-LABELS = "SELECT e.oid::bigint, e.enumlabel, e.enumsortorder::float8 FROM pg_catalog.pg_enum e WHERE e.enumtypid = %s::pg_catalog.oid"
+LABELS = """
+SELECT e.oid::bigint, e.enumlabel, e.enumsortorder::float8
+FROM pg_catalog.pg_enum e WHERE e.enumtypid = %s::pg_catalog.oid"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +254,7 @@ def _no_index(connection: psycopg.Connection[Any], oid: int, name: str, kind: st
     else:
         indexes = [index for index, table in connection.execute(INDEXES).fetchall() if table == name.split(".")[-1]]
         following = f"its indexes are {', '.join(indexes[:8])}" if indexes else ""
-    return Unsuitable(f"{name} is {KINDS.get(kind, 'no index')}, and this reads indexes.", next=following)
+    return Unsuitable(f"{name} is {RELATION_KINDS.get(kind, 'no index')}, and this reads indexes.", next=following)
 
 
 def _layout(connection: psycopg.Connection[Any], oid: int, name: str) -> tuple[Layout, Source]:

@@ -7,10 +7,10 @@
                 └──────────────────────────────────────────────────────────────── ┘   └────────────┘
     an entry: │ where to: 6 bytes │ size, flags: 2 │ which are NULL: 8, if any │ values │ more pointers, or a tie │
 
-Slots are in key order, entries in the order in which they came. On a page that has a right sibling the first slot is the
-high key. An entry of a leaf points to a row, or, with one bit set, to the list of pointers behind its values (a posting
-list). An entry of an inner page and a high key are pivots: they lead to a page below, keep only as many columns as
-tell their neighbours apart, and where all columns are equal the row's place as well.
+Slots are in key order, entries in the order in which they came. On a page that has a right sibling the first slot is
+the high key. An entry of a leaf points to a row, or, with one bit set, to the list of pointers behind its values (a
+posting list). An entry of an inner page and a high key are pivots: they lead to a page below, keep only as many columns
+as tell their neighbours apart, and where all columns are equal the row's place as well.
 
     >>> layout = Layout("i", (Column("n", KINDS["int4"], 4, 4),))
     >>> page_of(1, bytes(8192), layout).state
@@ -31,7 +31,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NoReturn
 
-from workbook.btree.page import MINUS_INFINITY, NULL, Entry, Page
+from workbook.btree.page import MINUS_INFINITY, NULL, Entry, Page, State
 from workbook.btree.postgres_values import KINDS, Kind, varlena
 from workbook.errors import Damaged
 
@@ -189,8 +189,9 @@ def _filled(
         return Page(number, 0, (), len(data), upper - lower, high_key, *siblings, "half-dead", note, high_tie)
     entries = _leaf(data, slots, layout) if level == 0 else _inner(data, slots, layout)
     note = "its split is unfinished: no page above names its right sibling yet" if flags & INCOMPLETE else ""
-    state = "half-dead" if flags & HALF_DEAD else "live"
-    return Page(number, level, tuple(entries), len(data), upper - lower, high_key, *siblings, state, note, high_tie)  # type: ignore[arg-type]
+    state: State = "half-dead" if flags & HALF_DEAD else "live"
+    free = upper - lower
+    return Page(number, level, tuple(entries), len(data), free, high_key, *siblings, state, note, high_tie)
 
 
 def _leaf(data: bytes, slots: tuple[int, ...], layout: Layout) -> list[Entry]:

@@ -156,8 +156,9 @@ class Sought:
 def _rank(layout: Layout, column: Column, value: Any) -> Any:
     """What stands for a value when it is compared; None for NULL."""
     if column.unordered or column.kind.rank is None:
+        why = column.unordered or f"the order of {column.kind.name} is not known"
         raise Unsuitable(
-            f"A key of {layout.name} cannot be looked for here: {column.unordered or f'the order of {column.kind.name} is not known'}.",
+            f"A key of {layout.name} cannot be looked for here: {why}.",
             next="read the whole index, or some of its pages by number",
         )
     if value is None:

@@ -6,16 +6,17 @@
     pages_of("shop.sqlite")                             what each page of the file is for, free ones included
 
 The file is read as bytes; SQLite is asked only to let no writer in meanwhile. What it has not yet copied from its
-write-ahead log is read there. The names of the columns come from the CREATE statements that the file itself holds, which a
-database in memory is made of, without rows.
+write-ahead log is read there. The names of the columns come from the CREATE statements that the file itself holds, of
+which a database in memory is made, without rows.
 
     >>> import sqlite3
     >>> database = sqlite3.connect(":memory:")
-    >>> _ = database.executescript("CREATE TABLE t (n INTEGER PRIMARY KEY, s TEXT); INSERT INTO t VALUES (7, 'x'), (9, 'y')")
+    >>> _ = database.executescript("PRAGMA page_size = 512; CREATE TABLE t (n INTEGER PRIMARY KEY)")
+    >>> _ = database.executescript("INSERT INTO t VALUES (7), (9)")
     >>> print(read_sqlite(database.serialize(), "t"))
-    t (SQLite): 1 level, 1 page of 4,096 bytes, 2 rows, leaves 0.4 % full
+    t (SQLite): 1 level, 1 page of 512 bytes, 2 rows, leaves 2.4 % full
     level 0 (root): 1 page
-      page 2: 2 entries, 0 % full: 7, 9
+      page 2: 2 entries, 2 % full: 7, 9
 
 Source: SQLite's "Database File Format"; "PRAGMA index_xinfo".
 Left out: tables without rows of their own (views, virtual tables).
@@ -52,8 +53,8 @@ def read_sqlite(
 ) -> Snapshot:
     """A B-tree of SQLite from the bytes of its pages.
 
-    Parameters: a `database`, as the path of its file, as its bytes, or as a SQLAlchemy engine of SQLite; the `name` of a
-    table or an index (`sqlite_schema` for the table of tables); and what to read: `pages="all"` (which is also meant
+    Parameters: a `database`, as the path of its file, as its bytes, or as a SQLAlchemy engine of SQLite; the `name` of
+    a table or an index (`sqlite_schema` for the table of tables); and what to read: `pages="all"` (which is also meant
     where neither is given), the numbers of some `pages`, or the pages that a search for a `key` reads (a rowid; in an
     index the value of the first column, or a tuple of those of the first columns). Returns a `Snapshot`; pointers are
     (rowid, 0), and (0, 0) in a table WITHOUT ROWID and its indexes; overflow pages stand on level -1.

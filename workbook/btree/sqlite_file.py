@@ -1,12 +1,12 @@
 """Where the pages of an SQLite database come from: bytes, or a file and the write-ahead log beside it.
 
     shop.sqlite      │ page 1 │ page 2 │ page 3 │ page 4 │
-    shop.sqlite-wal           │ 3 │ 4 ✓ │ 2 │ 3 ✓ │ 4       ✓ a transaction's last frame; what follows the last ✓ is none yet
+    shop.sqlite-wal           │ 3 │ 4 ✓ │ 2 │ 3 ✓ │ 4       ✓ the last frame of a transaction; the last 4 is of none yet
                               ───────────────────────
                      │ page 1 │ page 2'│ page 3'│ page 4'│  what a reader sees
 
-In the journal mode WAL changed pages are appended to the log and come into the file later. A frame counts when its salts
-are those of the log's head and the checksums that run through all frames before it come out right.
+In the journal mode WAL changed pages are appended to the log and come into the file later. A frame counts when its
+salts are those of the log's head and the checksums that run through all frames before it come out right.
 
 While pages are read, SQLite itself holds a reader's transaction open, so that no writer changes them. And on POSIX
 systems a file that was opened once stays open until it is deleted: a process that closes *any* descriptor of a file

@@ -14,8 +14,10 @@ inner pages, too, and none of them twice. A cell's page below holds what is up t
 stands below the right-most page, which the header names. A payload that would leave no room for three others goes
 into a chain of overflow pages, but for its head.
 
-    >>> Layout(4096, 0).local(5000, table=True), Layout(4096, 0).local(5000, table=False), Layout(512, 0).local(477, table=True)
-    (908, 908, 477)
+    >>> Layout(4096, 0).local(4061, table=True), Layout(4096, 0).local(4062, table=True)
+    (4061, 489)
+    >>> Layout(4096, 0).local(5000, table=True), Layout(4096, 0).local(5000, table=False)
+    (908, 908)
 
 Source: SQLite's "Database File Format", sections 1.3 to 1.8.
 Left out: what is in the reserved bytes; the page of the lock byte, at the first gigabyte, which is never used.

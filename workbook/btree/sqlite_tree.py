@@ -7,10 +7,10 @@
                                      ╱    ╲                      ≤20     ≤40     >40
                                  leaf      leaf ──▶ overflow ──▶ overflow
 
-A key of SQLite stands right of the page below it, one of PostgreSQL left: in a `Snapshot` each key stands beside the page
-right of it, and the first page has the key -∞. In an index the keys of inner pages are entries of their own, with a row;
-in a table they only separate. No page knows its siblings or an upper bound, so both are left out. Pages of an overflow
-chain are on level -1.
+A key of SQLite stands right of the page below it, one of PostgreSQL left: in a `Snapshot` each key stands beside the
+page right of it, and the first page has the key -∞. In an index the keys of inner pages are entries of their own, with
+a row; in a table they only separate. No page knows its siblings or an upper bound, so both are left out. Pages of an
+overflow chain are on level -1.
 
 Whatever a damaged file says, each page is visited once, so that every walk comes to an end.
 

@@ -122,8 +122,9 @@ def test_a_key_that_cannot_be_looked_for(
 def test_what_is_asked_for_must_make_sense(shelf: Database) -> None:
     with pytest.raises(Misuse, match="Either some pages are asked for, or a key"):
         read_index(shelf.engine, "t_a", pages="all", key="x")
-    with pytest.raises(Misuse, match="There are no pages 'root'"):
-        read_index(shelf.engine, "t_a", pages="root")  # type: ignore[arg-type]
+    for wrong in ("root", b"1", [], ["1"], [1.5], 7):
+        with pytest.raises(Misuse, match="There are no pages"):
+            read_index(shelf.engine, "t_a", pages=wrong)  # type: ignore[arg-type]
     for wrong in (0, -1, 10_000, 2**40):
         with pytest.raises(Misuse, match=f"t_a has no page {wrong}. Next: its pages are 1 to"):
             read_index(shelf.engine, "t_a", pages=[1, wrong])

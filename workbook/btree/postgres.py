@@ -23,12 +23,13 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from workbook.btree import postgres_values
+from workbook.btree.asking import Pages, asked_for
 from workbook.btree.page import Snapshot
 from workbook.btree.postgres_pages import Column, Layout
 from workbook.btree.postgres_tree import Source, along, some, whole
@@ -91,7 +92,8 @@ WITH RECURSIVE base AS (  -- what a domain, and a domain over a domain, is made 
     UNION
     SELECT b.of, t.oid, t.typname, t.typtype, t.typbasetype, t.typnamespace
     FROM base b JOIN pg_catalog.pg_type t ON t.oid = b.typbasetype)
-SELECT a.attname, b.typname, b.typtype::text, b.oid::bigint, tn.nspname = 'pg_catalog',
+SELECT CASE i.indkey[a.attnum - 1] WHEN 0 THEN pg_catalog.pg_get_indexdef(i.indexrelid, a.attnum, true)
+        ELSE a.attname::pg_catalog.text END, b.typname, b.typtype::text, b.oid::bigint, tn.nspname = 'pg_catalog',
     a.attlen::int, a.attalign::text, i.indoption[a.attnum - 1]::int,
     CASE cn.nspname WHEN 'pg_catalog' THEN o.opcname END, coalesce(k.collname, ''),
     CASE k.collprovider WHEN 'd' THEN d.datlocprovider ELSE k.collprovider END::text,
@@ -138,9 +140,7 @@ class _File:
         return b"".join(got)
 
 
-def read_index(
-    engine: sa.Engine, index: str, *, pages: Literal["all"] | Iterable[int] | None = None, key: Any = None
-) -> Snapshot:
+def read_index(engine: sa.Engine, index: str, *, pages: Pages = None, key: Any = None) -> Snapshot:
     """A B-tree of PostgreSQL from the bytes of its pages, as they are on disk after a CHECKPOINT.
 
     Parameters: an `engine` of the workbook; the name of an `index`, with its schema where that is not public; and what
@@ -152,11 +152,7 @@ def read_index(
     is no B-tree of one's own, or has more than 16,384 pages where all are asked for; `Damaged` where the bytes are no
     tree.
     """
-    if key is not None and pages is not None:
-        raise Misuse("Either some pages are asked for, or a key.", next="leave one of the two out")
-    if isinstance(pages, str) and pages != "all":
-        raise Misuse(f"There are no pages {pages!r}.", next='write pages="all", or the numbers of some')
-    database, numbers = _database(engine), None if pages is None or pages == "all" else list(pages)
+    database, numbers = _database(engine), asked_for(pages, key)
     for _ in range(ATTEMPTS - 1):
         with suppress(Damaged):  # perhaps pages were caught while they were written
             return _read(database, index, numbers, key)

@@ -30,8 +30,9 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
+from workbook.btree.asking import Pages, asked_for
 from workbook.btree.page import Page, Snapshot
 from workbook.btree.sqlite_file import held, opened
 from workbook.btree.sqlite_tree import SCHEMA_ROOT, Column, Reading, Row, Tree, census
@@ -48,9 +49,7 @@ CREATES = ("create table", "create index", "create unique index")
 SQL_MAX = 1_000_000
 
 
-def read_sqlite(
-    database: Database, name: str, *, pages: Literal["all"] | Iterable[int] | None = None, key: Any = None
-) -> Snapshot:
+def read_sqlite(database: Database, name: str, *, pages: Pages = None, key: Any = None) -> Snapshot:
     """A B-tree of SQLite from the bytes of its pages.
 
     Parameters: a `database`, as the path of its file, as its bytes, or as a SQLAlchemy engine of SQLite; the `name` of
@@ -62,16 +61,13 @@ def read_sqlite(
     Raises `Misuse` for a name, page or key that is none; `Unavailable` where the file is not there or is being written;
     `Unsuitable` for what is no tree; `Damaged` where the bytes are none of SQLite's.
     """
-    if key is not None and pages is not None:
-        raise Misuse("Either some pages are asked for, or a key.", next="leave one of the two out")
-    if isinstance(pages, str) and pages != "all":
-        raise Misuse(f"There are no pages {pages!r}.", next='write pages="all", or the numbers of some')
+    numbers = asked_for(pages, key)
     with _reading(database) as reading:
         tree = _tree(reading, name)
         if key is not None:
             return reading.along(tree, key)
-        if pages is not None and pages != "all":
-            return reading.some(tree, [int(number) for number in pages])
+        if numbers is not None:
+            return reading.some(tree, numbers)
         if reading.source.count > PAGES_MAX:
             raise Unsuitable(
                 f"{reading.layout.name} has {reading.source.count:,} pages; at most {PAGES_MAX:,} are read whole.",
@@ -143,14 +139,15 @@ def _tree(reading: Reading, asked: str) -> Tree:
         what = "view" if row.kind == "view" else "virtual table"
         raise Unsuitable(f"{row.name} is a {what}, which has no tree of its own.")
     reading.again()
-    return _described(reading, row, rows, _Described(rows))
+    with _Described(rows) as known:
+        return _described(reading, row, rows, known)
 
 
 def _trees(reading: Reading) -> dict[str, Tree]:
     rows = reading.schema()
-    known = _Described(rows)
     trees = {"sqlite_schema": _schema_tree()}
-    return trees | {row.name: _described(reading, row, rows, known) for row in rows if row.root}
+    with _Described(rows) as known:
+        return trees | {row.name: _described(reading, row, rows, known) for row in rows if row.root}
 
 
 def _schema_tree() -> Tree:
@@ -179,6 +176,12 @@ class _Described:
                     with suppress(sqlite3.Error, sqlite3.Warning, ValueError):
                         self.memory.execute(row.sql)
         self.memory.set_authorizer(None)
+
+    def __enter__(self) -> _Described:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.memory.close()
 
     def rowid(self, table: str) -> tuple[Column, ...]:
         """The key of a table with rowids: the column that is another name for the rowid, or the rowid."""

@@ -103,7 +103,7 @@ class Reading:
         """The pages of a tree with these numbers. Raises `Unsuitable` for a page that is none of a tree, and `Misuse`
         where there is no such page."""
         self.root = tree.root
-        for number in sorted(set(numbers)):
+        for number in numbers:
             if not 0 < number <= self.source.count:
                 raise Misuse(
                     f"{self.layout.name} has no page {number}.", next=f"its pages are 1 to {self.source.count:,}"

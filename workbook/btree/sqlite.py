@@ -13,7 +13,9 @@ which a database in memory is made, without rows.
     >>> database = sqlite3.connect(":memory:")
     >>> _ = database.executescript("PRAGMA page_size = 512; CREATE TABLE t (n INTEGER PRIMARY KEY)")
     >>> _ = database.executescript("INSERT INTO t VALUES (7), (9)")
-    >>> print(read_sqlite(database.serialize(), "t"))
+    >>> data = database.serialize()
+    >>> database.close()
+    >>> print(read_sqlite(data, "t"))
     t (SQLite): 1 level, 1 page of 512 bytes, 2 rows, leaves 2.4 % full
     level 0 (root): 1 page
       page 2: 2 entries, 2 % full: 7, 9

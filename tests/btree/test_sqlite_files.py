@@ -1,5 +1,5 @@
-"""Files of SQLite as they are found: with a log that was not copied yet, in use, half written, in memory, of other kinds;
-and what `read_sqlite` refuses, each in one sentence."""
+"""Files of SQLite as they are found: with a log that was not copied yet, in use, half written, in memory, of other
+kinds; and what `read_sqlite` refuses, each in one sentence."""
 
 from __future__ import annotations
 
@@ -83,6 +83,18 @@ class TestLogs:
                 rows = 0
             with contextlib.closing(sqlite3.connect(copy)) as connection:
                 assert rows == connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+
+    def test_a_log_beside_an_empty_file_is_anothers(
+        self, logged: tuple[Path, sqlite3.Connection], tmp_path: Path
+    ) -> None:
+        path, _ = logged
+        for name in ("ours", "sqlites"):
+            (tmp_path / f"{name}.sqlite").touch()
+            shutil.copy(f"{path}-wal", tmp_path / f"{name}.sqlite-wal")
+        with contextlib.closing(sqlite3.connect(tmp_path / "sqlites.sqlite")) as connection:
+            assert connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
+        with pytest.raises(Unsuitable, match=r"ours.sqlite is empty"):
+            read_sqlite(tmp_path / "ours.sqlite", "plain")
 
     def test_a_byte_that_was_changed_in_the_log_ends_it_there(
         self, logged: tuple[Path, sqlite3.Connection], tmp_path: Path

@@ -119,7 +119,10 @@ def _reading(database: Any) -> Iterator[Reading]:
             yield Reading(*found)
         return
     with database.connect() as connection:
-        data = connection.connection.driver_connection.serialize()
+        serialize = getattr(connection.connection.driver_connection, "serialize", None)
+        if serialize is None:
+            raise Unsuitable("This build of SQLite cannot give the bytes of a database in memory.", next="use a file")
+        data = serialize()
     yield Reading(*held(data, "the database in memory"))
 
 

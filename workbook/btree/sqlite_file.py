@@ -104,16 +104,17 @@ def opened(path: Path) -> Iterator[tuple[Source, Header]]:
         raise Unavailable(f"The file {path} {what}.", next="correct its name")
     with _reading(path):
         descriptor = _descriptor(path)
-        pages, count = _log(path)
+        stored = os.fstat(descriptor).st_size
+        pages, count = _log(path) if stored else ({}, 0)  # beside an empty file it is another's, and SQLite removes it
         head = pages.get(1) or _bytes(descriptor, 0, HEADER_BYTES)
         _look(head, str(path))
         header = header_of(head[:HEADER_BYTES], str(path))
         layout = Layout(header.page_bytes, header.reserved, header.encoding, str(path))
         if pages and len(next(iter(pages.values()))) != layout.page_bytes:
             damaged(layout, 1, "the pages of its log have another size")
-        size = os.fstat(descriptor).st_size // layout.page_bytes
+        most = stored // layout.page_bytes
         try:
-            yield OnDisk(descriptor, layout, count or min(header.pages or size, size), pages), header
+            yield OnDisk(descriptor, layout, count or min(header.pages or most, most), pages), header
         finally:
             if not POSIX:
                 _let_go(path)

@@ -36,7 +36,7 @@ MAGIC = b"SQLite format 3\0"
 HEADER_BYTES = 100
 INNER_INDEX, INNER_TABLE, LEAF_INDEX, LEAF_TABLE = 2, 5, 10, 13
 KINDS = (INNER_INDEX, INNER_TABLE, LEAF_INDEX, LEAF_TABLE)
-CELL_BYTES_MIN, SLOT, CHAIN = 4, 2, 4
+CELL_BYTES_MIN, SLOT, CHAIN, CHILD = 4, 2, 4, 4
 LOCK_BYTE = 1 << 30
 MAP_ENTRY = 5
 
@@ -156,7 +156,7 @@ def cells_of(number: int, data: bytes, layout: Layout) -> Cells:
         damaged(layout, number, "a slot points to no cell")
     free = content - slots_end + scraps + _free_blocks(number, data, layout, free_at, content)
     try:
-        cells = _leaf_cells(data, slots, layout, table) if leaf else _inner_cells(data, slots, layout, table)
+        cells = _cells(data, slots, layout, leaf, table)
     except (IndexError, ValueError, struct.error) as error:
         damaged(
             layout, number, str(error) if isinstance(error, ValueError) else "a cell ends behind the end of its page"
@@ -178,54 +178,29 @@ def _free_blocks(number: int, data: bytes, layout: Layout, at: int, content: int
     return free
 
 
-def _leaf_cells(data: bytes, slots: tuple[int, ...], layout: Layout, table: bool) -> list[Cell]:
+def _cells(data: bytes, slots: tuple[int, ...], layout: Layout, leaf: bool, table: bool) -> list[Cell]:
+    """The cells that begin at `slots`. Raises IndexError, ValueError or struct.error where one ends behind its page."""
     cells = []
     usable, most = layout.usable, layout.most(table=table)
     for start in slots:
-        payload, rowid, at = data[start], 0, start + 1
-        if payload > 127:
-            payload, at = varint(data, start)
+        at, child, payload, rowid, overflow = start, 0, 0, 0, 0
+        if not leaf:
+            (child,) = struct.unpack_from(">I", data, at)
+            at += CHILD
+        if leaf or not table:
+            payload, at = (data[at], at + 1) if data[at] < 128 else varint(data, at)
         if table:
             rowid, at = varint(data, at)
             rowid = signed(rowid)
-        cells.append(_cell(data, start, at, payload, rowid, 0, layout, table, usable, most))
+        end = at + (payload if payload <= most else layout.local(payload, table=table))
+        local = data[at:end]
+        if payload > most:
+            (overflow,) = struct.unpack_from(">I", data, end)
+            end += CHAIN
+        if end > usable:
+            raise ValueError("a cell ends behind the end of its page")
+        cells.append(Cell(max(end - start, CELL_BYTES_MIN) + SLOT, child, rowid, payload, local, overflow))
     return cells
-
-
-def _inner_cells(data: bytes, slots: tuple[int, ...], layout: Layout, table: bool) -> list[Cell]:
-    cells = []
-    usable, most = layout.usable, layout.most(table=table)
-    for start in slots:
-        (child,) = struct.unpack_from(">I", data, start)
-        number, at = varint(data, start + 4)
-        if table:
-            cells.append(Cell(at - start + SLOT, child, signed(number), 0, b"", 0))
-        else:
-            cells.append(_cell(data, start, at, number, 0, child, layout, False, usable, most))
-    return cells
-
-
-def _cell(
-    data: bytes,
-    start: int,
-    at: int,
-    payload: int,
-    rowid: int,
-    child: int,
-    layout: Layout,
-    table: bool,
-    usable: int,
-    most: int,
-) -> Cell:
-    """A cell whose payload begins at `at`."""
-    local = payload if payload <= most else layout.local(payload, table=table)
-    end, overflow = at + local, 0
-    if local < payload:
-        (overflow,) = struct.unpack_from(">I", data, end)
-        end += CHAIN
-    if end > usable:
-        raise ValueError("a cell ends behind the end of its page")
-    return Cell(max(end - start, CELL_BYTES_MIN) + SLOT, child, rowid, payload, data[at : at + local], overflow)
 
 
 def overflow_of(number: int, data: bytes, layout: Layout, rest: int) -> tuple[int, bytes]:

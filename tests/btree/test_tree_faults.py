@@ -36,7 +36,14 @@ def planted() -> dict[str, tuple[Snapshot, str]]:
     return {
         "order": (changed(tree, second.number, entries=swapped), "stands before"),
         "high key": (changed(tree, first.number, high_key=-5), "does not stay below its high key"),
-        "across": (changed(tree, second.number, entries=(replace(second.entries[0], key=-1),)), "not above"),
+        "across": (
+            changed(tree, second.number, entries=(replace(second.entries[0], key=-1),)),
+            "begins with a key that is not above the high key",
+        ),
+        "same twice": (
+            changed(tree, inner.number, entries=(*inner.entries[:2], inner.entries[1], *inner.entries[2:])),
+            "stands before",
+        ),
         "free bytes": (changed(tree, last.number, free=last.free + 8), "are said to be free"),
         "negative": (changed(tree, first.number, free=-4), "are said to be free"),
         "left link": (changed(tree, second.number, left=None), "links do not say so"),

@@ -151,12 +151,12 @@ def test_truncation_within_a_text_makes_inner_pages_wider() -> None:
 
 
 def test_equal_keys_are_told_apart_by_their_rows_and_only_then_is_the_row_kept_above() -> None:
-    tree = grown([7] * 40, duplicates="plain")
+    tree = grown([int("7000000") for _ in range(40)], duplicates="plain")
     snapshot = tree.snapshot()
     first = snapshot.leaves()[0]
-    assert first.high_key == 7 and first.high_tie == first.entries[-1].pointers[0]
+    assert first.high_key == 7_000_000 and first.high_tie == first.entries[-1].pointers[0]
     assert all(entry.tie for entry in snapshot.pages[tree.root].entries[1:])
-    assert tree.find(7) == tuple(range(40))
+    assert tree.find(7_000_000) == tuple(range(40))
 
 
 def test_duplicates_share_an_entry_once_the_page_is_full_and_not_before() -> None:
@@ -261,6 +261,16 @@ def test_a_load_fills_every_leaf_to_the_fill_factor() -> None:
             assert factor / 100 - 30 / 1024 < used <= factor / 100 + 30 / 1024
         assert tree.counters.splits == 0 and tree.counters.writes == len(tree.snapshot().pages)
         holds(tree, [(key, key) for key in range(3000)], loaded=len(tree.snapshot().pages))
+
+
+@pytest.mark.parametrize("duplicates", ["posting", "plain"])
+def test_a_load_of_one_value_leaves_room_for_the_row_that_a_high_key_keeps(duplicates: str) -> None:
+    for page_bytes in range(128, 1200, 8):
+        tree = Tree.load(
+            ((7, row) for row in range(300)), page_bytes=page_bytes, fill_factor=100, duplicates=duplicates
+        )
+        holds(tree, [(7, row) for row in range(300)], loaded=len(tree.snapshot().pages))
+        assert len(tree.snapshot().leaves()) > 1
 
 
 def test_a_load_sorts_and_numbers_its_rows() -> None:

@@ -262,8 +262,6 @@ class Levels:
             parent, at = path.pop()
             if len(parent.items) > 1:
                 break
-            if parent.right is None:
-                return 0
             leaving.append(parent)
         else:
             return 0

@@ -57,7 +57,8 @@ KEYS: dict[str, tuple[str, list[Any]]] = {
     "order lines": ("bigint, bigint", [(drawn(number // 7, 10**6), number % 7) for number in range(ROWS)]),
     "text and number": ("text, bigint", [(digest(number % 300)[:10], number) for number in range(ROWS // 2)]),
     "bytes": ("bytea", [bytes.fromhex(digest(number))[:5] for number in range(ROWS)]),
-    "wide text": ("text", sorted(WIDE)),
+    "wide text": ("text", WIDE),
+    "wide text in order": ("text", sorted(WIDE)),
 }
 
 
@@ -152,15 +153,15 @@ def test_a_fill_factor_gives_the_same_pages(own: Database, factor: int) -> None:
         assert_same(read_index(own.engine, "i"), (grown if index_first else built).snapshot())
 
 
-@pytest.mark.parametrize("keys", [UNEVEN, sorted(UNEVEN), WIDE], ids=["uneven", "uneven, in order", "wide"])
-def test_where_two_cuts_are_equally_good_the_real_tree_may_take_the_other_one(own: Database, keys: list[str]) -> None:
+@pytest.mark.parametrize("keys", [UNEVEN, sorted(UNEVEN)], ids=["scattered", "in order"])
+def test_with_entries_of_uneven_size_two_cuts_may_be_equally_good(own: Database, keys: list[str]) -> None:
     filled(own, "text", keys, index_first=True)
     tree = Tree()
     for key in keys:
         tree.insert(key)
     real, ours = read_index(own.engine, "i"), tree.snapshot()
     assert ours.height == real.height
-    assert ours.counts[0] == pytest.approx(real.counts[0], rel=0.02)
+    assert ours.counts[0] == pytest.approx(real.counts[0], rel=0.01)
 
 
 def test_a_bigint_key_over_two_hundred_thousand_rows_has_547_leaves(own: Database) -> None:
@@ -231,14 +232,9 @@ def test_rows_that_take_freed_places_of_the_table_go_into_the_middle_of_their_ke
         tree.insert(key, row)
     real, ours = read_index(own.engine, "i"), tree.snapshot()
     same = ("free", "high key", "entries")  # PostgreSQL uses a freed page again only after the next VACUUM
-    if duplicates == "posting":
-        assert [[on(page)[part] for part in same] for page in ours.leaves()] == [
-            [on(page)[part] for part in same] for page in real.leaves()
-        ]
-    live = [page for page in real.leaves() if page.state == "live"]
-    assert len(ours.leaves()) == len(live) and ours.density == pytest.approx(real.density, abs=0.001)
-    for left, right in zip(ours.leaves(), live, strict=True):
-        assert abs(len(left.entries) - len(right.entries)) <= 2, "of two cuts that are equally good, either"
+    assert [[on(page)[part] for part in same] for page in ours.leaves()] == [
+        [on(page)[part] for part in same] for page in real.leaves()
+    ]
     assert ours.rows == real.rows == 7000
 
 

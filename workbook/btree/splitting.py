@@ -117,7 +117,9 @@ def _legal(full: Full, keys: Keys) -> list[_Cut]:
 
 
 def _ranked(cuts: list[_Cut], share: float | None) -> list[_Cut]:
-    """The cuts, best first: both sides equally free, or the left one full to a share."""
+    """The cuts, best first: both sides equally free, or the left one full to a share; of two that are equally good the
+    one on the right."""
+    cuts = cuts[::-1]
     if share is None:
         return sorted(cuts, key=lambda each: abs(each.left_free - each.right_free))
     return sorted(cuts, key=lambda each: abs(int(share * each.left_free - (1 - share) * each.right_free)))

@@ -129,7 +129,7 @@ class Level:
 
     def _cut(self, entries: int, high_bytes: int, share: float | None) -> int:
         """Entries on the left of the best cut: as much free on both sides, or by the share, as `splitting` ranks
-        them."""
+        them; of two that are equally good the one on the right."""
         total = self.first_bytes + self.entry_bytes * (entries - 1)
         best, least = 1, None
         for left in range(1, entries):
@@ -140,7 +140,7 @@ class Level:
             if left_free < 0 or right_free < 0:
                 continue
             apart = left_free - right_free if share is None else int(share * left_free - (1 - share) * right_free)
-            if least is None or abs(apart) < least:
+            if least is None or abs(apart) <= least:
                 best, least = left, abs(apart)
         return best
 

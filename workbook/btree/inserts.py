@@ -128,7 +128,7 @@ def _cuts(index: Prediction, number: int, pages: float, entries: float, added: f
         return ORDERS[order](level, entries + added) - 1.0
     a_page = _entries_a_page(index, number, entries / pages)
     if order == "random":
-        return arrival.randomly_into_full(level, pages, a_page, 1 + added / entries) - pages
+        return min(added, arrival.randomly_into_full(level, pages, a_page, 1 + added / entries) - pages)
     if order == "ascending":
         over, each = _last_entries(index, number, pages, entries) + added - level.alone, level.cut_last
     else:

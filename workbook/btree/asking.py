@@ -3,6 +3,7 @@
     read_index(engine, name)                       ─▶ all
     read_index(engine, name, pages="all")          ─▶ all
     read_index(engine, name, pages=[3, 7])         ─▶ these
+    read_index(engine, name, pages=[])             ─▶ none: only where the root is, and how high the tree
     read_index(engine, name, key=4711)             ─▶ those that a search for the key reads
 
     >>> asked_for("all", None), asked_for([7, 3, 7], None), asked_for(None, 4711)
@@ -33,7 +34,7 @@ def asked_for(pages: Pages, key: Any) -> list[int] | None:
         raise Misuse("Either some pages are asked for, or a key.", next="leave one of the two out")
     if pages is None or (isinstance(pages, str) and pages == "all"):
         return None
-    numbers = [] if isinstance(pages, str | bytes) or not isinstance(pages, Iterable) else list(pages)
-    if not numbers or not all(isinstance(number, int) for number in numbers):
+    numbers = None if isinstance(pages, str | bytes) or not isinstance(pages, Iterable) else list(pages)
+    if numbers is None or not all(isinstance(number, int) for number in numbers):
         raise Misuse(f"There are no pages {pages!r}.", next='write pages="all", or the numbers of some, as [1, 3]')
     return sorted(set(numbers))

@@ -316,7 +316,7 @@ def brief(variant: Variant) -> str:
     return (
         f"{variant.story}:\n\n```sql\n{variant.made(100)}\n```\n\n"
         f"Write `{SIGNATURE}`: the number of levels of such an index, the leaves included, so that a lone root is 1. `rows` goes from 1 to {ROWS_MAX:,}, `key_bytes`, the length of "
-        f"each word (ASCII), is one of {', '.join(map(str, WIDTHS))}; all words differ. It is asked for some forty pairs, on both sides of each place at which the height changes; "
+        f"each word (ASCII), is one of {', '.join(map(str, WIDTHS))}; all words differ. It is asked for some fifty pairs, on both sides of each place at which the height changes; "
         "the places themselves are left out, so that an entry a page more or less, or a root that happens to be full, does not matter.\n\n"
         "What a page is made of: 8,192 bytes, of which a header takes 24 and the links to its siblings 16. An entry is a header of 8, then the values (a bigint 8, a uuid 16; a text its bytes and "
         "1, beyond 126 bytes 4), rounded up to a multiple of 8 in all; and its slot on the page, 4. How full the pages of this index become, and what an inner page keeps of an entry, is for "

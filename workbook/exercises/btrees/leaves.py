@@ -159,6 +159,11 @@ def facts(variant: Variant) -> list[tuple[int, str, int]]:
 
 
 def recipe(variant: Variant) -> Recipe:
+    """What there is to practise on: the empty table `t`, to fill in any order."""
+    return Recipe("an empty table", f"CREATE TABLE t ({variant.columns});")
+
+
+def judged(variant: Variant) -> Recipe:
     """A table for each instance, its index grown or built as the instance says."""
     made = []
     for rows, order, fill_factor in facts(variant):
@@ -181,7 +186,7 @@ def table_name(rows: int, order: str, fill_factor: int) -> str:
 def instances(variant: Variant) -> tuple[Instance, ...]:
     """The leaf pages of each real index."""
     found = []
-    with database(recipe(variant)) as tables:
+    with database(judged(variant)) as tables:
         for rows, order, fill_factor in facts(variant):
             pages = leaf_pages(tables, f"{table_name(rows, order, fill_factor)}_index")
             told = f"{rows:,} rows {SAID[order]}, fill factor {fill_factor}"
@@ -291,7 +296,7 @@ def brief(variant: Variant) -> str:
         "(A tree of random keys of this size breathes, between half full and nearly full; the sizes asked for are in the middle of a breath, where the long run's mean holds.)\n\n"
         "A page has 8,192 bytes, 24 of them for its header and 16 for its siblings. An entry is a header of 8 bytes, the values, rounded up to a multiple of 8 in all, and 4 bytes for its slot; a text of up to "
         "126 bytes takes one byte more, and an entry for several rows takes 6 for each of them. `read_index(engine, name).counts` tells the pages of an index of your own; "
-        '`practice("btrees-leaves")` gives you an engine.'
+        '`practice("btrees-leaves")` has the table, empty.'
     )
 
 

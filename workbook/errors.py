@@ -40,6 +40,11 @@ class Unsuitable(WorkbookError):
     """Something is there, but not fit for what was asked (a server with other settings, a plan of an unknown form)."""
 
 
+class Damaged(Unsuitable):
+    """Bytes that are not what they should be: a page of a file that was cut off, overwritten or made by another
+    program."""
+
+
 class Misuse(WorkbookError):
     """A call with arguments that make no sense; the message says which would."""
 

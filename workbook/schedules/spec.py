@@ -39,7 +39,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
-from workbook.errors import Unsuitable
+from workbook.errors import Misuse
 
 WORDS = ("notices", "permutation", "session", "setup", "step", "teardown")
 BLANKS = " \t\r\f"
@@ -117,7 +117,7 @@ class Spec:
 
     @classmethod
     def read(cls, text: str) -> Spec:
-        """The spec in a text. Raises `Unsuitable`, with the line and what may stand there."""
+        """The spec in a text. Raises `Misuse`, with the line and what may stand there."""
         return _Reader(text).spec()
 
     def count(self) -> int:
@@ -221,7 +221,7 @@ def _tokens(text: str) -> Iterator[_Token]:
     yield _Token("end", "", line)
 
 
-def _unread(sign: str, line: int, rest: str) -> Unsuitable:
+def _unread(sign: str, line: int, rest: str) -> Misuse:
     """Why no token begins here."""
     if sign == "{":
         return _mistake(line, "the block of SQL that begins here has no end", "close it with }")
@@ -233,8 +233,8 @@ def _unread(sign: str, line: int, rest: str) -> Unsuitable:
     return _mistake(line, f"{sign!r} can stand only in a block of SQL", NEXT)
 
 
-def _mistake(line: int, what: str, next: str) -> Unsuitable:
-    return Unsuitable(f"Line {line} of the spec: {what}.", next=next)
+def _mistake(line: int, what: str, next: str) -> Misuse:
+    return Misuse(f"The spec cannot be read: line {line}: {what}.", next=next)
 
 
 class _Reader:
@@ -325,7 +325,7 @@ class _Reader:
             self._now = next(self._left)
         return taken
 
-    def _wrong(self, may: str) -> Unsuitable:
+    def _wrong(self, may: str) -> Misuse:
         kind, text, line = self._now
         shown = {"end": "the file ends here", "sql": "a block of SQL cannot stand here"}
         hint = f"; in quotes, {text!r} would be a name" if kind in WORDS and "name" in may else ""

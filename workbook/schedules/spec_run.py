@@ -18,7 +18,7 @@ same stream, as in the expected files. A setup or a teardown that hangs is cance
 isolationtester does not do.
 
     >>> sorted(SETTINGS)
-    ['DateStyle', 'IntervalStyle', 'TimeZone', 'plan_cache_mode']
+    ['DateStyle', 'IntervalStyle', 'TimeZone']
 
 Left out: extensions and injection points, which the server that comes along does not have; COPY from the client,
 which ends the run with a line, where isolationtester prints it without an end.
@@ -28,19 +28,17 @@ Source: src/test/isolation/isolationtester.c and README in PostgreSQL's source.
 
 from __future__ import annotations
 
-import os
 import selectors
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any
 
 import psycopg
 from psycopg import pq
 from psycopg.conninfo import make_conninfo
 
-from workbook.engines import Database, Recipe, database
+from workbook.engines import Recipe, database
 from workbook.engines.cluster import OWNERS, Cluster
 from workbook.engines.profiles import Profile
 from workbook.errors import Unavailable
@@ -54,15 +52,15 @@ SETTINGS = {
     "TimeZone": "America/Los_Angeles",
     "DateStyle": "Postgres, MDY",
     "IntervalStyle": "postgres_verbose",
-    "plan_cache_mode": "auto",
 }
-"""What pg_isolation_regress asks for, and what the profile for counting has otherwise than PostgreSQL."""
+"""What pg_isolation_regress asks for."""
 EMPTY = Recipe("a spec's database", "", vacuum=False)
 WAITING = b"""
 SELECT pg_catalog.pg_isolation_test_session_is_blocked($1::pg_catalog.int4, $2::pg_catalog.int4[]),
     (pg_catalog.pg_blocking_pids($1::pg_catalog.int4) OPERATOR(pg_catalog.||)
      pg_catalog.pg_safe_snapshot_blocking_pids($1::pg_catalog.int4)) OPERATOR(pg_catalog.&&) $3::pg_catalog.int4[]
 """
+ROLES = """SELECT pg_catalog.quote_ident(rolname) FROM pg_catalog.pg_roles WHERE rolname !~ '^w_'"""
 MAY_SET = f"SELECT pg_catalog.has_parameter_privilege('{OWNERS}', 'deadlock_timeout', 'SET')"
 
 
@@ -205,9 +203,7 @@ class SpecRunner:
             again = any(one.turn.markers for one in left) and (len(left) < len(self._waiting) or self._noticed)
             self._waiting = left
 
-    def _try(
-        self, launched: _Launched, *, nonblock: bool = True, patient: bool = False, first: bool = False
-    ) -> bool:
+    def _try(self, launched: _Launched, *, nonblock: bool = True, patient: bool = False, first: bool = False) -> bool:
         """Wait for a step to end, or, with `nonblock`, to wait itself; whether it goes on, or may not be told yet.
 
         With `patient` a wait counts only once it has lasted as long as isolationtester takes to look.
@@ -358,19 +354,19 @@ def run_spec(
     *,
     name: str = "spec",
     conninfo: str = "",
-    profile: Profile = "counting",
+    superuser: bool = False,
     step_s_max: float = STEP_S_MAX,
 ) -> bool:
     """Run a spec and hand its output to `write`, piece by piece; whether the run came to its end.
 
     Parameters: the `spec`; the `name` of its file without the ending, which the sessions' application_name shows;
-    `conninfo`, where a database is to be used that is there already (as libpq takes it), else a new one of the
-    `profile`, whose role may also set deadlock_timeout, and which is dropped at the end; `step_s_max`, the seconds
-    after which a step is cancelled. Raises `Unavailable` where no connection is to be had.
+    `conninfo`, where a database is to be used that is there already (as libpq takes it), else a new one, which is
+    dropped at the end: as its own role, or as `superuser`; `step_s_max`, the seconds after which a step is cancelled.
+    Raises `Unavailable` where no connection is to be had.
     """
     if not conninfo:
-        with spec_database(profile) as made:
-            return run_spec(spec, write, name=name, conninfo=conninfo_of(made), step_s_max=step_s_max)
+        with spec_database(superuser=superuser) as made:
+            return run_spec(spec, write, name=name, conninfo=made, step_s_max=step_s_max)
     for step in spec.unused():
         write(encoded(f"unused step name: {step}\n"))
     write(b"Parsed test spec with %d sessions\n" % len(spec.sessions))
@@ -393,33 +389,42 @@ def run_spec(
 
 
 @contextmanager
-def spec_database(profile: Profile = "counting") -> Iterator[Database]:
-    """An empty private database, whose role may set deadlock_timeout, as many specs do."""
+def spec_database(*, superuser: bool = False, profile: Profile = "production") -> Iterator[str]:
+    """An empty private database for a spec: how libpq reaches it, with the settings of PostgreSQL's own tests.
+
+    As the database's own role, which may also set deadlock_timeout, as many specs do; or as `superuser`, who may do to
+    this machine what the server may: then for a spec that one would also run as a program. The profile is
+    `production`, because expected plans are those of PostgreSQL's defaults: without autovacuum CREATE INDEX counts no
+    rows. Roles that a superuser's spec leaves behind are dropped.
+    """
     with database(EMPTY, profile=profile) as made:
-        _let_deadlock_timeout_be_set(made.cluster)
-        yield made
+        home: Cluster = made.cluster
+        _let_deadlock_timeout_be_set(home)
+        before = set(home.admin(ROLES))
+        with home.connect(made.name) if superuser else made.connect() as connection:
+            conninfo = _conninfo(connection.pgconn)
+        try:
+            yield conninfo
+        finally:
+            if superuser and not home.url:
+                for (role,) in set(home.admin(ROLES)) - before:
+                    home.admin(f"DROP OWNED BY {role}", made.name)
+                    home.admin(f"DROP ROLE {role}")
 
 
 def _let_deadlock_timeout_be_set(home: Cluster) -> None:
     """Grant it to the group that all our roles are in, which stays: a role with a grant of its own could not be
     dropped."""
     if not home.admin(MAY_SET)[0][0]:
-        try:
+        with suppress(psycopg.errors.InternalError_):  # another process grants it at this moment
             home.admin(f"GRANT SET ON PARAMETER deadlock_timeout TO {OWNERS}")
-        except psycopg.errors.InternalError_:
-            pass  # another process grants it at this moment
 
 
-def conninfo_of(made: Database) -> str:
-    """How libpq reaches a database as its role, with the settings of PostgreSQL's own tests: for PGconn.connect and
-    for the program isolationtester."""
-    with made.connect() as connection:
-        known = connection.pgconn
-        options = " ".join(f"-c {key}={value.replace(' ', chr(92) + ' ')}" for key, value in SETTINGS.items())
-        parts = {"host": known.host, "port": known.port, "user": known.user, "password": known.password}
-        return make_conninfo(
-            **{key: value.decode() for key, value in parts.items()}, dbname=known.db.decode(), options=options
-        )
+def _conninfo(known: pq.abc.PGconn) -> str:
+    """How libpq reaches what a connection reaches, with the settings of PostgreSQL's own tests."""
+    options = " ".join(f"-c {key}={value.replace(' ', chr(92) + ' ')}" for key, value in SETTINGS.items())
+    parts = {"host": known.host, "port": known.port, "user": known.user, "password": known.password, "dbname": known.db}
+    return make_conninfo(**{key: value.decode() for key, value in parts.items()}, options=options)
 
 
 def encoded(text: str) -> bytes:

@@ -5,7 +5,22 @@
 `Stage` keeps the connections, and is used for thousands of schedules.
 """
 
+from workbook.schedules.engine import ScheduleBroken
 from workbook.schedules.run import Event, Run, ScheduleTimeout
 from workbook.schedules.schedule import LEVELS, Level, Program, Schedule, Step
+from workbook.schedules.stage import Probe, Stage, run
 
-__all__ = ["LEVELS", "Event", "Level", "Program", "Run", "Schedule", "ScheduleTimeout", "Step"]
+__all__ = [
+    "LEVELS",
+    "Event",
+    "Level",
+    "Probe",
+    "Program",
+    "Run",
+    "Schedule",
+    "ScheduleBroken",
+    "ScheduleTimeout",
+    "Stage",
+    "Step",
+    "run",
+]

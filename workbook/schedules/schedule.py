@@ -211,6 +211,10 @@ class Schedule:
         """The sessions' names, in the order in which they appear."""
         return tuple(dict.fromkeys(step.session for step in self.steps))
 
+    def mentions(self, word: str) -> bool:
+        """Whether the setup or a step says this word, in any case."""
+        return any(word.lower() in text.lower() for text in (self.setup, *(step.sql for step in self.steps)))
+
     @classmethod
     def read(cls, text: str) -> Schedule:
         """The schedule of a text. Raises `Misuse` with the line of a mistake."""

@@ -1,0 +1,295 @@
+"""Is a run as good as one transaction after the other? Asked of the engine, with no theory.
+
+    what was observed            T1 then T2, run again         T2 then T1, run again
+    T1.2 read (1, 10)            T1.2 reads (1, 10)   as seen  T1.2 reads (1, 12)   not as seen
+    T2.2 read (1, 10)            T2.2 reads (1, 11)   not      T2.2 reads (1, 10)   as seen
+    left: (1, 12)                left: (1, 12)        as seen  left: (1, 11)        not as seen
+
+A run is serializable when some serial order of its committed transactions would have shown every read the same rows,
+every write the same number of rows, and would have left the same tables. So each serial order is run on the same engine,
+at the same level, from the same setup, and compared. The rows of a read are compared as a multiset; where the statement
+says ORDER BY, by their order as well, unless all that it orders by is among what it returns (then equal rows can only
+have tied). What aborted transactions read is not judged here.
+
+    >>> verdict = SerialVerdict(("T1", "T2"), (("T2", "T1"),), 2)
+    >>> print(verdict)
+    equivalent to T2 then T1
+
+This is view serializability with the final state (Papadimitriou, The Serializability of Concurrent Database Updates,
+1979), decided by running instead of by reading the history: it needs no model of the engine, and it cannot say why.
+`graph` says why, from other evidence; the two are compared on generated programs in `tests/schedules`.
+
+Left out: real time (a serial order may run a transaction before one that had ended earlier, unless they are of one
+session), what sequences and clocks gave (run again, they give something else, and the verdict says so), and more than
+`ORDERS_MAX` orders.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from workbook.errors import Misuse
+from workbook.schedules.run import Event, Run, ScheduleTimeout, shown
+from workbook.schedules.schedule import Schedule, Step
+from workbook.schedules.transactions import OF_CONCURRENCY, Transaction, transactions
+
+if TYPE_CHECKING:
+    from workbook.schedules.stage import Stage
+
+ORDERS_MAX = 5_040
+"""Seven transactions of seven sessions; nobody waits for more."""
+NOTHING = Step("nobody", "SELECT 1", "nobody.1")
+"""What is run where nothing was committed: a schedule needs a step."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What a serial order would have done otherwise: the step's name ('' for the final state), and a sentence."""
+
+    step: str
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True)
+class SerialVerdict:
+    """Which serial orders a run is equivalent to.
+
+    `committed` are the transactions that were judged, in the order of their commits; `orders` the equivalent orders;
+    `tried` how many were run; `nearest` the order that differs least, where none is equivalent, and `differences` what
+    it would have done otherwise.
+    """
+
+    committed: tuple[str, ...]
+    orders: tuple[tuple[str, ...], ...]
+    tried: int
+    nearest: tuple[str, ...] = ()
+    differences: tuple[Difference, ...] = ()
+
+    @property
+    def serializable(self) -> bool:
+        return bool(self.orders)
+
+    @property
+    def text(self) -> str:
+        """`equivalent to T2 then T1`, or `equivalent to no order`."""
+        if not self.orders:
+            return "equivalent to no order"
+        return f"equivalent to {_said(self.orders[0])}"
+
+    @property
+    def words(self) -> str:
+        """The text and its grounds: the other orders that fit, or what the nearest one would have done otherwise."""
+        if len(self.orders) > 1:
+            others = "; ".join(_said(order) for order in self.orders[1:])
+            return f"{self.text}; as well to {others}"
+        if self.orders:
+            return self.text
+        grounds = "".join(f"\n  {difference}" for difference in self.differences)
+        return f"{self.text}; the nearest is {_said(self.nearest)}, in which{grounds}"
+
+    def data(self) -> dict[str, Any]:
+        """Plain data: `text`, `words`, `committed`, `orders`, `tried`, `nearest`, `differences` (step and text)."""
+        return {
+            "text": self.text,
+            "words": self.words,
+            "committed": list(self.committed),
+            "orders": [list(order) for order in self.orders],
+            "tried": self.tried,
+            "nearest": list(self.nearest),
+            "differences": [{"step": one.step, "text": one.text} for one in self.differences],
+        }
+
+    def __str__(self) -> str:
+        return self.words
+
+
+def _said(order: tuple[str, ...]) -> str:
+    if not order:
+        return "the setup alone: nothing was committed"
+    return " then ".join(order) if len(order) > 1 else f"{order[0]} alone"
+
+
+@dataclass
+class Replays:
+    """Serial runs that were made already, by what was run: every interleaving of a program asks for the same few.
+
+    `stage` runs what is missing.
+    """
+
+    stage: Stage
+    known: dict[tuple[object, ...], Run | None] = field(default_factory=dict)
+
+    def run(self, schedule: Schedule) -> Run | None:
+        """The run of a serial schedule; None where it came to no end (a session kept an advisory lock)."""
+        steps = tuple((step.session, step.sql) for step in schedule.steps)
+        levels = (schedule.level, tuple(sorted(schedule.levels.items())))
+        key = (self.stage.engine, schedule.setup, schedule.teardown, levels, steps)
+        if key not in self.known:
+            try:
+                self.known[key] = self.stage.run(schedule, schedule.level)
+            except ScheduleTimeout:
+                self.known[key] = None
+        return self.known[key]
+
+
+def judge(run: Run, stage: Stage | None = None, replays: Replays | None = None) -> SerialVerdict:
+    """Run every serial order of the committed transactions on the run's engine, and compare.
+
+    Parameters: the `run`; the `stage` on which to run the orders (one is made and closed where none is given); or
+    `replays`, which keep what was run, for many runs of one program. Raises `Misuse` above `ORDERS_MAX` orders.
+    """
+    with ExitStack() as closing:
+        if replays is None:
+            replays = Replays(stage or closing.enter_context(_stage(run)))
+        committed = sorted((one for one in transactions(run) if one.committed), key=lambda one: one.ended or 0)
+        found: list[tuple[tuple[str, ...], tuple[Difference, ...]]] = []
+        for order in serial_orders(committed):
+            names = tuple(one.name for one in order)
+            found.append((names, _differences(run, order, replays)))
+    equivalent = tuple(names for names, differences in found if not differences)
+    names, differences = min(found, key=lambda one: len(one[1]))
+    committed_names = tuple(one.name for one in committed)
+    if equivalent:
+        return SerialVerdict(committed_names, equivalent, len(found))
+    return SerialVerdict(committed_names, (), len(found), names, differences)
+
+
+def _stage(run: Run) -> Stage:
+    from workbook.schedules.stage import Stage
+
+    return Stage(run.engine, level=run.level)
+
+
+def serial_orders(committed: list[Transaction]) -> Iterator[tuple[Transaction, ...]]:
+    """Every order in which each session's own transactions keep their order; the order given comes first."""
+    count = 0
+
+    def extended(before: tuple[Transaction, ...], left: list[Transaction]) -> Iterator[tuple[Transaction, ...]]:
+        nonlocal count
+        if not left:
+            count += 1
+            if count > ORDERS_MAX:
+                raise Misuse(
+                    f"{len(committed)} committed transactions have more than {ORDERS_MAX:,} serial orders.",
+                    next="judge a schedule with fewer transactions: put statements between BEGIN and COMMIT",
+                )
+            yield before
+        for number, one in enumerate(left):
+            if not any(other.session == one.session and other.began < one.began for other in left):
+                yield from extended((*before, one), left[:number] + left[number + 1 :])
+
+    return extended((), committed)
+
+
+def _differences(run: Run, order: tuple[Transaction, ...], replays: Replays) -> tuple[Difference, ...]:
+    """What this order does otherwise than the run did."""
+    indexes = [index for one in order for index in one.every if not _left_out(run, index)]
+    steps = tuple(run.schedule.steps[index] for index in indexes) or (NOTHING,)
+    sessions = {step.session for step in steps}
+    levels = {name: level for name, level in run.schedule.levels.items() if name in sessions}
+    again = replays.run(replace(run.schedule, steps=steps, levels=levels, level=run.level))
+    if again is None:
+        return (Difference("", "the sessions would have waited for each other without end"),)
+    found = []
+    for place, index in enumerate(indexes):
+        was, would = run.end(index), again.end(place)
+        if was is not None and (text := _difference(run.schedule.steps[index], was, would)):
+            found.append(Difference(run.schedule.steps[index].name, text))
+    for table in sorted({*run.final, *again.final}):
+        left, other = (Counter(map(repr, one.final.get(table, ()))) for one in (run, again))
+        if left != other:
+            text = f"{table} would have been left as {_rows(again.final, table)}, and was left as {_rows(run.final, table)}"
+            found.append(Difference("", text))
+    return tuple(found)
+
+
+def _rows(final: Mapping[str, tuple[tuple[Any, ...], ...]], table: str) -> str:
+    return shown(final[table]) if table in final else "no table"
+
+
+def _left_out(run: Run, index: int) -> bool:
+    """A statement that failed because of others, and whose transaction went on: it has left nothing and told nothing."""
+    event = run.end(index)
+    return event is None or (event.kind == "failed" and event.sqlstate in OF_CONCURRENCY)
+
+
+def _difference(step: Step, was: Event, would: Event | None) -> str:
+    """How a step's answers differ, in a sentence; '' where they are the same."""
+    named = f"{step.name} ({' '.join(step.sql.split())})"
+    if would is None:
+        return f"{named} would have waited without end"
+    if was.kind != would.kind or was.sqlstate != would.sqlstate:
+        failed = f"failed: {would.sqlstate} {would.message}".replace(":  ", ": ").strip()
+        return f"{named} would have {failed if would.kind == 'failed' else 'been done'}, and {_became(was)}"
+    if was.rows is not None:
+        if same_rows(step.sql, was, would):
+            return ""
+        order = " in another order" if _counted(was) == _counted(would) else ""
+        return f"{named} would have read {shown(would.rows or ())}, and read {shown(was.rows)}{order}"
+    if max(was.rowcount or 0, would.rowcount or 0) > 0 and was.rowcount != would.rowcount:
+        return f"{named} would have found {_count(would)}, and found {_count(was)}"
+    if (was.answer.upper() == "ROLLBACK") != (would.answer.upper() == "ROLLBACK"):
+        return f"{named} would have answered {would.answer}, and answered {was.answer}"
+    return ""
+
+
+def _became(event: Event) -> str:
+    return "was done" if event.kind == "done" else f"failed: {event.sqlstate} {event.message}"
+
+
+def _count(event: Event) -> str:
+    return f"{event.rowcount} row{'' if event.rowcount == 1 else 's'}"
+
+
+def _counted(event: Event) -> Counter[str]:
+    return Counter(map(repr, event.rows or ()))
+
+
+def same_rows(sql: str, was: Event, would: Event) -> bool:
+    """Whether two answers to a statement are the same: as multisets; where it orders, also by what it orders by."""
+    if _counted(was) != _counted(would):
+        return False
+    if list(map(repr, was.rows or ())) == list(map(repr, would.rows or ())):
+        return True
+    return not order_matters(sql, was.columns)
+
+
+def order_matters(sql: str, columns: Sequence[str]) -> bool:
+    """Whether equal rows in another order are another answer.
+
+    Not where the statement has no ORDER BY of its own, nor where it orders by columns that it returns: then rows that
+    changed places were tied.
+
+    >>> order_matters("SELECT id, value FROM test", ["id", "value"])
+    False
+    >>> order_matters("SELECT id FROM test ORDER BY id", ["id"])
+    False
+    >>> order_matters("SELECT id FROM test ORDER BY value", ["id"])
+    True
+    """
+    if not re.search(r"\border\s+by\b", sql, re.I):
+        return False
+    import sqlglot
+    from sqlglot import exp
+
+    try:
+        query = sqlglot.parse_one(sql, read="postgres")
+    except sqlglot.errors.SqlglotError:
+        return True
+    order = query.args.get("order")
+    if order is None:
+        return False
+    returned = {one.sql() for one in getattr(query, "selects", ())}
+    for key in (one.this if isinstance(one, exp.Ordered) else one for one in order.expressions):
+        named = isinstance(key, exp.Column) and not key.table and key.name in columns
+        if not (named or isinstance(key, exp.Literal) or key.sql() in returned):
+            return True
+    return False

@@ -7,7 +7,7 @@
      tables ── what all of it has left
 
 `Stage` plays a schedule by these few calls and knows no engine. PostgreSQL answers them from one thread with
-connections that do not block (`postgres.py`); for the others each session has a thread of its own (`Threads` below).
+connections that do not block (`postgres.py`); for the others each session has a thread of its own (`threads.py`).
 
     >>> Wait(("T1",), "row id=1 of test").on
     'row id=1 of test'
@@ -19,10 +19,8 @@ Left out: what the steps mean.
 
 from __future__ import annotations
 
-import queue
-import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
@@ -131,29 +129,3 @@ def in_order(rows: Iterable[tuple[Any, ...]]) -> Rows:
         return tuple(sorted(every, key=lambda row: [(value is None, value) for value in row]))
     except TypeError:
         return tuple(sorted(every, key=lambda row: [(value is None, str(value)) for value in row]))
-
-
-class Worker:
-    """A session that runs in a thread of its own: one statement after the other, the answers into one queue."""
-
-    def __init__(self, session: str, answers: queue.SimpleQueue[tuple[Worker, Answer]]) -> None:
-        self.session, self.busy = session, False
-        self._answers = answers
-        self._tasks: queue.SimpleQueue[Callable[[], Answer] | None] = queue.SimpleQueue()
-        self.thread = threading.Thread(target=self._work, daemon=True)
-        self.thread.start()
-
-    def do(self, task: Callable[[], Answer]) -> None:
-        """Run a task in the thread; its answer comes into the queue."""
-        self.busy = True
-        self._tasks.put(task)
-
-    def end(self, timeout_s: float = 5.0) -> bool:
-        """Let the thread end once its task has; whether it did."""
-        self._tasks.put(None)
-        self.thread.join(timeout_s)
-        return not self.thread.is_alive()
-
-    def _work(self) -> None:
-        while (task := self._tasks.get()) is not None:
-            self._answers.put((self, task()))

@@ -32,7 +32,7 @@ ROWS_SHOWN = 12
 ENGINES = {
     "postgresql": "PostgreSQL",
     "sqlite": "SQLite",
-    "sqlite-rollback": "SQLite with a rollback journal",
+    "sqlite-rollback": "SQLite (rollback journal)",
     "duckdb": "DuckDB",
     "mariadb": "MariaDB",
 }
@@ -50,7 +50,7 @@ class Event:
 
     Parameters: `at`, the position in `Run.events`; `step`, the index into `schedule.steps`; the `kind`; `columns`,
     `rows` (None where the statement returns none) and `rowcount` of a step that is done; `sqlstate` and `message` of
-    one that failed (SQLite's result code, such as 5 or 517, stands for the SQLSTATE; DuckDB has none); `waits_for`,
+    one that failed (SQLite's result code, such as 5 or 517, and DuckDB's class of error stand for the SQLSTATE); `waits_for`,
     the sessions that hold what is wanted; `waits_on`, what that is; `seen`, the rows of the probes before and after;
     `notices` that came with the answer.
     """
@@ -160,7 +160,8 @@ class Run:
     def __str__(self) -> str:
         """The canonical text: one line an event, lanes as columns."""
         lanes = {name: number * LANE for number, name in enumerate(self.schedule.sessions)}
-        title = [part for part in (self.schedule.title, f"{ENGINES[self.engine]} {self.version}", self.level) if part]
+        name, _, kind = ENGINES[self.engine].partition(" ")
+        title = [part for part in (self.schedule.title, f"{name} {self.version} {kind}".rstrip(), self.level) if part]
         lines = [" · ".join(title), "", "     " + "".join(name.ljust(LANE) for name in lanes).rstrip()]
         for event in self.events:
             step = self.step(event)

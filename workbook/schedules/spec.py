@@ -53,7 +53,6 @@ TOKEN = re.compile(
     re.VERBOSE,
 )
 PLAIN = re.compile(r"[A-Za-z_\u0080-\U0010ffff][A-Za-z_\u0080-\U0010ffff0-9$]*")
-NEXT = "compare it with src/test/isolation/README of PostgreSQL"
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,9 +227,9 @@ def _unread(sign: str, line: int, rest: str) -> Misuse:
     if sign == '"':
         where = "ends with its line" if "\n" in rest else "has no end"
         return _mistake(line, f"the quoted name that begins here {where}", 'close it with " on the same line')
-    if sign == "}":
-        return _mistake(line, "} closes no block of SQL", "a block ends at its first }, even at one in a string")
-    return _mistake(line, f"{sign!r} can stand only in a block of SQL", NEXT)
+    first = "a block ends at its first }, even at one in a string"
+    what = "} closes no block of SQL" if sign == "}" else f"{sign} can stand only in a block of SQL"
+    return _mistake(line, what, first)
 
 
 def _mistake(line: int, what: str, next: str) -> Misuse:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -16,8 +19,31 @@ from workbook.schedules.spec_run import decoded, run_spec, spec_database
 from workbook.schedules.spec_table import aligned
 
 SPECS = Path(__file__).parent / "isolationtester"
-ENDS_EARLY = ("mutual", "setup_fails")
+ENDS_EARLY = ("killed", "killed_again", "mutual", "setup_fails")
 HANGS = "teardown { DROP TABLE t; } session s1 setup { CREATE TABLE t (n int); } step r1 { BEGIN; SELECT FROM t; }"
+KILLED = """
+import os, signal, sys, threading
+from workbook.engines import clean, cluster
+from workbook.schedules.spec import Spec
+from workbook.schedules.spec_run import run_spec
+
+home = cluster("production")
+looks = home.connect()
+
+def kill():
+    while not looks.execute("SELECT 1 FROM pg_catalog.pg_stat_activity WHERE wait_event = 'PgSleep'").fetchone():
+        pass
+    os.kill(int((home.server / "data" / "postmaster.pid").read_text().split()[0]), signal.SIGKILL)
+
+def write(piece):
+    sys.stdout.write(piece.decode())
+
+threading.Thread(target=kill).start()
+print(run_spec(Spec.read("session s1 step a { SELECT pg_sleep(60) } step b { SELECT 1 }"), write))
+print("----")
+print(run_spec(Spec.read("session s1 step b { }"), write))
+clean()
+"""
 
 
 def run(text: str, **options: bool | float | str) -> tuple[str, bool]:
@@ -105,6 +131,21 @@ def test_a_number_stands_to_the_right_and_bytes_are_counted() -> None:
     assert aligned(("ö".encode(), b"n"), [("ßß".encode(), b"1"), (b"x", b"100")]).decode() == (
         "ö  |  n\n----+---\nßß|  1\nx   |100\n(2 rows)\n\n"
     )
+
+
+@pytest.mark.slow
+def test_a_server_that_is_killed_ends_the_run_and_the_next_one_runs(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED],
+        env=os.environ | {"WORKBOOK_STATE": str(tmp_path / "state")},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    first, _, second = done.stdout.partition("----\n")
+    assert "server closed the connection unexpectedly" in first and first.endswith("False\n")
+    assert second == "Parsed test spec with 1 sessions\n\nstarting permutation: b\nstep b: \nTrue\n"
 
 
 def command(*arguments: str) -> int | str | None:

@@ -126,7 +126,7 @@ class Postgres(Engine):
     def __init__(self, profile: Profile) -> None:
         self.database = database(EMPTY, profile=profile)
         self.version = self.database.cluster.version
-        _let_deadlock_timeout_be_set(self.database.cluster)
+        let_deadlock_timeout_be_set(self.database.cluster)
         name = self.database.name
         self.database.cluster.admin(f"ALTER ROLE {name} IN DATABASE {name} SET deadlock_timeout = '{PATIENT}'")
         self._pool: list[Session] = []
@@ -398,7 +398,7 @@ def _lost(session: Session, error: psycopg.Error) -> Answer:
     return Answer("lost", failed=True, sqlstate=error.sqlstate or "08006", message=message)
 
 
-def _let_deadlock_timeout_be_set(home: Cluster) -> None:
+def let_deadlock_timeout_be_set(home: Cluster) -> None:
     """Grant it to the group that all our roles are in and that stays: a role with a grant of its own cannot be dropped."""
     if not home.admin(f"SELECT pg_catalog.has_parameter_privilege('{OWNERS}', 'deadlock_timeout', 'SET')")[0][0]:
         with contextlib.suppress(psycopg.errors.InternalError_):  # another process grants it at this moment

@@ -31,7 +31,7 @@ from __future__ import annotations
 import selectors
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
 import psycopg
@@ -39,9 +39,10 @@ from psycopg import pq
 from psycopg.conninfo import make_conninfo
 
 from workbook.engines import Recipe, database
-from workbook.engines.cluster import OWNERS, Cluster
+from workbook.engines.cluster import Cluster
 from workbook.engines.profiles import Profile
 from workbook.errors import Unavailable
+from workbook.schedules.postgres import let_deadlock_timeout_be_set
 from workbook.schedules.spec import Spec, SpecStep, Turn
 from workbook.schedules.spec_table import aligned
 
@@ -61,7 +62,6 @@ SELECT pg_catalog.pg_isolation_test_session_is_blocked($1::pg_catalog.int4, $2::
      pg_catalog.pg_safe_snapshot_blocking_pids($1::pg_catalog.int4)) OPERATOR(pg_catalog.&&) $3::pg_catalog.int4[]
 """
 ROLES = """SELECT pg_catalog.quote_ident(rolname) FROM pg_catalog.pg_roles WHERE rolname !~ '^w_'"""
-MAY_SET = f"SELECT pg_catalog.has_parameter_privilege('{OWNERS}', 'deadlock_timeout', 'SET')"
 
 
 class _Over(Exception):
@@ -399,7 +399,7 @@ def spec_database(*, superuser: bool = False, profile: Profile = "production") -
     """
     with database(EMPTY, profile=profile) as made:
         home: Cluster = made.cluster
-        _let_deadlock_timeout_be_set(home)
+        let_deadlock_timeout_be_set(home)
         before = set(home.admin(ROLES))
         with home.connect(made.name) if superuser else made.connect() as connection:
             conninfo = _conninfo(connection.pgconn)
@@ -410,14 +410,6 @@ def spec_database(*, superuser: bool = False, profile: Profile = "production") -
                 for (role,) in set(home.admin(ROLES)) - before:
                     home.admin(f"DROP OWNED BY {role}", made.name)
                     home.admin(f"DROP ROLE {role}")
-
-
-def _let_deadlock_timeout_be_set(home: Cluster) -> None:
-    """Grant it to the group that all our roles are in, which stays: a role with a grant of its own could not be
-    dropped."""
-    if not home.admin(MAY_SET)[0][0]:
-        with suppress(psycopg.errors.InternalError_):  # another process grants it at this moment
-            home.admin(f"GRANT SET ON PARAMETER deadlock_timeout TO {OWNERS}")
 
 
 def _conninfo(known: pq.abc.PGconn) -> str:

@@ -153,10 +153,13 @@ def run(
 ) -> Run:
     """What becomes of a schedule on an engine at a level: see `Stage.run`. Without a `stage`, one is made for each engine
     and kept until the process ends."""
-    if stage is None:
-        key = (engine, *(os.environ.get(name, "") for name in ("WORKBOOK_STATE", "WORKBOOK_POSTGRES_URL")))
-        stage = _stages.get(key) or _stages.setdefault(key, Stage(engine))
-    return stage.run(schedule, level, probe=probe)
+    return (stage or stage_of(engine)).run(schedule, level, probe=probe)
+
+
+def stage_of(engine: str) -> Stage:
+    """The stage of an engine that is kept until the process ends; made where there is none."""
+    key = (engine, *(os.environ.get(name, "") for name in ("WORKBOOK_STATE", "WORKBOOK_POSTGRES_URL")))
+    return _stages.get(key) or _stages.setdefault(key, Stage(engine))
 
 
 @dataclass
@@ -367,23 +370,23 @@ class _Play:
         return holders <= self.kept.keys() and not self.schedule.mentions("timeout")
 
     def _wedged(self, waits: Mapping[str, Wait]) -> ScheduleTimeout:
+        """The error that says which step came to no end, and for whom it waited."""
         turn = min((turn for turn in self.turns.values() if not turn.over), key=lambda turn: turn.number)
         self._tell_all()
         what = f"{turn.step.name} ({' '.join(turn.step.sql.split())})"
         wait = waits.get(turn.step.session)
+        holders = " and ".join(wait.for_) or "another session" if wait else ""
         if wait is None:
-            return ScheduleTimeout(
-                f"The schedule comes to no end: after {self.timeout_s:g} s {what} still ran. It was cancelled, and all "
-                "sessions were rolled back.",
-                sqlstate="57014",
-                next="let the step do less, or give the stage a longer timeout_s",
-            )
-        holders = " and ".join(wait.for_) or "another session"
+            why = f"after {self.timeout_s:g} s {what} still ran"
+            next_step = "let the step do less, or give the stage a longer timeout_s"
+        else:
+            rest = ", which has no step left" if self._nobody_ends(waits) else f", after {self.timeout_s:g} s still"
+            why = f"{what} waits for {holders}{f' ({wait.on})' if wait.on else ''}{rest}"
+            next_step = f"let {holders} end the transaction or release the lock"
         return ScheduleTimeout(
-            f"The schedule comes to no end: {what} waits for {holders}{f' ({wait.on})' if wait.on else ''}, which "
-            f"has no step left. It was cancelled, and all sessions were rolled back.",
+            f"The schedule comes to no end: {why}. It was cancelled, and all sessions were rolled back.",
             sqlstate="57014",
-            next=f"let {holders} end the transaction or release the lock",
+            next=next_step,
         )
 
 

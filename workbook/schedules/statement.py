@@ -29,7 +29,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Literal
@@ -58,8 +58,6 @@ HARMLESS = re.compile(
     r"pg_(try_)?advisory_\w+|pg_sleep|pg_backend_pid|txid_\w+|pg_current_\w+|current_setting|set_config"
 )
 
-    {"abs", "coalesce", "lower", "upper", "length", "mod", "round", "sign", "typeof", "ifnull", "nullif"}
-)
 UNREPEATABLE = (exp.Rand, exp.CurrentTimestamp, exp.CurrentDate, exp.CurrentTime, exp.Uuid)
 SEQUENCES = ("nextval", "currval", "lastval", "setval")
 Kind = Literal["read", "insert", "update", "delete", "control", "unknown"]
@@ -109,6 +107,19 @@ class Statement:
     @property
     def writes(self) -> bool:
         return self.kind in ("insert", "update", "delete")
+
+    def proposed(self, columns: Sequence[str]) -> list[dict[str, Any]] | None:
+        """The rows that the VALUES of an INSERT propose, as far as they are literals; None where they cannot be told.
+        `columns` are those of the table."""
+        if not isinstance(self.tree, exp.Insert) or not isinstance(self.tree.args.get("expression"), exp.Values):
+            return None
+        this = self.tree.this
+        names = [_name(one) for one in this.expressions] if isinstance(this, exp.Schema) else list(columns)
+        rows = []
+        for line in self.tree.args["expression"].expressions:
+            given = zip(names, line.expressions, strict=False)
+            rows.append({name: one.to_py() for name, one in given if _literal(one)})
+        return rows
 
 
 @lru_cache(maxsize=4096)
@@ -169,11 +180,16 @@ class _Reader:
         for column in self.tree.find_all(exp.Column):
             self._own(column)
         looks = tuple(look for block in blocks for look in self._looks(block))
+        target, assigned = self._written()
+        on_conflict, rows_proposed, conflict_values = self._proposed()
         return Statement(
             kind,
             looks,
-            *self._written(),
-            *self._proposed(),
+            target,
+            assigned,
+            on_conflict,
+            rows_proposed,
+            conflict_values,
             problem=self.problems[0] if self.problems else "",
             notes=tuple(dict.fromkeys(self.notes)),
             tree=self.whole,
@@ -439,6 +455,10 @@ class _Reader:
         used = [one for one in conflict.find_all(exp.Column) if not _is_assigned(one)]
         names = frozenset(_name(one.this) for one in used if _name(one.args.get("table")) != "excluded")
         return ("update" if conflict.expressions else "nothing"), count, names
+
+
+def _literal(node: exp.Expr) -> bool:
+    return isinstance(node.this if isinstance(node, exp.Neg) else node, (exp.Literal, exp.Null, exp.Boolean))
 
 
 KINDS: tuple[tuple[Kind, Any], ...] = (

@@ -29,7 +29,6 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -143,29 +142,23 @@ class Replays:
 def judge(run: Run, stage: Stage | None = None, replays: Replays | None = None) -> SerialVerdict:
     """Run every serial order of the committed transactions on the run's engine, and compare.
 
-    Parameters: the `run`; the `stage` on which to run the orders (one is made and closed where none is given); or
+    Parameters: the `run`; the `stage` on which to run the orders (the engine's own, where none is given); or
     `replays`, which keep what was run, for many runs of one program. Raises `Misuse` above `ORDERS_MAX` orders.
     """
-    with ExitStack() as closing:
-        if replays is None:
-            replays = Replays(stage or closing.enter_context(_stage(run)))
-        committed = sorted((one for one in transactions(run) if one.committed), key=lambda one: one.ended or 0)
-        found: list[tuple[tuple[str, ...], tuple[Difference, ...]]] = []
-        for order in serial_orders(committed):
-            names = tuple(one.name for one in order)
-            found.append((names, _differences(run, order, replays)))
+    from workbook.schedules.stage import stage_of
+
+    replays = replays or Replays(stage or stage_of(run.engine))
+    committed = sorted((one for one in transactions(run) if one.committed), key=lambda one: one.ended or 0)
+    found: list[tuple[tuple[str, ...], tuple[Difference, ...]]] = []
+    for order in serial_orders(committed):
+        names = tuple(one.name for one in order)
+        found.append((names, _differences(run, order, replays)))
     equivalent = tuple(names for names, differences in found if not differences)
-    names, differences = min(found, key=lambda one: len(one[1]))
     committed_names = tuple(one.name for one in committed)
     if equivalent:
         return SerialVerdict(committed_names, equivalent, len(found))
+    names, differences = min(found, key=lambda one: len(one[1]))
     return SerialVerdict(committed_names, (), len(found), names, differences)
-
-
-def _stage(run: Run) -> Stage:
-    from workbook.schedules.stage import Stage
-
-    return Stage(run.engine, level=run.level)
 
 
 def serial_orders(committed: list[Transaction]) -> Iterator[tuple[Transaction, ...]]:

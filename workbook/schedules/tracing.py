@@ -1,0 +1,307 @@
+"""Which row versions each step of a run looked at, and which it wrote: the evidence for the graph of dependencies.
+
+    the run, again, with its versions in sight                      row 1: setup ── T1.3 ── T2.3
+    T1.2 SELECT ... WHERE id = 1     sees  row 1 of the setup
+    T2.2 SELECT ... WHERE id = 1     sees  row 1 of the setup
+    T1.3 UPDATE ... WHERE id = 1     sees  row 1 of the setup       writes  row 1
+    T2.3 UPDATE ... WHERE id = 1     sees  row 1 of T1.3 (waited)   writes  row 1
+
+The schedule is run a second time with the means of `eyes`. Nothing is believed because a manual says so: what the traced
+run observed must be what the plain run observed, or tracing has changed the outcome and the trace is not used; each
+statement is asked again of the engine on just the versions that it is said to have seen, and must return the rows that it
+returned, or find the rows that it wrote; the newest versions must be what the tables hold in the end.
+
+The version order of a row is the order in which its writers committed. An engine with row locks leaves no choice: whoever
+writes a row locks it until the transaction ends, so the next writer's version comes after that commit, and replaces exactly
+that version, which is seen. DuckDB lets a DELETE replace an older version than the newest committed one; there, too, the
+later commit decides what stays.
+
+Two kinds of looks go further than a snapshot. A locking statement at READ COMMITTED takes, of a row that it found, the newest
+version, after it has waited for it (EvalPlanQual in PostgreSQL's sources); and keys are checked against the newest versions:
+an insert looks for its own key and for its parent, a delete for children.
+
+    >>> savepoint("SAVEPOINT a"), savepoint("rollback to savepoint a"), savepoint("ROLLBACK")
+    (('save', 'a'), ('back', 'a'), None)
+
+Sources: A. Adya, Weak Consistency (1999), 4.1 to 4.4; PostgreSQL's src/backend/executor/README, "EvalPlanQual", and its manual,
+13.2.1. Left out, and named in `Trace.problems`: what `statement` and `tables` cannot follow.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Literal
+
+from workbook.schedules.eyes import Write, eye_of
+from workbook.schedules.run import Event, Run
+from workbook.schedules.schedule import Schedule, Step
+from workbook.schedules.sights import Looks
+from workbook.schedules.statement import read_statement
+from workbook.schedules.tables import Table, tables_of
+from workbook.schedules.transactions import transactions
+from workbook.schedules.versions import Row, Trace, Untraceable, Version
+
+if TYPE_CHECKING:
+    from workbook.schedules.stage import Stage
+
+SAVE = re.compile(
+    r"\s*(?:(?P<save>SAVEPOINT)|(?P<back>ROLLBACK\s+(?:(?:WORK|TRANSACTION)\s+)?TO))\s+(?:SAVEPOINT\s+)?(?P<name>\w+)",
+    re.I,
+)
+
+
+def trace(run: Run, stage: Stage | None = None) -> Trace:
+    """Run a schedule again with its row versions in sight, and say what each step looked at and wrote.
+
+    Parameters: the `run`; the `stage` on which to run it again (the engine's own, where none is given). What cannot
+    be traced is said in `Trace.problems`; raises what `Stage.run` raises.
+    """
+    from workbook.schedules.stage import stage_of
+
+    tracer = Tracer(run, stage or stage_of(run.engine))
+    try:
+        return tracer.trace()
+    except Untraceable as problem:
+        return Trace(run, tracer.transactions, problems=(str(problem),))
+
+
+def savepoint(sql: str) -> tuple[Literal["save", "back"], str] | None:
+    """What a statement does with a savepoint, and its name."""
+    found = SAVE.match(sql)
+    return None if found is None else ("save" if found["save"] else "back", found["name"].lower())
+
+
+class Tracer:
+    """Traces one run. Indexes of steps are those of the plain run; `shift` listings stand before them in the traced."""
+
+    def __init__(self, run: Run, stage: Stage) -> None:
+        self.run, self.stage = run, stage
+        self.transactions = transactions(run)
+        self.of_step = {step: one for one in self.transactions for step in one.every}
+        self.known = tables_of(run.schedule, stage)
+        self.by_name = {table.name: table for table in self.known.tables}
+        self.eye = eye_of(run.engine)
+        self.statements = [
+            read_statement(step.sql, self.known.tables, run.engine, self.known.safe) for step in run.schedule.steps
+        ]
+        self.versions: list[Version] = []
+        self.at_place: dict[tuple[str, str], Version] = {}
+        self.made_at: dict[int, int] = {}
+        self.undone_at: dict[int, int] = {}
+        self.wrote: dict[int, list[Version]] = {}
+        self.notes: list[str] = []
+        self.rows: dict[str, dict[int, list[Version]]] = {}
+        self.order: dict[Row, tuple[Version, ...]] = {}
+        self.ended: dict[str, int] = {}
+
+    def trace(self) -> Trace:
+        if why := self.eye.problem(self.run.version):
+            raise Untraceable(why)
+        self._check_statements()
+        self.traced = self._run_again()
+        self._check_outcome()
+        self._collect()
+        self._put_in_order()
+        self._check_final()
+        sights = Looks(self).sights()
+        return Trace(
+            self.run,
+            self.transactions,
+            self.known,
+            tuple(self.versions),
+            self.order,
+            tuple(sights),
+            notes=tuple(dict.fromkeys(self.notes)),
+        )
+
+    # what cannot be traced is found out first
+
+    def committed_steps(self) -> Iterator[int]:
+        """The indexes of the statements of committed transactions that were done."""
+        for one in self.transactions:
+            if one.committed:
+                for index in one.steps:
+                    event = self.run.end(index)
+                    if event is not None and event.kind == "done":
+                        yield index
+
+    def _check_statements(self) -> None:
+        for index in self.committed_steps():
+            statement, step = self.statements[index], self.run.schedule.steps[index]
+            if statement.problem:
+                raise Untraceable(f"{step.name}: {statement.problem}")
+            if statement.writes and (problem := self.by_name[statement.target].problem):
+                raise Untraceable(f"{step.name} writes {statement.target}: {problem}")
+            self.notes += [f"{step.name}: {note}" for note in statement.notes]
+            if statement.kind == "insert" and (sequenced := self.by_name[statement.target].sequenced):
+                self.notes.append(
+                    f"{step.name}: a sequence fills {', '.join(sequenced)}, and is no part of a transaction"
+                )
+
+    # the run, again
+
+    def _run_again(self) -> Run:
+        schedule = self.run.schedule
+        first = schedule.steps[0].session
+        self.listings = [Step(first, self.eye.listing(table), f"list {table.name}") for table in self._tables_in_use()]
+        self.shift = len(self.listings)
+        steps = list(self.listings)
+        self.by_step: dict[str, int] = {}
+        for index, step in enumerate(schedule.steps):
+            statement = self.statements[index]
+            target = self.by_name.get(statement.target) if statement.writes else None
+            sql = step.sql if statement.problem else self.eye.rewritten(step, statement, target)
+            steps.append(Step(step.session, sql, step.name))
+            self.by_step[step.name] = index
+        again = Schedule(
+            schedule.title,
+            self.eye.setup(schedule.setup, self.known.tables),
+            tuple(steps),
+            schedule.level,
+            schedule.teardown,
+            schedule.levels,
+        )
+        return self.stage.run(again, self.run.level, probe=self._probe)
+
+    def _tables_in_use(self) -> list[Table]:
+        used = {look.table for one in self.statements for look in one.looks} | {one.target for one in self.statements}
+        used |= {ref.parent for table in self.known.tables if table.name in used for ref in table.references}
+        used |= {table.name for table in self.known.tables for ref in table.references if ref.parent in used}
+        return [table for table in self.known.tables if table.name in used]
+
+    def _probe(self, step: Step) -> tuple[str | None, str | None]:
+        index = self.by_step.get(step.name)
+        if index is None or self.statements[index].problem:
+            return None, None
+        return self.eye.probes(self.statements[index], self._tables_in_use())
+
+    def _check_outcome(self) -> None:
+        """What was observed with and without tracing must be the same."""
+        plain = [self._seen(event, event.step) for event in self.run.events]
+        traced = []
+        for event in self.traced.events:
+            if event.step >= self.shift:
+                statement = self.statements[event.step - self.shift]
+                target = self.by_name.get(statement.target) if statement.writes else None
+                if event.kind == "done" and not statement.problem:
+                    event = self.eye.plain(statement, target, event)
+                traced.append(self._seen(event, event.step - self.shift))
+        for was, is_ in zip(plain, traced, strict=False):
+            if was != is_:
+                name = self.run.schedule.steps[was[0]].name
+                raise Untraceable(f"tracing changed the outcome: {name} {_told(was)}, and {_told(is_)} when traced")
+        if len(plain) != len(traced) or self._final(self.traced) != self._final(self.run):
+            raise Untraceable("tracing changed the outcome")
+
+    def _seen(self, event: Event, index: int) -> tuple[Any, ...]:
+        rows = None if event.rows is None else tuple(sorted(Counter(map(repr, event.rows)).items()))
+        writes = self.statements[index].writes
+        return (index, event.kind, event.sqlstate, event.waits_for, rows, event.rowcount if writes else None)
+
+    def _final(self, run: Run) -> dict[str, Counter[str]]:
+        return {
+            name: Counter(repr(self.eye.bare(run.columns.get(name, ()), row)) for row in rows)
+            for name, rows in run.final.items()
+            if name in self.by_name
+        }
+
+    # the versions
+
+    def _collect(self) -> None:
+        """The versions, as they came to be; those that were undone by a return to a savepoint."""
+        saved: dict[tuple[str, str], int] = {}
+        for event in self.traced.events:
+            if event.kind != "done":
+                continue
+            index = event.step - self.shift
+            if index < 0:
+                table = self.by_name[self.listings[event.step].name.removeprefix("list ")]
+                for place, image in self.eye.listed(table, event):
+                    self._add(event, None, table, Write("", None, place, None, image), frozenset(table.columns))
+                continue
+            statement = self.statements[index]
+            if statement.writes and not statement.problem:
+                table = self.by_name[statement.target]
+                for write in self.eye.writes(statement, table, event):
+                    self._add(event, index, table, write, statement.assigned)
+            elif point := savepoint(self.run.schedule.steps[index].sql):
+                self._savepoint(event, index, saved, *point)
+
+    def _add(self, event: Event, step: int | None, table: Table, write: Write, assigned: frozenset[str]) -> None:
+        replaced = self.at_place.get((table.name, write.old_place)) if write.old_place else None
+        if write.old_place and replaced is None:
+            raise Untraceable(f"a version of {table.name} that was written over is not known")
+        touched = frozenset(table.columns)
+        if replaced is not None and replaced.image is not None and write.new is not None:
+            old, new = replaced.image, write.new
+            touched = assigned | {name for name in table.columns if repr(old[name]) != repr(new[name])}
+        number = len(self.versions)
+        row = number if replaced is None else replaced.row
+        version = Version(number, table.name, row, step, write.new, replaced, touched, write.new_place or "", write.by)
+        self.versions.append(version)
+        self.rows.setdefault(table.name, {}).setdefault(row, []).append(version)
+        self.made_at[number] = event.at
+        if write.new_place:
+            self.at_place[(table.name, write.new_place)] = version
+        if step is not None:
+            self.wrote.setdefault(step, []).append(version)
+
+    def _savepoint(self, event: Event, index: int, saved: dict[tuple[str, str], int], what: str, name: str) -> None:
+        one = self.of_step.get(index)
+        key = (one.name if one else "", name)
+        if what == "save":
+            saved[key] = len(self.versions)
+            return
+        for version in self.versions[saved.get(key, 0) :]:
+            if version.step is not None and self.of_step.get(version.step) is one:
+                self.undone_at.setdefault(version.number, event.at)
+
+    def _put_in_order(self) -> None:
+        """Each row's committed versions, in the order of their writers' commits."""
+        for one in self.transactions:
+            event = self.traced.end(one.every[-1] + self.shift) if one.committed else None
+            if event is not None:
+                self.ended[one.name] = event.at
+        rows: dict[Row, list[Version]] = {}
+        for version in self.versions:
+            if version.number not in self.undone_at and self._committed(version):
+                rows.setdefault((version.table, version.row), []).append(version)
+        self.order = {
+            row: tuple(sorted(versions, key=lambda one: (self._committed_at(one), one.number)))
+            for row, versions in sorted(rows.items(), key=lambda item: (item[0][0], item[0][1]))
+        }
+
+    def _committed(self, version: Version) -> bool:
+        return version.step is None or self.of_step[version.step].name in self.ended
+
+    def _committed_at(self, version: Version) -> int:
+        return -1 if version.step is None else self.ended[self.of_step[version.step].name]
+
+    def when(self, version: Version) -> int | None:
+        """When a version was committed, as a position in the traced run (-1 for the setup); None where it never was."""
+        if version.number in self.undone_at or not self._committed(version):
+            return None
+        return self._committed_at(version)
+
+    def _check_final(self) -> None:
+        """The newest versions must be what the tables hold in the end."""
+        listed = {step.name.removeprefix("list ") for step in self.listings}
+        for name in sorted(listed & set(self.traced.final)):
+            newest = [versions[-1] for (table, _), versions in self.order.items() if table == name]
+            kept = Counter(repr(tuple(one.image.values())) for one in newest if one.image is not None)
+            if kept != self._final(self.traced)[name]:
+                raise Untraceable(f"the newest versions of {name} are not what it holds in the end")
+
+
+def _told(seen: tuple[Any, ...]) -> str:
+    """What a step came to, for the sentence that two runs differ."""
+    _, kind, sqlstate, waits_for, rows, rowcount = seen
+    if kind == "waits":
+        return f"waits for {' and '.join(waits_for)}"
+    if kind == "failed":
+        return f"failed with {sqlstate}"
+    if rows is not None:
+        return f"returned {sum(count for _, count in rows)} rows"
+    return f"{kind} with {rowcount} rows" if rowcount is not None else kind

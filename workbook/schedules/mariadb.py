@@ -43,7 +43,8 @@ PLAIN = re.compile(
 SPECIAL = re.compile(r"\b(FUNCTION|PROCEDURE|TRIGGER|EVENT|VIEW|REFERENCES|SEQUENCE|GENERATED|AS\s*\()\b", re.I)
 RENEWED_S = 0.11
 WAITING = re.compile(r"^LOCK WAIT .*?^MariaDB thread id (\d+),", re.M | re.S)
-WHOM = """SELECT r.trx_mysql_thread_id, h.trx_mysql_thread_id, l.lock_table, l.lock_index, l.lock_type, l.lock_data
+WHOM = """SELECT r.trx_mysql_thread_id, h.trx_mysql_thread_id, COALESCE(h.trx_requested_lock_id = w.blocking_lock_id, 0),
+        l.lock_table, l.lock_index, l.lock_type, l.lock_data
     FROM information_schema.INNODB_LOCK_WAITS w
     JOIN information_schema.INNODB_TRX r ON r.trx_id = w.requesting_trx_id
     JOIN information_schema.INNODB_TRX h ON h.trx_id = w.blocking_trx_id
@@ -196,12 +197,18 @@ class MariaDb(Threads):
         return {int(found[1]) for block in blocks if (found := WAITING.search(block))}
 
     def _look(self, names: Mapping[int, str]) -> None:
-        """For whom they wait; the list is renewed only when nobody has read it for a tenth of a second."""
+        """For whom they wait; the list is renewed only when nobody has read it for a tenth of a second.
+
+        It names also those who stand behind in the queue for the same lock: they are left out.
+        """
         if time.monotonic() - self._looked < RENEWED_S:
             return
         holders: dict[int, set[str]] = {}
         on: dict[int, str] = {}
-        for waiter, holder, table, index, kind, data in self._rows(WHOM):
+        came = {pid: number for number, pid in enumerate(self._waits)}
+        for waiter, holder, queued, table, index, kind, data in self._rows(WHOM):
+            if queued and came.get(holder, len(came)) >= came.get(waiter, len(came)):
+                continue
             holders.setdefault(waiter, set()).add(names.get(holder, "another session"))
             on[waiter] = self._told(table, index, kind, data)
         self._looked = time.monotonic()

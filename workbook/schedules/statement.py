@@ -108,16 +108,19 @@ class Statement:
     def writes(self) -> bool:
         return self.kind in ("insert", "update", "delete")
 
+    def given(self, columns: Sequence[str]) -> Sequence[str]:
+        """The columns for which an INSERT gives values, in their order; `columns` are those of the table."""
+        this = self.tree.this if isinstance(self.tree, exp.Insert) else None
+        return [_name(one) for one in this.expressions] if isinstance(this, exp.Schema) else columns
+
     def proposed(self, columns: Sequence[str]) -> list[dict[str, Any]] | None:
         """The rows that the VALUES of an INSERT propose, as far as they are literals; None where they cannot be told.
         `columns` are those of the table."""
         if not isinstance(self.tree, exp.Insert) or not isinstance(self.tree.args.get("expression"), exp.Values):
             return None
-        this = self.tree.this
-        names = [_name(one) for one in this.expressions] if isinstance(this, exp.Schema) else list(columns)
         rows = []
         for line in self.tree.args["expression"].expressions:
-            given = zip(names, line.expressions, strict=False)
+            given = zip(self.given(columns), line.expressions, strict=False)
             rows.append({name: one.to_py() for name, one in given if _literal(one)})
         return rows
 

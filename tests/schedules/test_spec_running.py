@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
@@ -21,6 +22,7 @@ from workbook.schedules.spec_table import aligned
 SPECS = Path(__file__).parent / "isolationtester"
 ENDS_EARLY = ("killed", "killed_again", "mutual", "setup_fails")
 HANGS = "teardown { DROP TABLE t; } session s1 setup { CREATE TABLE t (n int); } step r1 { BEGIN; SELECT FROM t; }"
+COPIES = "session s1 setup { CREATE TEMP TABLE t (n int) } step a { COPY t FROM STDIN } step b { }"
 KILLED = """
 import os, signal, sys, threading
 from workbook.engines import clean, cluster
@@ -53,9 +55,17 @@ def run(text: str, **options: bool | float | str) -> tuple[str, bool]:
     return decoded(b"".join(pieces)), ended
 
 
+@pytest.fixture(scope="module")
+def own() -> Iterator[str]:
+    """A database for runs that leave nothing in it."""
+    with spec_database() as conninfo:
+        yield conninfo
+
+
 @pytest.mark.parametrize("path", sorted(SPECS.glob("*.spec")), ids=lambda path: path.stem)
-def test_it_prints_what_the_real_isolationtester_printed(path: Path) -> None:
-    printed, ended = run(decoded(path.read_bytes()), name=path.stem, step_s_max=1.0)
+def test_it_prints_what_the_real_isolationtester_printed(path: Path, own: str) -> None:
+    conninfo = "" if path.stem in ENDS_EARLY else own
+    printed, ended = run(decoded(path.read_bytes()), name=path.stem, conninfo=conninfo, step_s_max=1.0)
     assert printed == decoded(path.with_suffix(".out").read_bytes())
     assert ended == (path.stem not in ENDS_EARLY)
 
@@ -68,15 +78,15 @@ def test_a_teardown_that_hangs_is_cancelled() -> None:
     )
 
 
-def test_bytes_that_are_no_utf_8_pass_through() -> None:
+def test_bytes_that_are_no_utf_8_pass_through(own: str) -> None:
     spec = b"session s1\nstep gr\xfc\xdfe { SELECT 1 AS n -- \xfc\n }\n"
-    printed, _ = run(decoded(spec))
+    printed, _ = run(decoded(spec), conninfo=own)
     assert b"step gr\xfc\xdfe: SELECT 1 AS n -- \xfc\n" in printed.encode("utf-8", "surrogateescape")
     assert "ERROR:  invalid byte sequence" in printed
 
 
-def test_a_copy_from_the_client_ends_the_run() -> None:
-    printed, ended = run("session s1 setup { CREATE TEMP TABLE t (n int) } step a { COPY t FROM STDIN } step b { }")
+def test_a_copy_from_the_client_ends_the_run(own: str) -> None:
+    printed, ended = run(COPIES, conninfo=own)
     assert not ended and printed.endswith("step a: COPY t FROM STDIN\nunexpected result status: PGRES_COPY_IN\n")
 
 
@@ -106,8 +116,9 @@ def test_a_role_that_a_superusers_spec_leaves_is_dropped() -> None:
     assert not cluster("production").admin("SELECT rolname FROM pg_roles WHERE rolname ~ 'behind'")
 
 
-def test_the_own_role_may_set_deadlock_timeout_and_no_other_such_setting() -> None:
-    printed, _ = run("session s1 step a { SET deadlock_timeout = '10ms' } step b { SET track_functions = 'all' }")
+def test_the_own_role_may_set_deadlock_timeout_and_no_other_such_setting(own: str) -> None:
+    sets = "session s1 step a { SET deadlock_timeout = '10ms' } step b { SET track_functions = 'all' }"
+    printed, _ = run(sets, conninfo=own)
     assert printed.count("ERROR") == 1 and 'permission denied to set parameter "track_functions"' in printed
 
 
@@ -118,9 +129,9 @@ def test_a_database_that_is_not_there_is_a_sentence() -> None:
         run("session s1 step a { }", conninfo=conninfo)
 
 
-def test_sessions_may_be_many() -> None:
+def test_sessions_may_be_many(own: str) -> None:
     text = "".join(f"session s{number} step a{number} {{ SELECT {number} AS n }}\n" for number in range(20))
-    printed, ended = run(text + "permutation a0 a19")
+    printed, ended = run(text + "permutation a0 a19", conninfo=own)
     assert ended and printed.startswith("unused step name: a1\nunused step name: a10\n")
     assert "Parsed test spec with 20 sessions\n\nstarting permutation: a0 a19\n" in printed
 

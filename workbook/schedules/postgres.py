@@ -10,8 +10,10 @@ see and the function of the isolation tests does. All sessions waiting may be a 
 queue (a lock on the tuple), not for the holder: the chain is told as it is, T3 for T2 for T1.
 
 Whom a deadlock sacrifices is decided by whose `deadlock_timeout` ends first. Here it is always the one that closes the
-circle: a step that somebody already waits for is sent with a time-out of 1 ms, every other one with two seconds. A
-schedule that names `deadlock_timeout` itself is left alone.
+circle: a step that somebody already waits for is sent with a time-out of 1 ms, every other one with two seconds, and the next
+step is not sent before the server has said (`log_lock_waits`, as a message to the session) that it has looked for a circle
+and found none. A schedule that names `deadlock_timeout` itself is left alone. What cannot be made to repeat: at read
+committed, two who wait for a row that has been updated race for its new version, and the third may overtake the second.
 
     >>> [found[1] for found in DEADLOCK.findall("Process 7 waits for ShareLock on transaction 755; blocked by process 9.")]
     ['transaction 755']
@@ -52,10 +54,12 @@ STATES: dict[int, State] = {
     pq.TransactionStatus.UNKNOWN: "lost",
 }
 DEADLOCK = re.compile(r"Process (\d+) waits for \w+ on (.+?); blocked by process (\d+)\.")
-CONTEXT_ROW = re.compile(r'tuple \((\d+),(\d+)\) in relation "(.+)"')
+CONTEXT_ROW = re.compile(
+    r'while (?:updating|deleting|locking|rechecking updated) tuple \((\d+),(\d+)\) in relation "(.+)"'
+)
 PATIENT, CLOSING = "2s", "1ms"
-CHECKED_S = 0.003
-"""After this time a session that began to wait with a `deadlock_timeout` of 1 ms has looked for a deadlock."""
+SETTINGS = {"deadlock_timeout": PATIENT, "log_lock_waits": "on", "client_min_messages": "log"}
+CHECKED_S_MAX = 2.0
 CANCELLED_S, ENDED_S = 2.0, 5.0
 """How long a cancelled statement, and then an ended session, is waited for."""
 
@@ -69,14 +73,14 @@ class Session:
         self.connection, self.conn = connection, connection.pgconn
         self.pid = self.conn.backend_pid
         self.name, self.level, self.patience = "", "", PATIENT
-        self.running, self.sent_at = False, 0.0
+        self.running = self.checked = False
         self.results: list[pq.abc.PGresult] = []
         self.notices: list[str] = []
         self._rows = Transformer(connection)
 
     def send(self, sql: str) -> None:
         """Begin a statement. Raises `OperationalError` where the connection is gone."""
-        self.results, self.notices, self.sent_at = [], [], time.monotonic()
+        self.results, self.notices, self.checked = [], [], False
         self.conn.send_query(sql.encode())
         self.running = True
 
@@ -114,6 +118,9 @@ class Session:
             self.conn.put_copy_end(b"a schedule has no data to copy from")
 
     def _notice(self, notice: psycopg.errors.Diagnostic) -> None:
+        if notice.severity_nonlocalized == "LOG":  # of log_lock_waits, when deadlock_timeout is over
+            self.checked = self.checked or "still waiting for" in (notice.message_primary or "")
+            return
         self.notices.append(f"{notice.severity}: {notice.message_primary}")
 
 
@@ -128,7 +135,8 @@ class Postgres(Engine):
         self.version = self.database.cluster.version
         let_deadlock_timeout_be_set(self.database.cluster)
         name = self.database.name
-        self.database.cluster.admin(f"ALTER ROLE {name} IN DATABASE {name} SET deadlock_timeout = '{PATIENT}'")
+        for setting, value in SETTINGS.items():
+            self.database.cluster.admin(f"ALTER ROLE {name} IN DATABASE {name} SET {setting} = '{value}'")
         self._pool: list[Session] = []
         self._seated: dict[str, Session] = {}
         self._early: list[tuple[str, Answer]] = []
@@ -185,14 +193,17 @@ class Postgres(Engine):
         pids = {session.pid: session.name for session in self._seated.values()}
         try:
             found = self._locks().blocked([session.pid for session in asked], list(pids))
-            unknown = [pid for pid, holders in found.items() if self._known(pids[pid]) != holders]
-            if unknown:
-                on = self._locks().wanted(unknown, pids)
-                for pid in unknown:
-                    names = tuple(sorted({pids.get(holder, "another session") for holder in found[pid]}))
-                    self._waits[pids[pid]] = (found[pid], Wait(names, on.get(pid, "")))
+            unknown = [pid for pid, (holders, _) in found.items() if self._known(pids[pid]) != holders]
+            on = self._locks().wanted(unknown, pids) if unknown else {}
         except psycopg.OperationalError:
             return {}  # the sessions learn it themselves
+        for pid in unknown:
+            holders, snapshot = found[pid]
+            names = tuple(sorted({pids.get(holder, "another session") for holder in holders}))
+            if snapshot or pid in on:
+                self._waits[pids[pid]] = (holders, Wait(names, "a safe snapshot" if snapshot else on[pid]))
+            else:
+                del found[pid]  # it has come to its end in between
         return {pids[pid]: self._waits[pids[pid]][1] for pid in found}
 
     def leave(self) -> None:
@@ -288,7 +299,8 @@ class Postgres(Engine):
 
     def _set_patience(self, session: Session) -> None:
         """Let the one that closes a circle of waits be the one that looks for it."""
-        awaited = any(session.name in wait.for_ for _, wait in self._waits.values())
+        waiting = [wait for name, (_, wait) in self._waits.items() if self._seated[name].running]
+        awaited = any(session.name in wait.for_ for wait in waiting)
         if len(self._seated) > 2:
             self._let_checks_pass()
         wanted = CLOSING if awaited else PATIENT
@@ -299,10 +311,12 @@ class Postgres(Engine):
 
     def _let_checks_pass(self) -> None:
         """Listen until each session that waits with the short time-out has looked for a deadlock, and found none."""
-        short = [self._seated[name].sent_at for name in self._waits if self._seated[name].patience != PATIENT]
-        until = max(short, default=0.0) + CHECKED_S
-        while (left := until - time.monotonic()) > 0:
-            self._early += self.answers(left)
+        deadline = time.monotonic() + CHECKED_S_MAX
+        while time.monotonic() < deadline:
+            short = [self._seated[name] for name in self._waits if self._seated[name].patience != PATIENT]
+            if all(session.checked or not session.running for session in short):
+                return
+            self._early += self.answers(0.01)
 
     def _answer(self, session: Session) -> Answer:
         state = STATES[session.conn.transaction_status]
@@ -312,11 +326,9 @@ class Postgres(Engine):
             error = psycopg.errors.error_from_result(last)
             message = error.diag.message_primary or str(error).strip()
             deadlock = self._deadlock(error.diag) if error.sqlstate == "40P01" else {}
-            self._waits.pop(session.name, None)
             return Answer(
                 state, failed=True, sqlstate=error.sqlstate or "", message=message, notices=notices, cycle=deadlock
             )
-        self._waits.pop(session.name, None)
         tag = (last.command_status or b"").decode()
         tables = [result for result in results if result.status == pq.ExecStatus.TUPLES_OK]
         if not tables:

@@ -31,12 +31,12 @@ if TYPE_CHECKING:
 BLOCKED = """SELECT p, pg_catalog.pg_blocking_pids(p), pg_catalog.pg_safe_snapshot_blocking_pids(p)
     FROM pg_catalog.unnest('{%s}'::int4[]) AS p
     WHERE pg_catalog.pg_isolation_test_session_is_blocked(p, '{%s}') OR 0 = ANY (pg_catalog.pg_blocking_pids(p))"""
-WANTED = """SELECT w.pid, w.locktype, w.mode, w.relation, w.page, w.tuple, w.classid, w.objid, w.objsubid,
+WANTED = """WITH l AS MATERIALIZED (SELECT * FROM pg_catalog.pg_locks)
+    SELECT w.pid, w.locktype, w.mode, w.relation, w.page, w.tuple, w.classid, w.objid, w.objsubid,
         h.relation, h.page, h.tuple,
-        (SELECT pg_catalog.min(x.pid) FROM pg_catalog.pg_locks x
+        (SELECT pg_catalog.min(x.pid) FROM l x
             WHERE x.locktype = 'transactionid' AND x.granted AND x.transactionid = w.transactionid)
-    FROM pg_catalog.pg_locks w
-    LEFT JOIN pg_catalog.pg_locks h ON h.pid = w.pid AND h.granted AND h.locktype = 'tuple'
+    FROM l w LEFT JOIN l h ON h.pid = w.pid AND h.granted AND h.locktype = 'tuple'
     WHERE NOT w.granted AND w.pid = ANY ('{%s}'::int4[])"""
 NAME = """SELECT CASE n.nspname WHEN 'public' THEN c.relname ELSE n.nspname || '.' || c.relname END
     FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = %s"""
@@ -48,15 +48,17 @@ class Locks:
     def __init__(self, admin: psycopg.Connection[Any], control: Session, tables: Tables) -> None:
         self._admin, self._control, self._tables = admin, control, tables
 
-    def blocked(self, asked: Sequence[int], everybody: Sequence[int]) -> dict[int, tuple[int, ...]]:
-        """Those of the processes `asked` about that wait for one of `everybody`, each to those it waits for."""
+    def blocked(self, asked: Sequence[int], everybody: Sequence[int]) -> dict[int, tuple[tuple[int, ...], bool]]:
+        """Those of the processes `asked` about that wait for one of `everybody`, each to those it waits for, and whether it
+        is for a safe snapshot."""
         sql = BLOCKED % (_list(asked), _list(everybody))
         rows = self._admin.execute(sql).fetchall()
-        return {pid: tuple(sorted({*holders, *snapshot})) for pid, holders, snapshot in rows}
+        return {pid: (tuple(sorted({*holders, *snapshot})), bool(snapshot)) for pid, holders, snapshot in rows}
 
     def wanted(self, pids: Sequence[int], names: Mapping[int, str]) -> dict[int, str]:
-        """What each of the waiting processes wants, in words; `names` are the sessions'."""
-        found = dict.fromkeys(pids, "a safe snapshot")
+        """The lock that each of the waiting processes wants, in words; one that waits no more is left out. `names` are
+        the sessions'."""
+        found: dict[int, str] = {}
         for row in self._admin.execute(WANTED % _list(pids)).fetchall():
             pid, kind, mode, relation, page, place, classid, objid, objsubid, *queued, holder = row
             if kind == "tuple":

@@ -219,17 +219,15 @@ class Postgres(Engine):
                     session.level, session.patience = "", PATIENT
             self._end_prepared()
         except psycopg.OperationalError as error:
-            self._forget()
-            raise ScheduleBroken(
-                "The PostgreSQL server went in the middle of the schedule.",
-                tried=str(error).strip().split("\n")[0],
-                next="run it again: the server is started anew",
-            ) from None
+            raise self._broken(error) from None
         self._seated = {}
 
     def tables(self, schedule: Schedule) -> tuple[dict[str, Rows], dict[str, tuple[str, ...]]]:
         assert self._tables is not None
-        found = self._tables.read(schedule)
+        try:
+            found = self._tables.read(schedule)
+        except psycopg.OperationalError as error:
+            raise self._broken(error) from None
         if schedule.teardown:
             self._setup(schedule.teardown, ENDED_S)
             self._tables.forget()
@@ -378,6 +376,14 @@ class Postgres(Engine):
         if session in self._pool:
             self._pool.remove(session)
         session.connection.close()
+
+    def _broken(self, error: psycopg.Error) -> ScheduleBroken:
+        self._forget()
+        return ScheduleBroken(
+            "The PostgreSQL server went in the middle of the schedule.",
+            tried=str(error).strip().split("\n")[0],
+            next="run it again: the server is started anew",
+        )
 
     def _forget(self) -> None:
         """Close every connection; the next schedule makes new ones."""

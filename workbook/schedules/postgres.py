@@ -72,8 +72,10 @@ class Session:
         connection.add_notice_handler(self._notice)
         self.connection, self.conn = connection, connection.pgconn
         self.pid = self.conn.backend_pid
-        self.name, self.level, self.patience = "", "", PATIENT
-        self.running = self.checked = False
+        shown = self.conn.exec_(b"SHOW default_transaction_isolation")
+        self.own_level = (shown.get_value(0, 0) or b"").decode()
+        self.name, self.level, self.patience = "", self.own_level, PATIENT
+        self.running = self.closing = self.checked = False
         self.results: list[pq.abc.PGresult] = []
         self.notices: list[str] = []
         self._rows = Transformer(connection)
@@ -216,7 +218,7 @@ class Postgres(Engine):
                     if session.conn.transaction_status != pq.TransactionStatus.IDLE:
                         session.do("ROLLBACK")
                     session.do("DISCARD ALL")
-                    session.level, session.patience = "", PATIENT
+                    session.level, session.patience = session.own_level, PATIENT
             self._end_prepared()
         except psycopg.OperationalError as error:
             raise self._broken(error) from None
@@ -301,6 +303,7 @@ class Postgres(Engine):
         awaited = any(session.name in wait.for_ for wait in waiting)
         if len(self._seated) > 2:
             self._let_checks_pass()
+        session.closing = awaited
         wanted = CLOSING if awaited else PATIENT
         status = session.conn.transaction_status
         if session.patience != wanted and status != pq.TransactionStatus.INERROR:
@@ -311,8 +314,8 @@ class Postgres(Engine):
         """Listen until each session that waits with the short time-out has looked for a deadlock, and found none."""
         deadline = time.monotonic() + CHECKED_S_MAX
         while time.monotonic() < deadline:
-            short = [self._seated[name] for name in self._waits if self._seated[name].patience != PATIENT]
-            if all(session.checked or not session.running for session in short):
+            closing = [self._seated[name] for name in self._waits if self._seated[name].closing]
+            if all(session.checked or not session.running for session in closing):
                 return
             self._early += self.answers(0.01)
 

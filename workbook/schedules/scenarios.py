@@ -90,6 +90,9 @@ class Matrix:
         """The cells as text."""
         return {row: {key: cell.text for key, cell in cells.items()} for row, cells in self.cells.items()}
 
+    def _keys(self) -> tuple[str, ...]:
+        return tuple(next(iter(self.cells.values()), {}))
+
     def data(self) -> dict[str, Any]:
         """Plain data: `columns` (key and name), `rows` (engine, version, level, and for each key `text`, `anomaly`, `waits`,
         `errors`, `verdict`)."""
@@ -111,10 +114,10 @@ class Matrix:
             }
             for (engine, level), cells in self.cells.items()
         ]
-        return {"columns": [{"key": one.key, "name": one.name} for one in SCENARIOS.values()], "rows": rows}
+        return {"columns": [{"key": key, "name": SCENARIOS[key].name} for key in self._keys()], "rows": rows}
 
     def __str__(self) -> str:
-        lines = [["", "", *SCENARIOS]]
+        lines = [["", "", *self._keys()]]
         for (engine, level), cells in self.cells.items():
             name, _, kind = ENGINES[engine].partition(" ")
             version = next(iter(cells.values())).run.version
@@ -155,7 +158,7 @@ def _read(run: Run, session: str, number: int = 0) -> dict[Any, Any]:
     """What the session's reading step of that number returned, id to value; empty where it returned nothing."""
     names = [step.name for step in run.schedule.steps if step.session == session and step.sql.startswith("SELECT")]
     event = run.end(names[number])
-    return dict(event.rows) if event and event.kind == "done" and event.rows else {}  # type: ignore[arg-type]
+    return dict(event.rows) if event and event.kind == "done" and event.rows else {}
 
 
 def _all(run: Run, session: str) -> list[int]:
@@ -171,7 +174,7 @@ def _committed(run: Run, *sessions: str) -> bool:
 
 
 def _left(run: Run) -> dict[Any, Any]:
-    return dict(run.final["test"])  # type: ignore[arg-type]
+    return dict(run.final["test"])
 
 
 def _vanishes(run: Run) -> bool:

@@ -185,6 +185,7 @@ class Sqlite(Threads):
 
     def _busy(self, worker: Worker) -> bool:
         """SQLite says that a session waits: hold it until it may try again; whether it should."""
+        self._states[worker.name] = worker.connection.txn_state("main")
         with self._guard:
             if worker not in self._waiting:
                 self._came_to_wait += 1
@@ -251,5 +252,6 @@ def _message(error: apsw.Error) -> str:
     'database is locked'
     """
     said = str(error).strip()
-    name = apsw.mapping_extended_result_codes.get(getattr(error, "extendedresult", 0), "")
+    number = getattr(error, "extendedresult", 0)
+    name = apsw.mapping_extended_result_codes.get(number) or apsw.mapping_result_codes.get(number)
     return f"{said} ({name})" if name else said

@@ -15,17 +15,18 @@ have tied). What aborted transactions read is not judged here.
     >>> print(verdict)
     equivalent to T2 then T1
 
-This is view serializability with the final state (Papadimitriou, The Serializability of Concurrent Database Updates,
-1979), decided by running instead of by reading the history: it needs no model of the engine, and it cannot say why.
+This is view serializability (Papadimitriou, The Serializability of Concurrent Database Updates, 1979), of values instead of
+versions, and decided by running instead of by reading the history: it needs no model of the engine, and it cannot say why.
 `graph` says why, from other evidence; the two are compared on generated programs in `tests/schedules`.
 
-Left out: real time (a serial order may run a transaction before one that had ended earlier, unless they are of one
-session), what sequences and clocks gave (run again, they give something else, and the verdict says so), and more than
-`ORDERS_MAX` orders.
+Left out: real time (a serial order may run a transaction before one that had ended earlier, even in the same session); what
+sequences and clocks gave (run again, they give something else, and the verdict says so); more than `ORDERS_MAX` orders.
 """
 
 from __future__ import annotations
 
+import itertools
+import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from workbook.schedules.stage import Stage
 
 ORDERS_MAX = 5_040
-"""Seven transactions of seven sessions; nobody waits for more."""
+"""Those of seven transactions; nobody waits for more."""
 NOTHING = Step("nobody", "SELECT 1", "nobody.1")
 """What is run where nothing was committed: a schedule needs a step."""
 
@@ -161,25 +162,14 @@ def judge(run: Run, stage: Stage | None = None, replays: Replays | None = None) 
     return SerialVerdict(committed_names, (), len(found), names, differences)
 
 
-def serial_orders(committed: list[Transaction]) -> Iterator[tuple[Transaction, ...]]:
-    """Every order in which each session's own transactions keep their order; the order given comes first."""
-    count = 0
-
-    def extended(before: tuple[Transaction, ...], left: list[Transaction]) -> Iterator[tuple[Transaction, ...]]:
-        nonlocal count
-        if not left:
-            count += 1
-            if count > ORDERS_MAX:
-                raise Misuse(
-                    f"{len(committed)} committed transactions have more than {ORDERS_MAX:,} serial orders.",
-                    next="judge a schedule with fewer transactions: put statements between BEGIN and COMMIT",
-                )
-            yield before
-        for number, one in enumerate(left):
-            if not any(other.session == one.session and other.began < one.began for other in left):
-                yield from extended((*before, one), left[:number] + left[number + 1 :])
-
-    return extended((), committed)
+def serial_orders(committed: Sequence[Transaction]) -> Iterator[tuple[Transaction, ...]]:
+    """Every order; the one given comes first. Raises `Misuse` above `ORDERS_MAX`."""
+    if math.factorial(len(committed)) > ORDERS_MAX:
+        raise Misuse(
+            f"{len(committed)} committed transactions have more than {ORDERS_MAX:,} serial orders.",
+            next="judge a schedule with fewer transactions: put statements between BEGIN and COMMIT",
+        )
+    return itertools.permutations(committed)
 
 
 def _differences(run: Run, order: tuple[Transaction, ...], replays: Replays) -> tuple[Difference, ...]:

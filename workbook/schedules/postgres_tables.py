@@ -1,13 +1,12 @@
 """On PostgreSQL, the tables of a schedule: as the setup leaves them, again and again, quickly.
 
     setup ── new, or something but rows may have changed ──▶ drop all, run the setup, remember every row
-          └─ the same as before ──▶ put back the rows that differ from those remembered: UPDATE, INSERT, DELETE
+          └─ the same as before ──▶ fill anew the tables whose rows differ from those remembered, or stand otherwise
 
-A row that is put back by its primary key is updated, which costs a twentieth of running the setup, and makes no dead index
-entries. The rows after it are written again, too, so that a scan meets all of them in the same order as the first time: who is
-waited for first, and who is sacrificed in a deadlock, may depend on it. The quick way is taken where nothing but rows can have changed: steps that only read and write, tables without
-triggers, foreign keys, rules and row-level security. Every 50th time the tables are made anew, so that dead rows do not pile up
-and no plan changes.
+Filling a table anew costs a twentieth of running the setup. Its rows stand in the file as the setup left them, so that a scan
+meets them in the same order: who is waited for first, and who is sacrificed in a deadlock, may depend on it. The quick way
+is taken where nothing but rows can have changed: steps that only read and write, tables without triggers, foreign keys,
+rules and row-level security. Every 50th time the tables are made anew, so that dead rows do not pile up and no plan changes.
 
     >>> plain("UPDATE t SET n = 1"), plain("SELECT 1 INTO t"), plain("CREATE INDEX ON t (n)")
     (True, False, False)
@@ -18,7 +17,7 @@ Left out: large objects, which stay.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -223,50 +222,16 @@ class Tables:
             table.now = table.made
 
     def _undo(self, table: Table) -> list[str]:
+        """All rows anew, in the order of the setup: deleted and inserted at once they stand in the file in that order."""
         escape = pq.Escaping(self._control.conn).escape_literal
 
         def literal(value: bytes | None) -> str:
             return "NULL" if value is None else bytes(escape(value)).decode()
 
-        def insert(rows: list[Raw]) -> str:
-            columns = ", ".join(_quoted(table.columns[number]) for number in table.stored)
-            values = ", ".join(f"({', '.join(literal(row[number]) for number in table.stored)})" for row in rows)
-            return f"INSERT INTO {table.sql} ({columns}) OVERRIDING SYSTEM VALUE VALUES {values}"
-
-        if not table.key or len(table.stored) != len(table.columns):
-            return [f"DELETE FROM {table.sql}", *([insert(list(table.made))] if table.made else [])]
-        made = {tuple(row[number] for number in table.key): row for row in table.made}
-        now = {tuple(row[number] for number in table.key): row for row in table.now}
-
-        def where(key: Raw) -> str:
-            pairs = zip(table.key, key, strict=True)
-            return " AND ".join(f"{_quoted(table.columns[number])} = {literal(value)}" for number, value in pairs)
-
-        texts = [f"DELETE FROM {table.sql} WHERE {where(key)}" for key in now if key not in made]
-        kept = _in_place(made, now)
-        for key, row in made.items():
-            if key in kept:
-                continue
-            if key not in now:
-                texts.append(insert([row]))
-                continue
-            pairs = ", ".join(f"{_quoted(table.columns[number])} = {literal(row[number])}" for number in table.stored)
-            texts.append(f"UPDATE {table.sql} SET {pairs} WHERE {where(key)}")
-        return texts
-
-
-def _in_place(made: Mapping[Raw, Raw], now: Mapping[Raw, Raw]) -> set[Raw]:
-    """The keys of the rows that can stay: the first ones, as long as they are unchanged and in their order. Each row after
-    them is written again, so that the rows stand in the file, and are met by a scan, as the setup left them."""
-    places = {key: place for place, key in enumerate(now)}
-    kept: set[Raw] = set()
-    last = -1
-    for key, row in made.items():
-        if now.get(key) != row or places[key] < last:
-            break
-        kept.add(key)
-        last = places[key]
-    return kept
+        columns = ", ".join(_quoted(table.columns[number]) for number in table.stored)
+        values = ", ".join(f"({', '.join(literal(row[number]) for number in table.stored)})" for row in table.made)
+        insert = f"INSERT INTO {table.sql} ({columns}) OVERRIDING SYSTEM VALUE VALUES {values}"
+        return [f"DELETE FROM {table.sql}", *([insert] if table.made else [])]
 
 
 def plain(sql: str) -> bool:

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from collections.abc import Iterator
+from contextlib import closing
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from workbook.errors import Misuse, Unavailable
+from workbook.errors import Misuse, Unavailable, Unsuitable
+
+if TYPE_CHECKING:
+    from workbook.schedules import Schedule, Stage
 
 
 class Format(StrEnum):
     """What is printed."""
 
+    text = "text"
     isolationtester = "isolationtester"
 
 
@@ -32,26 +39,100 @@ def _bytes(path: Path) -> bytes:
 
 
 def schedule(
-    file: Annotated[Path, typer.Argument(help="A .spec file of PostgreSQL's isolationtester; - for standard input.")],
+    file: Annotated[
+        Path,
+        typer.Argument(help="A .schedule file, or a .spec file of PostgreSQL's isolationtester; - for standard input."),
+    ],
+    engine: Annotated[str, typer.Option(help="postgresql, sqlite, sqlite-rollback, duckdb or mariadb.")] = "postgresql",
+    level: Annotated[str, typer.Option(help="The isolation level; else the file's, else the engine's default.")] = "",
+    json_: Annotated[bool, typer.Option("--json", help="As data.")] = False,
     format_: Annotated[
-        Format, typer.Option("--format", help="isolationtester: its output, byte for byte.")
-    ] = Format.isolationtester,
+        Format | None,
+        typer.Option("--format", help="text, or isolationtester: its output, byte for byte; else by the file's name."),
+    ] = None,
     superuser: Annotated[
         bool, typer.Option("--superuser", help="Run a .spec as superuser: it may then do what the server may.")
     ] = False,
     timeout_s: Annotated[
-        float,
-        typer.Option("--timeout", envvar="PGISOLATIONTIMEOUT", help="Seconds after which a step is cancelled."),
-    ] = 300.0,
+        float | None,
+        typer.Option(
+            "--timeout",
+            envvar="PGISOLATIONTIMEOUT",
+            help="Seconds after which a step is cancelled: 10, of a .spec 300.",
+        ),
+    ] = None,
 ) -> None:
-    """Run a schedule on a database of its own, and print what became of each step.
+    """Run a schedule on a database of its own, and print what became of each step and whether it was as good as one
+    transaction after the other: exit code 0 where it was, 1 where it was not, 2 where the file is unusable or the
+    schedule comes to no end.
 
     A .spec file's output compares with its expected file: workbook schedule NAME.spec --format isolationtester | diff
-    NAME.out - .
+    NAME.out - . With --format text its permutations run as schedules.
     """
-    if file.suffix not in (".spec", ""):
-        raise Misuse(f"{file} is no .spec file.", next="name a file whose name ends in .spec")
-    _isolationtester(file, superuser, timeout_s)
+    if format_ is None:
+        plain = json_ or file.suffix != ".spec"
+        format_ = Format.text if plain else Format.isolationtester
+    if format_ is Format.isolationtester:
+        if json_ or engine != "postgresql" or level:
+            raise Misuse(
+                "The isolationtester's output is text, on PostgreSQL, at the levels that the file says.",
+                next="add --format text to run its permutations as schedules",
+            )
+        if file.suffix not in (".spec", ""):
+            raise Misuse(f"{file} is no .spec file.", next="name a file whose name ends in .spec")
+        _isolationtester(file, superuser, 300.0 if timeout_s is None else timeout_s)
+        return
+    from workbook.schedules import Stage
+    from workbook.schedules.stage import TIMEOUT_S
+
+    schedules = list(_schedules(file))
+    with closing(Stage(engine, timeout_s=TIMEOUT_S if timeout_s is None else timeout_s)) as stage:
+        serial = _play(schedules, stage, " ".join(level.lower().split()), json_)
+    raise typer.Exit(0 if serial else 1)
+
+
+def _schedules(file: Path) -> Iterator[Schedule]:
+    """The schedule of a file, or those of a .spec file's permutations."""
+    from workbook.schedules import Schedule
+
+    raw = _bytes(file)
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise Unsuitable(f"{file} is no text.", next="save the schedule as text in UTF-8") from None
+    if file.suffix == ".spec":
+        from workbook.schedules.spec import Spec
+        from workbook.schedules.spec_schedules import schedules
+
+        yield from schedules(Spec.read(text))
+    else:
+        yield Schedule.read(text)
+
+
+def _play(schedules: list[Schedule], stage: Stage, level: str, json_: bool) -> bool:
+    """Run and print the schedules; whether each was as good as a serial order."""
+    from workbook.schedules import ScheduleBroken, ScheduleTimeout
+    from workbook.schedules.graph import dependencies
+    from workbook.schedules.verdict import judge
+
+    serial, reports = True, []
+    for number, one in enumerate(schedules):
+        try:
+            run = stage.run(one, level)
+        except (ScheduleTimeout, ScheduleBroken) as error:
+            if error.run is not None:
+                typer.echo(json.dumps({"runs": [{"run": error.run.data()}]}, indent=1) if json_ else error.run)
+            raise
+        verdict, graph = judge(run, stage), dependencies(run, stage)
+        serial = serial and verdict.serializable
+        if json_:
+            reports.append({"run": run.data(), "verdict": verdict.data(), "graph": graph.data()})
+        else:
+            name = f"\n{graph.name}: {graph.words}" if graph.name else ""
+            typer.echo(("\n\n" if number else "") + f"{run}\n\n{verdict}{name}")
+    if json_:
+        typer.echo(json.dumps({"runs": reports}, indent=1, ensure_ascii=False))
+    return serial
 
 
 def _isolationtester(file: Path, superuser: bool, timeout_s: float) -> None:

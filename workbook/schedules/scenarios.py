@@ -184,9 +184,13 @@ def _vanishes(run: Run) -> bool:
     return any(value in (11, 19) for value in later)
 
 
+CODES = {"PMP-w": "PMP", "Gs": "G-single", "Gs-p": "G-single", "Gs-w": "G-single", "G2i": "G2-item", "Fekete": "G2"}
+"""The code of the anomaly, where a column's short name is another."""
+
+
 def _scenario(key: str, name: str, seen: Callable[[Run], bool], steps: str) -> Scenario:
     read = Schedule.read(dedent(steps))
-    return Scenario(key, name, Schedule(f"{key}: {name}", SETUP, read.steps), seen)
+    return Scenario(key, name, Schedule(f"{CODES.get(key, key)} {name}", SETUP, read.steps), seen)
 
 
 _EVERY = (

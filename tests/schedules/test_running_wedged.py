@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from workbook.errors import SqlTimeout
-from workbook.schedules import Schedule, ScheduleTimeout, Stage
+from workbook.errors import Misuse, SqlTimeout
+from workbook.schedules import Schedule, ScheduleTimeout, Stage, Step
 from workbook.schedules.scenarios import SCENARIOS
 
 TEST = "CREATE TABLE test (id int PRIMARY KEY, value int); INSERT INTO test VALUES (1, 10), (2, 20)"
@@ -179,17 +179,47 @@ def left(stage: Stage) -> dict[str, int]:
         return {name: connection.execute(sql).fetchone()[0] for name, sql in LEFT.items()}
 
 
-def test_nothing_stays(stage: Stage) -> None:
+@pytest.mark.parametrize("rounds", [2, pytest.param(60, marks=pytest.mark.slow)])
+def test_nothing_stays(stage: Stage, rounds: int) -> None:
     schedules = [*(one.schedule for one in SCENARIOS.values()), *(read(steps) for steps in DIRTY)]
     for schedule in (*schedules, NEXT):
         stage.run(schedule)
     before = left(stage)
     assert (before["locks"], before["advisory"], before["prepared"], before["transactions"]) == (0, 0, 0, 0)
-    for _ in range(8):
+    for _ in range(rounds):
         for schedule in schedules:
             stage.run(schedule, "repeatable read")
     stage.run(NEXT)
     assert left(stage) == before
+
+
+def test_the_rows_stand_in_the_order_of_the_setup(stage: Stage) -> None:
+    """A scan meets them as the first time, however often they were changed."""
+    setup = TEST + ", (3, 30), (4, 40)"
+    for number in range(120):
+        run = stage.run(
+            read(f"T1: SELECT id FROM test\nT1: UPDATE test SET value = 0 WHERE id = {number % 4 + 1}", setup)
+        )
+        assert run.end(0).rows == ((1,), (2,), (3,), (4,))
+
+
+def test_breaking_off_ends_the_sessions(stage: Stage) -> None:
+    def probe(step: Step) -> tuple[str | None, str | None]:
+        if step.sql == "COMMIT":
+            raise KeyboardInterrupt
+        return None, None
+
+    with pytest.raises(KeyboardInterrupt):
+        stage.run(read("T1: BEGIN\nT1: LOCK TABLE test\nT1: COMMIT"), probe=probe)
+    goes_on(stage)
+
+
+def test_a_closed_stage_says_so() -> None:
+    stage = Stage("sqlite")
+    stage.close()
+    stage.close()
+    with pytest.raises(Misuse, match="The stage is closed"):
+        stage.run(NEXT)
 
 
 def test_each_schedule_finds_what_its_setup_says(stage: Stage) -> None:

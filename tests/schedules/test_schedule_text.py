@@ -153,15 +153,15 @@ def test_a_program_adds_begin_and_commit_only_where_none_is_said() -> None:
         "",
         {
             "plain": ["SELECT 1"],
-            "level": ["BEGIN ISOLATION LEVEL SERIALIZABLE", "SELECT 1", "COMMIT"],
-            "gives up": ["START TRANSACTION", "SELECT 1", "ROLLBACK"],
+            "strict": ["BEGIN ISOLATION LEVEL SERIALIZABLE", "SELECT 1", "COMMIT"],
+            "undone": ["START TRANSACTION", "SELECT 1", "ROLLBACK"],
             "saves": ["SAVEPOINT a", "ROLLBACK TO SAVEPOINT a"],
         },
     )
     sql = {name: [step.sql for step in steps] for name, steps in made.sessions.items()}
     assert sql["plain"] == ["BEGIN", "SELECT 1", "COMMIT"]
-    assert sql["level"] == ["BEGIN ISOLATION LEVEL SERIALIZABLE", "SELECT 1", "COMMIT"]
-    assert sql["gives up"] == ["START TRANSACTION", "SELECT 1", "ROLLBACK"]
+    assert sql["strict"] == ["BEGIN ISOLATION LEVEL SERIALIZABLE", "SELECT 1", "COMMIT"]
+    assert sql["undone"] == ["START TRANSACTION", "SELECT 1", "ROLLBACK"]
     assert sql["saves"] == ["BEGIN", "SAVEPOINT a", "ROLLBACK TO SAVEPOINT a", "COMMIT"]
 
 
@@ -181,5 +181,9 @@ def test_what_makes_no_sense_is_refused_with_a_sentence() -> None:
         Program("", "", {"T1": [Step("T2", "SELECT 1")]})
     with pytest.raises(Misuse, match="needs a step"):
         Schedule("", "", ())
+    with pytest.raises(Misuse, match="'two words' cannot be a session's name"):
+        Schedule("", "", (Step("two words", "SELECT 1"),))
+    with pytest.raises(Misuse, match=r"The step T1\.2 is empty"):
+        Program("", "", {"T1": ["BEGIN", " ; "]})
     with pytest.raises(Misuse, match="no isolation level"):
         Schedule("", "", (Step("T1", "SELECT 1"),), level="snapsot")

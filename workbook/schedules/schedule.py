@@ -61,6 +61,7 @@ BEGINS = re.compile(r"\s*(BEGIN|START\s+TRANSACTION)\b", re.I)
 ENDS = re.compile(
     r"\s*(COMMIT|END|ABORT|PREPARE\s+TRANSACTION|ROLLBACK(?!\s+((WORK|TRANSACTION)\s+)?TO\b))\b(?!\s+PREPARED)", re.I
 )
+WORD = re.compile(r"[^\W\d]\w*")
 HEAD = re.compile(r"(?P<session>[^\W\d]\w*)(?:\s*\((?P<name>[^()]+)\))?\s*:(?P<sql>.*)", re.S)
 LEVEL = re.compile(r"level(?:\s+(?P<session>[^\W\d]\w*))?\s*:(?P<level>.*)", re.I)
 BLOCK = re.compile(r"(?P<block>setup|teardown)\s*:(?P<sql>.*)", re.I | re.S)
@@ -273,11 +274,30 @@ def _whole(session: str, steps: Sequence[Step | str]) -> tuple[Step, ...]:
 
 
 def _named(steps: Iterable[Step]) -> Iterator[Step]:
-    """The steps, each with a name; the k-th of T1 is `T1.k` where it has none."""
+    """The steps as their text would be read, each with a name; the k-th of T1 is `T1.k` where it has none."""
     count: dict[str, int] = {}
     for step in steps:
+        if not WORD.fullmatch(step.session) or step.session.lower() in RESERVED:
+            raise Misuse(f"{step.session!r} cannot be a session's name.", next="use a word, such as T1 or alice")
         count[step.session] = number = count.get(step.session, 0) + 1
-        yield step if step.name else replace(step, name=f"{step.session}.{number}")
+        sql, name = _bare(step.sql), " ".join(step.name.split()) or f"{step.session}.{number}"
+        if not sql:
+            raise Misuse(f"The step {name} is empty.", next=WRITE_IT)
+        if re.search(r"[()]", name):
+            raise Misuse(f"A step cannot be named {name!r}.", next="use a name without brackets")
+        yield step if (sql, name) == (step.sql, step.name) else Step(step.session, sql, name)
+
+
+def _bare(sql: str) -> str:
+    """The statement without what stands around it.
+
+    >>> _bare(" SELECT 1; ")
+    'SELECT 1'
+    """
+    sql = sql.strip()
+    while sql.endswith(";"):
+        sql = sql[:-1].rstrip()
+    return sql
 
 
 def _unique(steps: Iterable[Step]) -> None:
@@ -359,11 +379,9 @@ class _Reader:
         session, sql = found["session"], _joined(found["sql"], rest)
         if session.lower() in RESERVED:
             raise self._mistake(f"{session} cannot be a session's name here", "write `level: ...` or `level T1: ...`")
-        while sql.endswith(";"):
-            sql = sql[:-1].rstrip()
-        if not sql:
+        if not _bare(sql):
             raise self._mistake(f"the step of {session} is empty", WRITE_IT)
-        self.steps.append((self.at, Step(session, sql, (found["name"] or "").strip())))
+        self.steps.append((self.at, Step(session, _bare(sql), " ".join((found["name"] or "").split()))))
 
     def _check_names(self) -> None:
         """See that the levels belong to sessions and that no name is used twice, while the lines are known."""

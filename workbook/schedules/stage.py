@@ -22,6 +22,8 @@ a session at a time.
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import os
 import threading
 import time
@@ -61,23 +63,25 @@ class Stage:
         timeout_s: float = TIMEOUT_S,
     ) -> None:
         self.engine, self.level, self.timeout_s = engine, level, timeout_s
-        self._guard = threading.RLock()
+        self._guard, self._closed = threading.RLock(), False
         self.seats = _engine(engine, profile)
         if level:
             self._check(level)
 
     def run(self, schedule: Schedule, level: str = "", *, probe: Probe | None = None) -> Run:
-        """What becomes of a schedule at a `level` ('' for the stage's, else the schedule's own, else the engine's
+        """What becomes of a schedule at a `level` ('' for the schedule's own, else the stage's, else the engine's
         default); `schedule.levels` counts for the sessions that it names.
 
         Raises `ScheduleTimeout` where it comes to no end, `ScheduleBroken` where the server went, both after cleaning up;
         `SqlError` where the setup is refused; `Misuse` for a level that the engine does not know.
         """
-        level = level or self.level or schedule.level or self.seats.levels[0]
+        level = level or schedule.level or self.level or self.seats.levels[0]
         levels = {name: schedule.levels.get(name, level) for name in schedule.sessions}
         for one in dict.fromkeys((level, *levels.values())):
             self._check(one)
         with self._guard:
+            if self._closed:
+                raise Misuse("The stage is closed.", next="make another one: Stage(...)")
             self.seats.prepare(schedule, levels, self.timeout_s)
             play = _Play(self.seats, schedule, probe, self.timeout_s)
             error: ScheduleTimeout | ScheduleBroken | None = None
@@ -88,6 +92,8 @@ class Stage:
                 self.seats.cancel()
             except BaseException:
                 self.seats.cancel()
+                with contextlib.suppress(ScheduleBroken):
+                    self.seats.leave()
                 raise
             try:
                 self.seats.leave()
@@ -103,7 +109,10 @@ class Stage:
 
     def close(self) -> None:
         """Close the connections and remove the database; a second call does nothing."""
-        self.seats.close()
+        with self._guard:
+            if not self._closed:
+                self._closed = True
+                self.seats.close()
 
     def __enter__(self) -> Stage:
         return self
@@ -159,7 +168,10 @@ def run(
 def stage_of(engine: str) -> Stage:
     """The stage of an engine that is kept until the process ends; made where there is none."""
     key = (engine, *(os.environ.get(name, "") for name in ("WORKBOOK_STATE", "WORKBOOK_POSTGRES_URL")))
-    return _stages.get(key) or _stages.setdefault(key, Stage(engine))
+    if key not in _stages:
+        _stages[key] = Stage(engine)
+        atexit.register(_stages[key].close)
+    return _stages[key]
 
 
 @dataclass

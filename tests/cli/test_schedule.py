@@ -1,0 +1,101 @@
+"""`workbook schedule FILE` as a person calls it, on schedules written as text."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+LOST_UPDATE = """# Lost update
+setup:
+    CREATE TABLE test (id int PRIMARY KEY, value int);
+    INSERT INTO test VALUES (1, 10), (2, 20);
+
+T1: BEGIN
+T2: BEGIN
+T1: SELECT value FROM test WHERE id = 1
+T2: SELECT value FROM test WHERE id = 1
+T1: UPDATE test SET value = 11 WHERE id = 1
+T2: UPDATE test SET value = 12 WHERE id = 1
+T1: COMMIT
+T2: COMMIT
+"""
+
+
+def schedule(*arguments: str, text: str = LOST_UPDATE) -> subprocess.CompletedProcess[str]:
+    program = [sys.executable, "-m", "workbook.cli", "schedule", *arguments]
+    return subprocess.run(program, input=text, capture_output=True, text=True, timeout=120)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> str:
+    path = tmp_path / "lost_update.schedule"
+    path.write_text(LOST_UPDATE)
+    return str(path)
+
+
+def test_a_schedule_is_run_judged_and_named(file: str) -> None:
+    done = schedule(file)
+    assert done.returncode == 1 and not done.stderr
+    assert "… waits for T1, row id=1 of test" in done.stdout
+    assert "equivalent to no order" in done.stdout and "P4 lost update" in done.stdout
+
+
+def test_the_level_decides_about_the_exit_code(file: str) -> None:
+    done = schedule(file, "--level", "repeatable read")
+    assert done.returncode == 0 and "✗ 40001" in done.stdout
+    assert done.stdout.rstrip().endswith("equivalent to T1 alone")
+
+
+def test_the_same_as_data(file: str) -> None:
+    done = schedule(file, "--json", "--level", "read committed")
+    report = json.loads(done.stdout)["runs"][0]
+    assert list(report) == ["run", "verdict", "graph"]
+    assert report["run"]["outcomes"] == {"T1": "committed", "T2": "committed"}
+    assert report["verdict"]["text"] == "equivalent to no order" and report["graph"]["name"] == "P4 lost update"
+
+
+def test_another_engine_makes_something_else_of_it() -> None:
+    done = schedule("-", "--engine", "duckdb")
+    assert done.returncode == 0 and "Conflict on update!" in done.stdout
+
+
+def test_a_schedule_that_comes_to_no_end_is_shown_as_far_as_it_went() -> None:
+    done = schedule("-", "--timeout", "0.5", text=LOST_UPDATE.replace("T1: COMMIT\n", ""))
+    assert done.returncode == 2 and "… waits for T1, row id=1 of test" in done.stdout
+    assert "comes to no end: T2.3" in done.stderr and "which has no step left" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text", "says"),
+    [
+        (("-",), "T1 BEGIN", "line 1: this is no step: T1 BEGIN"),
+        (("-", "--engine", "oracle"), LOST_UPDATE, "no engine 'oracle'"),
+        (("-", "--level", "snapshot"), LOST_UPDATE, "PostgreSQL has no isolation level 'snapshot'"),
+        (
+            ("-",),
+            LOST_UPDATE.replace("int PRIMARY KEY", "integr"),
+            'The setup is refused: type "integr" does not exist',
+        ),
+        (("nowhere.schedule",), "", "nowhere.schedule cannot be read"),
+        (("a.spec", "--engine", "duckdb"), "", "The isolationtester's output is text, on PostgreSQL"),
+    ],
+)
+def test_a_mistake_is_a_sentence_and_exit_code_2(arguments: tuple[str, ...], text: str, says: str) -> None:
+    done = schedule(*arguments, text=text)
+    assert done.returncode == 2 and says in done.stderr and "Traceback" not in done.stderr
+
+
+def test_the_permutations_of_a_spec_file_run_as_schedules(tmp_path: Path) -> None:
+    spec = """setup { CREATE TABLE t (n int); INSERT INTO t VALUES (1); } teardown { DROP TABLE t; }
+        session s1 step r1 { SELECT n FROM t; } session s2 step w2 { UPDATE t SET n = 2; }
+        permutation r1 w2 permutation w2 r1"""
+    path = tmp_path / "two.spec"
+    path.write_text(spec)
+    done = schedule(str(path), "--format", "text")
+    assert done.returncode == 0 and done.stdout.count("equivalent to") == 2
+    reads = [line.split("→ ")[1] for line in done.stdout.split("\n") if "SELECT n FROM t  → " in line]
+    assert reads == ["(1)", "(2)"]

@@ -214,6 +214,7 @@ def main() -> int:
 
         try:
             print("# PostgreSQL's own isolation specs, run by the workbook\n")
+            print("Identical: byte for byte the expected file, or a variant of it. Each spec has a new database.\n")
             words = [
                 *(folder.as_posix() for folder in chosen.folders),
                 *(["--beside isolationtester"] if program else []),

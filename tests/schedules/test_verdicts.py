@@ -181,6 +181,25 @@ def test_a_return_to_a_savepoint_makes_a_failed_transaction_usable_again(postgre
     assert one.committed and judge(run, postgres).text == "equivalent to T1 alone"
 
 
+def test_what_failed_because_of_others_and_was_undone_is_left_out_of_the_orders(postgres: Stage) -> None:
+    run = ran(
+        postgres,
+        """
+        T1: BEGIN
+        T1: SELECT * FROM test WHERE id = 1
+        T1: SAVEPOINT a
+        T2: DELETE FROM test WHERE id = 1
+        T1: UPDATE test SET value = 11 WHERE id = 1
+        T1: SELECT * FROM test WHERE id = 1
+        T1: ROLLBACK TO a
+        T1: COMMIT
+        """,
+        "repeatable read",
+    )
+    assert [run.end(step).sqlstate for step in ("T1.4", "T1.5")] == ["40001", "25P02"]
+    assert judge(run, postgres).orders == (("T1", "T2"),)
+
+
 def test_rows_without_an_order_are_compared_as_they_are_many(postgres: Stage) -> None:
     """T2 moves row 1 to the end of the file: in the other order the same rows come in another sequence."""
     steps = """

@@ -116,20 +116,18 @@ class Graph:
     def cycle(self) -> tuple[Edge, ...]:
         """The shortest cycle, as its edges in order; () where there is none. Of several as short, and of parallel edges,
         the one that the weakest level forbids. It begins with a read of an older version, where it holds one."""
-        return self._named[1]
+        return self._found[0][1] if self._found else ()
 
     @cached_property
-    def _named(self) -> tuple[Name | None, tuple[Edge, ...]]:
-        found: list[tuple[Any, Name, tuple[Edge, ...]]] = []
+    def _found(self) -> list[tuple[Name, tuple[Edge, ...]]]:
+        """The shortest cycles with their names, in every choice of parallel edges, the plainest first."""
+        found = []
         for nodes in shortest(self.edges):
             for edges in itertools.islice(self._choices(nodes), CHOICES_MAX):
-                name = named_cycle(edges, self._read_only)
-                found.append(((name.rank, [edge.at for edge in edges]), name, edges))
-        if not found:
-            return None, ()
-        _, name, edges = min(found, key=lambda one: one[0])
-        first = min(range(len(edges)), key=lambda place: (edges[place].kind != "rw", edges[place].at))
-        return name, edges[first:] + edges[:first]
+                first = min(range(len(edges)), key=lambda place: (edges[place].kind != "rw", edges[place].at))
+                turned = edges[first:] + edges[:first]
+                found.append((named_cycle(turned, self._read_only), turned))
+        return sorted(found, key=lambda one: (one[0].rank, [edge.at for edge in one[1]]))
 
     def _choices(self, nodes: Sequence[str]) -> Iterator[tuple[Edge, ...]]:
         hops = zip(nodes, (*nodes[1:], nodes[0]), strict=True)
@@ -143,9 +141,13 @@ class Graph:
 
     @property
     def anomaly(self) -> Name | None:
-        """What was observed: a phenomenon of dirty reads first, else the shortest cycle's name; None where nothing
-        was."""
-        return self.phenomena[0].name if self.phenomena else self._named[0]
+        """The first of `names`; None where nothing was observed."""
+        return self.names[0] if self.names else None
+
+    @property
+    def names(self) -> tuple[Name, ...]:
+        """All names that what was observed can be given: dirty reads, then the shortest cycles', the plainest first."""
+        return tuple(dict.fromkeys([*(one.name for one in self.phenomena), *(name for name, _ in self._found)]))
 
     @property
     def name(self) -> str:
@@ -163,7 +165,7 @@ class Graph:
     @property
     def scenario(self) -> str:
         """Where the schedule's title names an anomaly and another one was observed, the sentence that says so; else ''."""
-        return of_scenario(self.trace.run.schedule.title, self.anomaly) if self.traced else ""
+        return of_scenario(self.trace.run.schedule.title, self.names) if self.traced else ""
 
     def orders(self) -> Iterator[tuple[str, ...]]:
         """Every order of the transactions that follows the edges; none where there is a cycle."""

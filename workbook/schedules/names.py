@@ -15,9 +15,9 @@ anomaly is that of Fekete, O'Neil, O'Neil (A Read-Only Transaction Anomaly Under
 
 A scenario's name is no verdict. The steps of Hermitage's G1c, run at REPEATABLE READ on PostgreSQL, are write skew:
 
-    >>> of_scenario("G1c circular information flow", Name("G2-item", "write skew"))
+    >>> of_scenario("G1c circular information flow", [Name("G2-item", "write skew")])
     'The scenario is called G1c circular information flow; what was observed is G2-item write skew.'
-    >>> of_scenario("Lost update", Name("P4", "lost update")), scenario_code("G-single read skew, predicate")
+    >>> of_scenario("Lost update", [Name("P4", "lost update")]), scenario_code("G-single read skew, predicate")
     ('', 'G-single')
 
 Left out: the names of levels that forbid them, which `PL` in Adya's thesis numbers.
@@ -111,11 +111,12 @@ def scenario_code(title: str) -> str:
     return next((code for words, code in WORDS.items() if words in title.lower()), "")
 
 
-def of_scenario(title: str, observed: Name | None) -> str:
-    """That another anomaly was observed than the one that a schedule's title names; '' where it fits, or names none."""
+def of_scenario(title: str, observed: Sequence[Name]) -> str:
+    """That another anomaly was observed than the one that a schedule's title names; '' where one of the names that were
+    observed fits, or the title names none."""
     code = scenario_code(title)
-    if not code or (observed is not None and observed.code in SAME.get(code, (code,))):
+    if not code or any(name.code in SAME.get(code, (code,)) for name in observed):
         return ""
-    if observed is None:
+    if not observed:
         return f"The scenario is called {title}; it was not observed, nor any other anomaly."
-    return f"The scenario is called {title}; what was observed is {observed}."
+    return f"The scenario is called {title}; what was observed is {observed[0]}."

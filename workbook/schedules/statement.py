@@ -111,7 +111,9 @@ class Statement:
     def given(self, columns: Sequence[str]) -> Sequence[str]:
         """The columns for which an INSERT gives values, in their order; `columns` are those of the table."""
         this = self.tree.this if isinstance(self.tree, exp.Insert) else None
-        return [_name(one) for one in this.expressions] if isinstance(this, exp.Schema) else columns
+        if isinstance(this, exp.Schema):
+            return [_name(one) for one in this.expressions]
+        return () if self.tree is not None and self.tree.args.get("default") else columns
 
     def proposed(self, columns: Sequence[str]) -> list[dict[str, Any]] | None:
         """The rows that the VALUES of an INSERT propose, as far as they are literals; None where they cannot be told.

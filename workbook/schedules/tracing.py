@@ -41,7 +41,7 @@ from workbook.schedules.schedule import Schedule, Step
 from workbook.schedules.sights import Looks
 from workbook.schedules.statement import read_statement
 from workbook.schedules.tables import Table, tables_of
-from workbook.schedules.transactions import transactions
+from workbook.schedules.transactions import told_nothing, transactions
 from workbook.schedules.versions import Row, Trace, Untraceable, Version
 
 if TYPE_CHECKING:
@@ -131,6 +131,11 @@ class Tracer:
                         yield index
 
     def _check_statements(self) -> None:
+        for one in self.transactions:
+            for index in one.steps if one.committed else ():
+                event, name = self.run.end(index), self.run.schedule.steps[index].name
+                if event is not None and event.kind == "failed" and not told_nothing(event):
+                    raise Untraceable(f"{name} failed with {event.sqlstate}, and its transaction went on")
         for index in self.committed_steps():
             statement, step = self.statements[index], self.run.schedule.steps[index]
             if statement.problem:

@@ -32,8 +32,10 @@ DOOMED_BY_ANY = ("postgresql", "duckdb")
 """Engines where a failed statement gives the transaction up."""
 ENDED_BY = {"mariadb": ("40001",)}
 """SQLSTATEs after which the engine itself has rolled the transaction back."""
-OF_CONCURRENCY = ("40001", "40P01", "55P03", "5", "6", "261", "517", "HY000", "1205", "1213")
+OF_CONCURRENCY = ("40001", "40P01", "55P03", "5", "6", "261", "517", "HY000")
 """SQLSTATEs (SQLite: result codes) of a statement that failed because of others: run alone, it would not."""
+NOT_RUN = ("25P02",)
+"""SQLSTATEs of a statement that was refused because an earlier one of its transaction had failed."""
 
 BACK = re.compile(r"\s*ROLLBACK\s+((WORK|TRANSACTION)\s+)?TO\b", re.I)
 """A return to a savepoint, after which a doomed transaction is usable again."""
@@ -71,6 +73,13 @@ class _Going:
     steps: list[int] = field(default_factory=list)
     every: list[int] = field(default_factory=list)
     failed: str = ""
+
+
+def told_nothing(event: Event | None) -> bool:
+    """Whether a step has left nothing and told nothing: it never ended, failed because of others, or was not run."""
+    if event is None or event.kind == "skipped":
+        return True
+    return event.kind == "failed" and event.sqlstate in (*OF_CONCURRENCY, *NOT_RUN)
 
 
 def transactions(run: Run) -> tuple[Transaction, ...]:

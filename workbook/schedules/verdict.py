@@ -36,7 +36,7 @@ from typing import TYPE_CHECKING, Any
 from workbook.errors import Misuse
 from workbook.schedules.run import Event, Run, ScheduleTimeout, shown
 from workbook.schedules.schedule import Schedule, Step
-from workbook.schedules.transactions import OF_CONCURRENCY, Transaction, transactions
+from workbook.schedules.transactions import Transaction, told_nothing, transactions
 
 if TYPE_CHECKING:
     from workbook.schedules.stage import Stage
@@ -174,7 +174,7 @@ def serial_orders(committed: Sequence[Transaction]) -> Iterator[tuple[Transactio
 
 def _differences(run: Run, order: tuple[Transaction, ...], replays: Replays) -> tuple[Difference, ...]:
     """What this order does otherwise than the run did."""
-    indexes = [index for one in order for index in one.every if not _left_out(run, index)]
+    indexes = [index for one in order for index in one.every if not told_nothing(run.end(index))]
     steps = tuple(run.schedule.steps[index] for index in indexes) or (NOTHING,)
     sessions = {step.session for step in steps}
     levels = {name: level for name, level in run.schedule.levels.items() if name in sessions}
@@ -196,12 +196,6 @@ def _differences(run: Run, order: tuple[Transaction, ...], replays: Replays) -> 
 
 def _rows(final: Mapping[str, tuple[tuple[Any, ...], ...]], table: str) -> str:
     return shown(final[table]) if table in final else "no table"
-
-
-def _left_out(run: Run, index: int) -> bool:
-    """A statement that failed because of others, and whose transaction went on: it has left nothing and told nothing."""
-    event = run.end(index)
-    return event is None or (event.kind == "failed" and event.sqlstate in OF_CONCURRENCY)
 
 
 def _difference(step: Step, was: Event, would: Event | None) -> str:

@@ -3,8 +3,8 @@
     T1 holds a row ── T2 asks for it ──▶ sent ........ seen to wait on the server, with holder and row
                                           └── this span ──┘
 
-For each engine that makes sessions wait: the median, the 99th percentile and the longest of so many waits (200 of MariaDB's,
-whose list of locks is renewed once in a tenth of a second). The goal on PostgreSQL is 5 ms at the median.
+For each engine that makes sessions wait: the median, the 99th percentile and the longest of so many waits (200 of
+MariaDB's, whose list of locks is renewed once in a tenth of a second). The goal on PostgreSQL is 5 ms at the median.
 """
 
 from __future__ import annotations

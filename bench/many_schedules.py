@@ -1,9 +1,10 @@
-"""What ten thousand schedules in a row leave behind, and how long they take: `python bench/many_schedules.py [NUMBER]`.
+"""What ten thousand schedules in a row leave behind, and how long they take: `python bench/many_schedules.py
+[NUMBER]`.
 
-    scenarios, a wedged one, schedules that make tables and locks ── so many times ──▶ sessions, locks, tables: as before
+    scenarios, and schedules that leave tables and locks or come to no end ── so many times ──▶ counts as before
 
-Counted as superuser before and after: sessions, locks, prepared transactions and open transactions of the database, relations,
-types and schemas. Ends with exit code 1 where one of the counts differs.
+Counted as superuser before and after: sessions, locks, prepared transactions and open transactions of the database,
+relations, types and schemas. Ends with exit code 1 where one of the counts differs.
 """
 
 from __future__ import annotations
@@ -17,9 +18,10 @@ from workbook.schedules.scenarios import SCENARIOS, SETUP
 
 COUNTS = {
     "sessions": "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()",
-    "open transactions": "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in%'",
-    "locks": "SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database WHERE d.datname = current_database() "
-    "AND pid <> pg_backend_pid()",
+    "open transactions": "SELECT count(*) FROM pg_stat_activity "
+    "WHERE datname = current_database() AND state LIKE 'idle in%'",
+    "locks": "SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database "
+    "WHERE d.datname = current_database() AND pid <> pg_backend_pid()",
     "prepared": "SELECT count(*) FROM pg_prepared_xacts WHERE database = current_database()",
     "relations": "SELECT count(*) FROM pg_class",
     "types": "SELECT count(*) FROM pg_type",

@@ -1,7 +1,8 @@
-"""What each engine makes of the fourteen scenarios, at each level: a cell that changes with a new version fails here, by name.
+"""What each engine makes of the fourteen scenarios, at each level: a cell that changes with a new version fails here,
+by name.
 
-b a step waits, e an error aborts it (SQLite's with its number), X the anomaly is seen, ok neither; † the anomaly is absent,
-yet the outcome is equivalent to no serial order.
+b a step waits, e an error aborts it (SQLite's with its number), X the anomaly is seen, ok neither; † the anomaly is
+absent, yet the outcome is equivalent to no serial order.
 """
 
 from __future__ import annotations
@@ -42,10 +43,9 @@ def changed(measured: Matrix) -> str:
     for row, cells in measured.cells.items():
         for key, cell in cells.items():
             if cell.text != expected()[row][key]:
-                texts.append(
-                    f"{key} on {row[0]} {cell.run.version} at {row[1]}: {expected()[row][key]} was expected, {cell.text} "
-                    f"measured.\n{cell.run}\n{cell.verdict}\n"
-                )
+                where = f"{key} on {row[0]} {cell.run.version} at {row[1]}"
+                what = f"{expected()[row][key]} was expected, {cell.text} measured"
+                texts.append(f"{where}: {what}.\n{cell.run}\n{cell.verdict}\n")
     return "\n".join(texts)
 
 
@@ -72,7 +72,8 @@ def test_a_cell_that_changes_is_named_with_its_version(monkeypatch: pytest.Monke
 
 
 def test_a_scenario_s_name_is_no_verdict() -> None:
-    """G1c's steps are write skew at repeatable read: the flow of information is no circle, and the outcome is not serial."""
+    """G1c's steps are write skew at repeatable read: the flow of information is no circle, and the outcome is not
+    serial."""
     cells = matrix([("postgresql", "repeatable read")], ["G1c", "G2i", "G1b"]).cells["postgresql", "repeatable read"]
     assert not cells["G1c"].anomaly and not cells["G1c"].verdict.serializable
     assert cells["G2i"].anomaly and not cells["G2i"].verdict.serializable

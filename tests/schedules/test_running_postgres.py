@@ -1,4 +1,5 @@
-"""Schedules on PostgreSQL: who waits for whom and on what, deadlocks, failures, errors at COMMIT; the same text each time."""
+"""Schedules on PostgreSQL: who waits for whom and on what, deadlocks, failures, errors at COMMIT; the same text each
+time."""
 
 from __future__ import annotations
 

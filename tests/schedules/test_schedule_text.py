@@ -47,13 +47,14 @@ def test_data_goes_through_json_and_back() -> None:
 
 
 def test_comments_semicolons_tabs_and_other_lines_endings_are_taken() -> None:
-    text = "# A title\r\n# a remark\r\nsetup: CREATE TABLE t (n int)\r\n\r\nalice: BEGIN;\r\nalice: SELECT 1;\r\n\tUNION SELECT 2\r\nBob: COMMIT\r\n"
-    schedule = Schedule.read(text)
+    text = "# A title\n# a remark\nsetup: CREATE TABLE t (n int)\n\nalice: BEGIN;\nalice: SELECT 1\n\tUNION SELECT 2;\n"
+    text += "Bob: END\n"
+    schedule = Schedule.read(text.replace("\n", "\r\n"))
     assert schedule.title == "A title" and schedule.setup == "CREATE TABLE t (n int)"
     assert [str(step) for step in schedule.steps] == [
         "alice: BEGIN",
-        "alice: SELECT 1;\nUNION SELECT 2",
-        "Bob: COMMIT",
+        "alice: SELECT 1\nUNION SELECT 2",
+        "Bob: END",
     ]
 
 

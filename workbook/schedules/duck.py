@@ -3,18 +3,20 @@
     T1: UPDATE row 1 ──▶ done           a writer marks the row
     T2: UPDATE row 1 ──▶ failed         "Conflict on update!", at once, and its transaction is over
 
-DuckDB keeps versions and takes a transaction's snapshot at its first statement. Two updates of one row conflict at the second
-one; an update of a row that another transaction has deleted does not (in 2.0): less than snapshot isolation. There is one
-level, called `snapshot` here. Its errors carry no SQLSTATE; the name of their class stands for it.
+DuckDB keeps versions and takes a transaction's snapshot at its first statement. Two updates of one row conflict at
+the second one; an update of a row that another transaction has deleted does not (in 2.0): less than snapshot
+isolation. There is one level, called `snapshot` here. Its errors carry no SQLSTATE; the name of their class stands
+for it.
 
-COMMIT of a transaction that has failed rolls back, and says nothing. Each schedule has a database of its own, attached before
-and detached after it, so that nothing stays.
+COMMIT of a transaction that has failed rolls back, and says nothing. Each schedule has a database of its own,
+attached before and detached after it, so that nothing stays.
 
     >>> code("TransactionContext Error: Conflict on update!")
     'TransactionContext'
 
-Sources: duckdb.org, "Transaction Management"; Neumann, Muehlbauer, Kemper, Fast Serializable Multi-Version Concurrency
-Control for Main-Memory Database Systems, SIGMOD 2015. Left out: databases in files, whose transactions behave alike.
+Sources: duckdb.org, "Transaction Management"; Neumann, Muehlbauer, Kemper, Fast Serializable Multi-Version
+Concurrency Control for Main-Memory Database Systems, SIGMOD 2015. Left out: databases in files, whose transactions
+behave alike.
 """
 
 from __future__ import annotations

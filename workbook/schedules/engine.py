@@ -41,8 +41,8 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back: rows or an error, and the `state` of the session's transaction after it. `cycle` holds the waits
-    of a deadlock, where the engine names them when it breaks it."""
+    """What came back: rows or an error, and the `state` of the session's transaction after it. `cycle` holds the
+    waits of a deadlock, where the engine names them when it breaks it."""
 
     state: State
     columns: tuple[str, ...] = ()

@@ -4,15 +4,15 @@
     information_schema.INNODB_LOCK_WAITS      for whom, and on which row; renewed once in a tenth of a second
     information_schema.PROCESSLIST            waits for a table's definition, and for GET_LOCK
 
-InnoDB finds a deadlock at once and rolls one of its transactions back whole; after another error only the statement is
-undone, and the transaction goes on. `repeatable read` is its default: plain reads use the first read's snapshot, writes see
-the newest rows, so that an update is lost without a word.
+InnoDB finds a deadlock at once and rolls one of its transactions back whole; after another error only the statement
+is undone, and the transaction goes on. `repeatable read` is its default: plain reads use the first read's snapshot,
+writes see the newest rows, so that an update is lost without a word.
 
     >>> sqlstate(1213), sqlstate(1205), sqlstate(9999)
     ('40001', 'HY000', 'HY000')
 
-Sources: MariaDB's knowledge base, "SET TRANSACTION", "Information Schema INNODB_LOCK_WAITS Table". Left out: other storage
-engines; `innodb_snapshot_isolation`, which 10.11 leaves off.
+Sources: MariaDB's knowledge base, "SET TRANSACTION", "Information Schema INNODB_LOCK_WAITS Table". Left out: other
+storage engines; `innodb_snapshot_isolation`, which 10.11 leaves off.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ PLAIN = re.compile(
 SPECIAL = re.compile(r"\b(FUNCTION|PROCEDURE|TRIGGER|EVENT|VIEW|REFERENCES|SEQUENCE|GENERATED|AS\s*\()\b", re.I)
 RENEWED_S = 0.11
 WAITING = re.compile(r"^LOCK WAIT .*?^MariaDB thread id (\d+),", re.M | re.S)
-WHOM = """SELECT r.trx_mysql_thread_id, h.trx_mysql_thread_id, COALESCE(h.trx_requested_lock_id = w.blocking_lock_id, 0),
-        l.lock_table, l.lock_index, l.lock_type, l.lock_data
+WHOM = """SELECT r.trx_mysql_thread_id, h.trx_mysql_thread_id,
+        COALESCE(h.trx_requested_lock_id = w.blocking_lock_id, 0), l.lock_table, l.lock_index, l.lock_type, l.lock_data
     FROM information_schema.INNODB_LOCK_WAITS w
     JOIN information_schema.INNODB_TRX r ON r.trx_id = w.requesting_trx_id
     JOIN information_schema.INNODB_TRX h ON h.trx_id = w.blocking_trx_id
@@ -257,7 +257,8 @@ class MariaDb(Threads):
         self._setup = setup
 
     def _put_back(self) -> None:
-        """Fill the tables whose rows have changed anew; TRUNCATE leaves no deleted entries, which would be locked, too."""
+        """Fill the tables whose rows have changed anew; TRUNCATE leaves no deleted entries, which would be locked,
+        too."""
         for name, rows in self._made.items():
             if self._now.get(name) != rows:
                 self._rows(f"TRUNCATE {_quoted(name)}")

@@ -3,8 +3,8 @@
     WORKBOOK_MARIADB_URL ── set ──▶ connect there
                          └─ not ──▶ mariadb-install-db, mariadbd in a temporary folder, reached by a socket only
 
-The private server runs as an unprivileged user where we are root, keeps nothing, writes no log ahead to the disk, and goes with
-the process that started it; what a killed process left behind is swept away by the next one.
+The private server runs as an unprivileged user where we are root, keeps nothing, writes no log ahead to the disk, and
+goes with the process that started it; what a killed process left behind is swept away by the next one.
 
     >>> parts("mysql://me:secret@host:3307/shop")["port"]
     3307

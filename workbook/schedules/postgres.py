@@ -4,19 +4,20 @@
     T2 ─ socket ─┼─ select() ── no answer? ── probe ┤ pg_blocking_pids(pid)              for whom
     T3 ─ socket ─┘                                  └ pg_locks                           on what
 
-Three traps. A SERIALIZABLE READ ONLY DEFERRABLE transaction waits for a safe snapshot, which `pg_blocking_pids` does not
-see and the function of the isolation tests does. All sessions waiting may be a deadlock that is about to be broken:
-`Stage` goes on listening while the waits form a circle. The third who wants a row waits for the second's place in the
-queue (a lock on the tuple), not for the holder: the chain is told as it is, T3 for T2 for T1.
+Three traps. A SERIALIZABLE READ ONLY DEFERRABLE transaction waits for a safe snapshot, which `pg_blocking_pids` does
+not see and the function of the isolation tests does. All sessions waiting may be a deadlock that is about to be
+broken: `Stage` goes on listening while the waits form a circle. The third who wants a row waits for the second's
+place in the queue (a lock on the tuple), not for the holder: the chain is told as it is, T3 for T2 for T1.
 
-Whom a deadlock sacrifices is decided by whose `deadlock_timeout` ends first. Here it is always the one that closes the
-circle: a step that somebody already waits for is sent with a time-out of 1 ms, every other one with two seconds, and the next
-step is not sent before the server has said (`log_lock_waits`, as a message to the session) that it has looked for a circle
-and found none. A schedule that names `deadlock_timeout` itself is left alone. What cannot be made to repeat: at read
-committed, two who wait for a row that has been updated race for its new version, and the third may overtake the second.
+Whom a deadlock sacrifices is decided by whose `deadlock_timeout` ends first. Here it is always the one that closes
+the circle: a step that somebody already waits for is sent with a time-out of 1 ms, every other one with two seconds,
+and the next step is not sent before the server has said (`log_lock_waits`, as a message to the session) that it has
+looked for a circle and found none. A schedule that names `deadlock_timeout` itself is left alone. What cannot be made
+to repeat: at read committed, two who wait for a row that has been updated race for its new version, and the third may
+overtake the second.
 
-    >>> [found[1] for found in DEADLOCK.findall("Process 7 waits for ShareLock on transaction 755; blocked by process 9.")]
-    ['transaction 755']
+    >>> DEADLOCK.findall("Process 7 waits for ShareLock on transaction 755; blocked by process 9.")
+    [('7', 'transaction 755', '9')]
 
 Sources: PostgreSQL's src/test/isolation/README and src/backend/utils/adt/lockfuncs.c; its manual, chapters "Explicit
 Locking" and "pg_locks". Left out: what transactions of other databases hold.
@@ -87,7 +88,8 @@ class Session:
         self.running = True
 
     def take(self) -> bool:
-        """Read what is there; whether the statement is over. Raises `OperationalError` where the connection is gone."""
+        """Read what is there; whether the statement is over. Raises `OperationalError` where the connection is
+        gone."""
         self.conn.consume_input()
         while not self.conn.is_busy():
             result = self.conn.get_result()
@@ -420,7 +422,8 @@ def _lost(session: Session, error: psycopg.Error) -> Answer:
 
 
 def let_deadlock_timeout_be_set(home: Cluster) -> None:
-    """Grant it to the group that all our roles are in and that stays: a role with a grant of its own cannot be dropped."""
+    """Grant it to the group that all our roles are in and that stays: a role with a grant of its own cannot be
+    dropped."""
     if not home.admin(f"SELECT pg_catalog.has_parameter_privilege('{OWNERS}', 'deadlock_timeout', 'SET')")[0][0]:
         with contextlib.suppress(psycopg.errors.InternalError_):  # another process grants it at this moment
             home.admin(f"GRANT SET ON PARAMETER deadlock_timeout TO {OWNERS}")

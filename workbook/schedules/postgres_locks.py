@@ -49,15 +49,15 @@ class Locks:
         self._admin, self._control, self._tables = admin, control, tables
 
     def blocked(self, asked: Sequence[int], everybody: Sequence[int]) -> dict[int, tuple[tuple[int, ...], bool]]:
-        """Those of the processes `asked` about that wait for one of `everybody`, each to those it waits for, and whether it
-        is for a safe snapshot."""
+        """Those of the processes `asked` about that wait for one of `everybody`, each to those it waits for, and
+        whether it is for a safe snapshot."""
         sql = BLOCKED % (_list(asked), _list(everybody))
         rows = self._admin.execute(sql).fetchall()
         return {pid: (tuple(sorted({*holders, *snapshot})), bool(snapshot)) for pid, holders, snapshot in rows}
 
     def wanted(self, pids: Sequence[int], names: Mapping[int, str]) -> dict[int, str]:
-        """The lock that each of the waiting processes wants, in words; one that waits no more is left out. `names` are
-        the sessions'."""
+        """The lock that each of the waiting processes wants, in words; one that waits no more is left out. `names`
+        are the sessions'."""
         found: dict[int, str] = {}
         for row in self._admin.execute(WANTED % _list(pids)).fetchall():
             pid, kind, mode, relation, page, place, classid, objid, objsubid, *queued, holder = row
@@ -76,8 +76,8 @@ class Locks:
         return found
 
     def told(self, on: str, row: Sequence[str] | None, holder: str) -> str:
-        """What a deadlock's message says was wanted, in the same words; `row` is (page, place, table) where its context
-        names one."""
+        """What a deadlock's message says was wanted, in the same words; `row` is (page, place, table) where its
+        context names one."""
         if row:
             oid = self._tables.oid(row[2])
             return self.row(oid, int(row[0]), int(row[1])) if oid else f"row ({row[0]},{row[1]}) of {row[2]}"

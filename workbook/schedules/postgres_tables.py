@@ -3,10 +3,11 @@
     setup ── new, or something but rows may have changed ──▶ drop all, run the setup, remember every row
           └─ the same as before ──▶ fill anew the tables whose rows differ from those remembered, or stand otherwise
 
-Filling a table anew costs a twentieth of running the setup. Its rows stand in the file as the setup left them, so that a scan
-meets them in the same order: who is waited for first, and who is sacrificed in a deadlock, may depend on it. The quick way
-is taken where nothing but rows can have changed: steps that only read and write, tables without triggers, foreign keys,
-rules and row-level security. Every 50th time the tables are made anew, so that dead rows do not pile up and no plan changes.
+Filling a table anew costs a twentieth of running the setup. Its rows stand in the file as the setup left them, so
+that a scan meets them in the same order: who is waited for first, and who is sacrificed in a deadlock, may depend on
+it. The quick way is taken where nothing but rows can have changed: steps that only read and write, tables without
+triggers, foreign keys, rules and row-level security. Every 50th time the tables are made anew, so that dead rows do
+not pile up and no plan changes.
 
     >>> plain("UPDATE t SET n = 1"), plain("SELECT 1 INTO t"), plain("CREATE INDEX ON t (n)")
     (True, False, False)
@@ -35,8 +36,8 @@ if TYPE_CHECKING:
 
 QUICK_MAX, ROWS_MAX, MAKES = 50, 5_000, 500
 PLAIN = re.compile(
-    r"\s*(BEGIN|START|COMMIT|END|ROLLBACK|ABORT|SAVEPOINT|RELEASE|SET|RESET|SHOW|SELECT|INSERT|UPDATE|DELETE|MERGE|WITH|"
-    r"VALUES|TABLE|LOCK|DECLARE|FETCH|MOVE|CLOSE|PREPARE|EXECUTE|DEALLOCATE|LISTEN|NOTIFY|UNLISTEN)\b",
+    r"\s*(BEGIN|START|COMMIT|END|ROLLBACK|ABORT|SAVEPOINT|RELEASE|SET|RESET|SHOW|SELECT|INSERT|UPDATE|DELETE|MERGE|"
+    r"WITH|VALUES|TABLE|LOCK|DECLARE|FETCH|MOVE|CLOSE|PREPARE|EXECUTE|DEALLOCATE|LISTEN|NOTIFY|UNLISTEN)\b",
     re.I,
 )
 STORED = re.compile(r"\b(FUNCTION|PROCEDURE|TRIGGER|RULE|ROLE|USER|DATABASE)\b", re.I)
@@ -47,13 +48,15 @@ TABLES = """SELECT c.oid, n.nspname, c.relname,
             WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum),
         ARRAY(SELECT a.attname::text FROM pg_catalog.pg_attribute a
             WHERE a.attrelid = c.oid AND a.attgenerated <> '' AND NOT a.attisdropped),
-        ARRAY(SELECT a.attname::text FROM pg_catalog.pg_index i, pg_catalog.unnest(i.indkey::int2[]) WITH ORDINALITY k(n, o),
-            pg_catalog.pg_attribute a WHERE i.indrelid = c.oid AND i.indisprimary AND a.attrelid = c.oid AND a.attnum = k.n
-            ORDER BY k.o)
+        ARRAY(SELECT a.attname::text
+            FROM pg_catalog.pg_index i, pg_catalog.unnest(i.indkey::int2[]) WITH ORDINALITY k(n, o),
+                pg_catalog.pg_attribute a
+            WHERE i.indrelid = c.oid AND i.indisprimary AND a.attrelid = c.oid AND a.attnum = k.n ORDER BY k.o)
     FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
     WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
     ORDER BY c.oid"""
-SEQUENCES = """SELECT n.nspname, c.relname FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+SEQUENCES = """SELECT n.nspname, c.relname
+    FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
     WHERE c.relkind = 'S' AND n.nspname !~ '^pg_' ORDER BY c.oid"""
 CATALOGS = (
     "class",
@@ -172,8 +175,8 @@ class Tables:
         self._setup, self._quick = setup, 0
 
     def _look(self) -> bool:
-        """See which tables and sequences there are; whether one has triggers, rules, or anything that makes putting rows
-        back more than it seems."""
+        """See which tables and sequences there are; whether one has triggers, rules, or anything that makes putting
+        rows back more than it seems."""
         self._tables, strange = [], False
         for oid, schema, name, special, columns, generated, key in self._admin.execute(TABLES).fetchall():
             strange = strange or special
@@ -222,7 +225,8 @@ class Tables:
             table.now = table.made
 
     def _undo(self, table: Table) -> list[str]:
-        """All rows anew, in the order of the setup: deleted and inserted at once they stand in the file in that order."""
+        """All rows anew, in the order of the setup: deleted and inserted at once they stand in the file in that
+        order."""
         escape = pq.Escaping(self._control.conn).escape_literal
 
         def literal(value: bytes | None) -> str:

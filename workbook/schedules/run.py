@@ -1,4 +1,5 @@
-"""What became of a schedule: its events in the order in which they were seen, what each transaction came to, what is left.
+"""What became of a schedule: its events in the order in which they were seen, what each transaction came to, what is
+left.
 
     at   T1               T2
      0   BEGIN
@@ -44,15 +45,15 @@ class Event:
     """What became of one step, as it was seen.
 
     A step that need not wait has one event, `done` or `failed`. A step that waits has `waits` (a second one where it
-    comes to wait for somebody else), then `resumed`, then `done` or `failed`. `skipped` is a step that could not be sent:
-    its connection was gone. A step that follows a failed one is sent, as a client would that does not look: what the
-    engine answers to it is its event.
+    comes to wait for somebody else), then `resumed`, then `done` or `failed`. `skipped` is a step that could not be
+    sent: its connection was gone. A step that follows a failed one is sent, as a client would that does not look:
+    what the engine answers to it is its event.
 
     Parameters: `at`, the position in `Run.events`; `step`, the index into `schedule.steps`; the `kind`; `columns`,
     `rows` (None where the statement returns none) and `rowcount` of a step that is done; `sqlstate` and `message` of
-    one that failed (SQLite's result code, such as 5 or 517, and DuckDB's class of error stand for the SQLSTATE); `waits_for`,
-    the sessions that hold what is wanted; `waits_on`, what that is; `seen`, the rows of the probes before and after;
-    `notices` that came with the answer.
+    one that failed (SQLite's result code, such as 5 or 517, and DuckDB's class of error stand for the SQLSTATE);
+    `waits_for`, the sessions that hold what is wanted; `waits_on`, what that is; `seen`, the rows of the probes
+    before and after; `notices` that came with the answer.
     """
 
     at: int
@@ -93,10 +94,11 @@ class Run:
     """A schedule that has run.
 
     `outcomes` says for each session what its last transaction came to: `committed`, `aborted 40001` (by an error),
-    `aborted by ROLLBACK`, `open` (it was never ended), `prepared`, `lost` (its connection went). COMMIT of a failed transaction, which PostgreSQL answers with
-    ROLLBACK, is `aborted` by that error. On engines where a failed statement leaves the transaction usable (SQLite), the
-    rest of it can be committed: then the failed step has left nothing, and the outcome is `committed`.
-    `final` holds every table after all sessions have ended, table to rows, sorted. `levels` gives each session's level.
+    `aborted by ROLLBACK`, `open` (it was never ended), `prepared`, `lost` (its connection went). COMMIT of a failed
+    transaction, which PostgreSQL answers with ROLLBACK, is `aborted` by that error. On engines where a failed
+    statement leaves the transaction usable (SQLite), the rest of it can be committed: then the failed step has left
+    nothing, and the outcome is `committed`. `final` holds every table after all sessions have ended, table to rows,
+    sorted. `levels` gives each session's level.
     """
 
     schedule: Schedule
@@ -139,9 +141,9 @@ class Run:
     def data(self) -> dict[str, Any]:
         """Plain data, as `draw/timeline.py` and programs take it.
 
-        `title`, `engine`, `version`, `level`, `levels` (session to level), `sessions` in the order in which they appear, `steps`
-        (`session`, `sql`, `name`), `events` as `Event.data()` gives them, `outcomes`, `final` (table to rows) and
-        `columns` (table to names).
+        `title`, `engine`, `version`, `level`, `levels` (session to level), `sessions` in the order in which they
+        appear, `steps` (`session`, `sql`, `name`), `events` as `Event.data()` gives them, `outcomes`, `final` (table
+        to rows) and `columns` (table to names).
         """
         return {
             "title": self.schedule.title,

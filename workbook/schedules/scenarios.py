@@ -3,18 +3,19 @@
                                         G0   G1a  ...  P4   ...
     PostgreSQL 18.4  read committed     b    ok        bX         X  the anomaly is seen      b  a step waits
                      repeatable read    be   ok        be         e  an error aborts it       ok neither
-    SQLite 3.54      deferred           b    ok        e5         †  the anomaly is absent, yet the outcome is not serializable
+    SQLite 3.54      deferred           b    ok        e5         †  it is absent, yet the outcome is not serializable
 
-Each scenario is a `Schedule`: its text can be read as an example. Whether the anomaly that gives it its name is seen is read off
-what the steps returned and what is left. That is no verdict on the outcome (G1c's steps under repeatable read are write skew):
-the verdict, from `judge`, is beside it.
+Each scenario is a `Schedule`: its text can be read as an example. Whether the anomaly that gives it its name is seen
+is read off what the steps returned and what is left. That is no verdict on the outcome (G1c's steps under repeatable
+read are write skew): the verdict, from `judge`, is beside it.
 
     >>> SCENARIOS["P4"].name, len(SCENARIOS), SCENARIOS["P4"].schedule.sessions
     ('lost update', 14, ('T1', 'T2'))
 
-The names are Adya's (Weak Consistency: A Generalized Theory and Optimistic Implementations for Distributed Transactions,
-1999), P4 is of Berenson and others (A Critique of ANSI SQL Isolation Levels, 1995), the last scenario of Fekete, O'Neil and
-O'Neil (A Read-Only Transaction Anomaly Under Snapshot Isolation, 2004). Left out: anomalies that need more than two rows.
+The names are Adya's (Weak Consistency: A Generalized Theory and Optimistic Implementations for Distributed
+Transactions, 1999), P4 is of Berenson and others (A Critique of ANSI SQL Isolation Levels, 1995), the last scenario
+of Fekete, O'Neil and O'Neil (A Read-Only Transaction Anomaly Under Snapshot Isolation, 2004). Left out: anomalies
+that need more than two rows.
 """
 
 from __future__ import annotations
@@ -94,8 +95,8 @@ class Matrix:
         return tuple(next(iter(self.cells.values()), {}))
 
     def data(self) -> dict[str, Any]:
-        """Plain data: `columns` (key and name), `rows` (engine, version, level, and for each key `text`, `anomaly`, `waits`,
-        `errors`, `verdict`)."""
+        """Plain data: `columns` (key and name), `rows` (engine, version, level, and for each key `text`, `anomaly`,
+        `waits`, `errors`, `verdict`)."""
         rows = [
             {
                 "engine": ENGINES[engine],
@@ -134,8 +135,8 @@ def measure(scenario: Scenario, stage: Stage, level: str = "") -> Cell:
 
 
 def matrix(rows: Sequence[tuple[str, str]] = (), keys: Sequence[str] = ()) -> Matrix:
-    """Every scenario on every engine and level, or on these `rows` and for these `keys`. Without `rows`, MariaDB is left
-    out where it cannot be had. Raises `Misuse` for an unknown key."""
+    """Every scenario on every engine and level, or on these `rows` and for these `keys`. Without `rows`, MariaDB is
+    left out where it cannot be had. Raises `Misuse` for an unknown key."""
     if unknown := [key for key in keys if key not in SCENARIOS]:
         raise Misuse(f"There is no scenario {unknown[0]!r}.", next=f"use {', '.join(SCENARIOS)}")
     wanted = list(rows) or list(_here())

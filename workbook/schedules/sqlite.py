@@ -1,11 +1,12 @@
 """Schedules on SQLite: one file, one connection a session, and a busy handler that tells of each wait.
 
-    write ── the lock is taken ──┬─ no snapshot held ── busy handler ──▶ "waits", until another step has ended: try again
+    write ── the lock is taken ──┬─ no snapshot held ── busy handler ──▶ "waits", till another step has ended: try again
                                  └─ a snapshot held ──▶ error 5 at once (a wait could never end)
                                                         error 517 where the snapshot is no longer the newest
 
-SQLite knows one lock for the whole database, and asks its busy handler before it gives up. Ours says that the session waits,
-and holds it there until a step of another session has ended: no time passes, and the one that came first tries first.
+SQLite knows one lock for the whole database, and asks its busy handler before it gives up. Ours says that the session
+waits, and holds it there until a step of another session has ended: no time passes, and the one that came first tries
+first.
 
 With a write-ahead log a reader keeps its snapshot while another writes. With a rollback journal COMMIT waits until
 nobody reads. `deferred` is what BEGIN does by itself: a transaction becomes a writer at its first write; `immediate`
@@ -15,8 +16,8 @@ sends BEGIN IMMEDIATE instead.
     ('BEGIN IMMEDIATE', 'BEGIN IMMEDIATE', 'BEGIN DEFERRED')
 
 The library is apsw, for Python's own sqlite3 has no busy handler; its SQLite is newer, too. Sources: sqlite.org,
-"Isolation In SQLite", "sqlite3_busy_handler", "File Locking And Concurrency". Left out: shared cache, BEGIN EXCLUSIVE as a
-level of its own (a step may say it).
+"Isolation In SQLite", "sqlite3_busy_handler", "File Locking And Concurrency". Left out: shared cache, BEGIN EXCLUSIVE
+as a level of its own (a step may say it).
 """
 
 from __future__ import annotations
@@ -254,4 +255,4 @@ def _message(error: apsw.Error) -> str:
     said = str(error).strip()
     number = getattr(error, "extendedresult", 0)
     name = apsw.mapping_extended_result_codes.get(number) or apsw.mapping_result_codes.get(number)
-    return f"{said} ({name})" if name else said
+    return f"{said} ({name})" if number else said

@@ -6,18 +6,18 @@
                                  │        a circle of waits is a deadlock: go on until the engine breaks it
                                  └────▶ events, in an order that repeats ─▶ kept steps of freed sessions ─▶ next step
 
-Nothing is slept for. A step is over when its answer is there, and waits when the server says so; a statement that does
-neither runs, and the next step is not sent before it does one of the two. What settles at the same time is told in an
-order of its own (first the step that was sent, then those that it freed, in the order in which they came to wait), so that a
-schedule gives the same events again.
+Nothing is slept for. A step is over when its answer is there, and waits when the server says so; a statement that
+does neither runs, and the next step is not sent before it does one of the two. What settles at the same time is told
+in an order of its own (first the step that was sent, then those that it freed, in the order in which they came to
+wait), so that a schedule gives the same events again.
 
     >>> schedule = Schedule("one", "CREATE TABLE t (n int)", (Step("T1", "INSERT INTO t VALUES (1)"),))
     >>> with Stage("sqlite") as stage:
     ...     stage.run(schedule).final
     {'t': ((1,),)}
 
-The way of sending and observing follows PostgreSQL's src/test/isolation/isolationtester.c. Left out: more than one statement of
-a session at a time.
+The way of sending and observing follows PostgreSQL's src/test/isolation/isolationtester.c. Left out: more than one
+statement of a session at a time.
 """
 
 from __future__ import annotations
@@ -46,12 +46,12 @@ LOOKS_S = (0.0002, 0.0003, 0.0005, 0.001, 0.002, 0.005)
 
 
 class Stage:
-    """The connections on which schedules run, kept open from one to the next. As a context manager it is closed at the
-    end.
+    """The connections on which schedules run, kept open from one to the next. As a context manager it is closed at
+    the end.
 
     Parameters: the `engine` (postgresql, sqlite, sqlite-rollback, duckdb, mariadb); the `level` of schedules that say
-    none; the `profile` of PostgreSQL's cluster; `timeout_s`, the seconds after which a step that neither ends nor waits for
-    a session that can still go on is cancelled. Raises `Misuse`, `Unavailable`.
+    none; the `profile` of PostgreSQL's cluster; `timeout_s`, the seconds after which a step that neither ends nor
+    waits for a session that can still go on is cancelled. Raises `Misuse`, `Unavailable`.
     """
 
     def __init__(
@@ -72,8 +72,8 @@ class Stage:
         """What becomes of a schedule at a `level` ('' for the schedule's own, else the stage's, else the engine's
         default); `schedule.levels` counts for the sessions that it names.
 
-        Raises `ScheduleTimeout` where it comes to no end, `ScheduleBroken` where the server went, both after cleaning up;
-        `SqlError` where the setup is refused; `Misuse` for a level that the engine does not know.
+        Raises `ScheduleTimeout` where it comes to no end, `ScheduleBroken` where the server went, both after cleaning
+        up; `SqlError` where the setup is refused; `Misuse` for a level that the engine does not know.
         """
         level = level or schedule.level or self.level or self.seats.levels[0]
         levels = {name: schedule.levels.get(name, level) for name in schedule.sessions}
@@ -160,8 +160,8 @@ def run(
     stage: Stage | None = None,
     probe: Probe | None = None,
 ) -> Run:
-    """What becomes of a schedule on an engine at a level: see `Stage.run`. Without a `stage`, one is made for each engine
-    and kept until the process ends."""
+    """What becomes of a schedule on an engine at a level: see `Stage.run`. Without a `stage`, one is made for each
+    engine and kept until the process ends."""
     return (stage or stage_of(engine)).run(schedule, level, probe=probe)
 
 
@@ -176,7 +176,8 @@ def stage_of(engine: str) -> Stage:
 
 @dataclass
 class _Turn:
-    """A step that was sent and whose end has not been told: what is still to send for it, what it was seen to wait for."""
+    """A step that was sent and whose end has not been told: what is still to send for it, what it was seen to wait
+    for."""
 
     index: int
     step: Step

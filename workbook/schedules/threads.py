@@ -4,8 +4,8 @@
                       Worker T2 ─┼─ one queue ──▶ answers()
                       Worker T3 ─┘                 a worker that comes to wait may nudge the queue
 
-A connection belongs to its worker's thread, and is touched by no other, but to interrupt it. The workers are used again
-for the next schedule, by their number and not by their name.
+A connection belongs to its worker's thread, and is touched by no other, but to interrupt it. The workers are used
+again for the next schedule, by their number and not by their name.
 
     >>> queue = Answers()
     >>> worker = Worker(0, queue)
@@ -61,8 +61,8 @@ class Answers:
 
 
 class Worker:
-    """A thread with a connection of its own. `do` begins a statement, whose answer comes into the queue; `call` waits for
-    what a function gives."""
+    """A thread with a connection of its own. `do` begins a statement, whose answer comes into the queue; `call` waits
+    for what a function gives."""
 
     def __init__(self, number: int, answers: Answers) -> None:
         self.number, self.name, self.level = number, "", ""

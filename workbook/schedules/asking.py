@@ -1,6 +1,6 @@
 """Questions to the engine about row versions: which of them match a condition, what a query says of just these.
 
-    WITH test (workbook_version, id, value) AS (VALUES (0, 1, 10), (1, 1, 11), (2, 2, 20))
+    WITH test(workbook_version, id, value) AS (VALUES (0, 1, 10), (1, 1, 11), (2, 2, 20))
     SELECT test.workbook_version FROM test WHERE value % 2 = 1                      -> 1
 
 What a condition means is known to the engine alone (NULLs, collations, its own functions), so it is asked. The versions are
@@ -10,7 +10,7 @@ once, in however many interleavings it comes up.
 
     >>> table = Table("test", ("id", "value"), ("integer", "integer"))
     >>> print(rows_as(table, [{"id": 1, "value": None}], "postgresql", numbered=True))
-    test(workbook_version, id, value) AS (SELECT v.c0, CAST(v.c1 AS integer), CAST(v.c2 AS integer) FROM (VALUES (0, 1, NULL)) AS v(c0, c1, c2))
+    workbook_values_test(c0, c1, c2) AS (VALUES (0, 1, NULL)), test(workbook_version, id, value) AS (SELECT c0, CAST(c1 AS integer), CAST(c2 AS integer) FROM workbook_values_test)
 
 Left out: settings of a session that change what a condition means (a time zone, a search path).
 """
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 Image = Mapping[str, Any]
 REMEMBERED_MAX = 20_000
+VALUES = "workbook_values_"
 TARGET = "workbook_target"
 """The name under which `found_by` asks for the rows that a statement finds."""
 _remembered: dict[tuple[str, str, str], Event] = {}
@@ -84,25 +85,28 @@ class Questions:
 
 
 def rows_as(table: Table, rows: Sequence[Image], engine: str, numbered: bool = False, name: str = "") -> str:
-    """Rows as a common table expression, with the name of their table unless another is given."""
-    name = quoted(name or table.name, engine)
+    """Rows as common table expressions, with the name of their table unless another is given."""
+    name = name or table.name
     columns = (VERSION, *table.columns) if numbered else table.columns
-    heads = ", ".join(quoted(name, engine) for name in columns)
+    heads = ", ".join(quoted(one, engine) for one in columns)
     lines = []
     for number, row in enumerate(rows):
         values = [literal(row[column], engine) for column in table.columns]
         lines.append(f"({', '.join([str(number), *values] if numbered else values)})")
-    marks = [f"c{place}" for place in range(len(columns))]
-    types = ["", *table.types] if numbered else [*table.types]
-    shown = ", ".join(_cast(f"v.{mark}", kind, engine) for mark, kind in zip(marks, types, strict=False))
+    types = [*([""] if numbered else []), *(table.types or [""] * len(table.columns))]
     if not lines:
-        nulls = ", ".join(_cast("NULL", kind, engine) for _, kind in zip(marks, types, strict=False))
-        return f"{name}({heads}) AS (SELECT {nulls} WHERE 1 = 0)"
-    named = f"v({', '.join(marks)})"
-    return f"{name}({heads}) AS (SELECT {shown} FROM (VALUES {', '.join(lines)}) AS {named})"
+        nulls = ", ".join(_cast("NULL", kind) for kind in types)
+        return f"{quoted(name, engine)}({heads}) AS (SELECT {nulls} WHERE 1 = 0)"
+    marks = [f"c{place}" for place in range(len(columns))]
+    shown = ", ".join(_cast(mark, kind) for mark, kind in zip(marks, types, strict=True))
+    values_ = quoted(f"{VALUES}{name}", engine)
+    return (
+        f"{values_}({', '.join(marks)}) AS (VALUES {', '.join(lines)}), "
+        f"{quoted(name, engine)}({heads}) AS (SELECT {shown} FROM {values_})"
+    )
 
 
-def _cast(value: str, kind: str, engine: str) -> str:
+def _cast(value: str, kind: str) -> str:
     return f"CAST({value} AS {kind})" if kind else value
 
 

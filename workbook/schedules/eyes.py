@@ -52,9 +52,11 @@ class Write:
 class Eye(ABC):
     """What must be done to see versions on one engine."""
 
-    locking: Literal["found", "every"] = "found"
-    """Of which rows a locking statement sees the newest version, not that of its snapshot: of those that it found there,
-    or of every row."""
+    locking: Literal["none", "found", "every"] = "found"
+    """Of which rows a locking statement sees the newest version, not that of its snapshot: of none, of those that it found
+    there, or of every row."""
+    after = False
+    """Whether what a step saw is asked after it, when it shows what it has written itself."""
 
     @abstractmethod
     def problem(self, version: str) -> str:
@@ -89,13 +91,13 @@ class Eye(ABC):
         return row
 
     @abstractmethod
-    def writes(self, statement: Statement, table: Table, event: Event) -> list[Write]:
+    def writes(self, step: Step, statement: Statement, table: Table, event: Event) -> list[Write]:
         """What a statement wrote."""
 
     @abstractmethod
-    def current(self, event: Event, versions: Sequence[Version], when: When) -> Version | None:
+    def current(self, event: Event, versions: Sequence[Version], when: When, since: int) -> Version | None:
         """The version of a row that was current for a step, of those that others wrote, in version order; None where the
-        row did not exist for it."""
+        row did not exist for it. `since` is the position at which the step's transaction took its first statement."""
 
 
 class PostgresEye(Eye):
@@ -130,7 +132,7 @@ class PostgresEye(Eye):
         keep = len(event.columns) - self._added(table)
         return replace(event, rows=tuple(row[:keep] for row in event.rows), columns=event.columns[:keep])
 
-    def writes(self, statement: Statement, table: Table, event: Event) -> list[Write]:
+    def writes(self, step: Step, statement: Statement, table: Table, event: Event) -> list[Write]:
         found = []
         for row in event.rows or ():
             old_place, new_place, by, *values = row[len(row) - self._added(table) :]
@@ -140,7 +142,7 @@ class PostgresEye(Eye):
             found.append(Write(by, old_place, new_place, old, new))
         return found
 
-    def current(self, event: Event, versions: Sequence[Version], when: When) -> Version | None:
+    def current(self, event: Event, versions: Sequence[Version], when: When, since: int) -> Version | None:
         before = event.seen[0] if event.seen else None
         if not before:
             raise Untraceable("a step's snapshot was not told")
@@ -164,6 +166,10 @@ def _returns(statement: Statement) -> bool:
     return statement.tree is not None and statement.tree.args.get("returning") is not None
 
 
-def eye_of(engine: str) -> Eye:
-    """The eye for an engine."""
-    return PostgresEye()
+def eye_of(engine: str, tables: Sequence[Table]) -> Eye:
+    """The eye for an engine, on these tables."""
+    if engine == "postgresql":
+        return PostgresEye()
+    from workbook.schedules.marks import DuckEye, MarkEye
+
+    return DuckEye(engine, tables) if engine == "duckdb" else MarkEye(engine, tables)

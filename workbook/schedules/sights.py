@@ -117,13 +117,24 @@ class Looks:
 
     def _current(self, step: _Step, table: str) -> Seen:
         seen: Seen = {}
+        eye, since = self.tracer.eye, self._since(step)
+        wrote = {one.row: one for one in self.tracer.wrote.get(step.index, ()) if one.table == table}
         for row, versions in self._rows(table):
-            current = self._own(step, versions)
-            if current is None:
-                current = self.tracer.eye.current(step.event, self._others(step, versions), self.tracer.when)
+            if eye.after and row in wrote:
+                current = wrote[row].replaced
+            else:
+                current = self._own(step, versions)
+                if current is None:
+                    current = eye.current(step.event, self._others(step, versions), self.tracer.when, since)
             if current is not None:
                 seen[row] = current
         return seen
+
+    def _since(self, step: _Step) -> int:
+        """The position of the first statement of the step's transaction."""
+        indexes = self.tracer.of_step[step.index].steps
+        ends = (self.tracer.traced.end(index + self.tracer.shift) for index in indexes)
+        return min(event.at for event in ends if event is not None)
 
     def _newest(self, step: _Step, table: str) -> Seen:
         seen: Seen = {}
@@ -144,7 +155,11 @@ class Looks:
             for number, look in enumerate(step.statement.looks):
                 snapshot, newest = step.snapshot[look.table], step.newest[look.table]
                 step.taken.append(newest if look.locks and self.tracer.eye.locking == "every" else snapshot)
-                if look.locks and any(newest.get(row) is not one for row, one in step.taken[-1].items()):
+                if (
+                    look.locks
+                    and self.tracer.eye.locking == "found"
+                    and any(newest.get(row) is not one for row, one in step.taken[-1].items())
+                ):
                     again[(place, number)] = self._found_by(step, look, snapshot)
         answers = self.questions.ask(again.values())
         for (place, number), sql in again.items():

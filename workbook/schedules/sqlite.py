@@ -136,7 +136,10 @@ class Sqlite(Threads):
         return connection
 
     def seat(self, worker: Worker, level: str) -> None:
+        """A connection remembers the tables, and may refuse a statement by them before it sees that they were made anew:
+        a look at the schema lets it see."""
         worker.level = level
+        worker.connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchall()
 
     def unseat(self, worker: Worker) -> None:
         connection: apsw.Connection = worker.connection

@@ -205,4 +205,132 @@ def _with_cascades(tables: Iterable[Table]) -> tuple[Table, ...]:
     return tuple(replace(one, problem=one.problem or said) if one.name in tied else one for one in every)
 
 
-READERS = {"postgresql": _postgres}
+SQLITE = (
+    """SELECT m.name, p.name, p.type, p.hidden > 1, p.pk FROM sqlite_schema m JOIN pragma_table_xinfo(m.name) p
+    WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite~_%' ESCAPE '~' ORDER BY m.name, p.cid""",
+    """SELECT m.name, i.name, i.partial, x.name FROM sqlite_schema m JOIN pragma_index_list(m.name) i
+    JOIN pragma_index_xinfo(i.name) x WHERE m.type = 'table' AND i."unique" AND x."key" ORDER BY m.name, i.name, x.seqno""",
+    """SELECT m.name, f.id, f."table", f."from", f."to", f.on_delete || f.on_update FROM sqlite_schema m
+    JOIN pragma_foreign_key_list(m.name) f WHERE m.type = 'table' ORDER BY m.name, f.id, f.seq""",
+    "SELECT name, upper(sql) FROM sqlite_schema WHERE type = 'table'",
+    "SELECT tbl_name FROM sqlite_schema WHERE type = 'trigger'",
+    "SELECT name FROM pragma_function_list GROUP BY name HAVING min(flags & 2048) > 0",
+)
+
+
+def _sqlite(schedule: Schedule, stage: Stage) -> Known:
+    columns, unique, references, texts, triggers, functions = asked(schedule, stage, SQLITE)
+    text = {str(name): str(sql) for name, sql in texts}
+    made: dict[str, Table] = {}
+    for name in dict.fromkeys(row[0] for row in columns):
+        own = [row for row in columns if row[0] == name]
+        names = tuple(row[1] for row in own)
+        key = tuple(row[1] for row in sorted(own, key=lambda row: row[4]) if row[4])
+        generated = tuple(row[1] for row in own if row[3])
+        checked = (names,) if "CHECK" in text[name] else ()
+        why = "it has no rowid" if "WITHOUT ROWID" in text[name] else ""
+        groups = (key,) if key else ()
+        types = tuple(row[2] for row in own)
+        made[name] = Table(name, names, types, key, groups, checked, generated=generated, problem=why)
+    for (name, _), rows in _grouped(unique, 2):
+        group = tuple(row[3] for row in rows)
+        if rows[0][2] or None in group:
+            why = "it has a unique index of a part of its rows, or of an expression"
+            made[name] = replace(made[name], problem=made[name].problem or why)
+        else:
+            made[name] = replace(made[name], unique=_added(made[name].unique, group))
+    for (name, _), rows in _grouped(references, 2) if schedule.mentions("foreign_keys") else ():
+        key = tuple(row[4] for row in rows) if rows[0][4] else made[rows[0][2]].key
+        cascades = any(word in rows[0][5] for word in ("CASCADE", "SET "))
+        reference = Reference(tuple(row[3] for row in rows), rows[0][2], key, cascades)
+        made[name] = replace(made[name], references=(*made[name].references, reference))
+    for (name,) in triggers:
+        made[name] = replace(made[name], problem="it has a trigger")
+    return Known(_with_cascades(made.values()), BUILT_IN | {name for (name,) in functions})
+
+
+DUCKDB = (
+    """SELECT table_name, column_name, data_type, coalesce(column_default LIKE 'nextval(%', false) FROM duckdb_columns()
+    WHERE database_name = current_database() AND NOT internal ORDER BY table_name, column_index""",
+    """SELECT table_name, lower(constraint_type[1]), constraint_column_names, referenced_table, referenced_column_names
+    FROM duckdb_constraints() WHERE database_name = current_database()""",
+    "SELECT table_name, trim(expressions, '[]') FROM duckdb_indexes() WHERE is_unique AND database_name = current_database()",
+    """SELECT function_name FROM duckdb_functions() WHERE internal GROUP BY function_name
+    HAVING bool_and(stability IS NULL OR stability = 'CONSISTENT')""",
+)
+
+
+def _duckdb(schedule: Schedule, stage: Stage) -> Known:
+    columns, constraints, unique, functions = asked(schedule, stage, DUCKDB)
+    made: dict[str, Table] = {}
+    for name in dict.fromkeys(row[0] for row in columns):
+        own = [row for row in columns if row[0] == name]
+        types, sequenced = tuple(row[2] for row in own), tuple(row[1] for row in own if row[3])
+        made[name] = Table(name, tuple(row[1] for row in own), types, sequenced=sequenced)
+    for name, kind, of, parent, key in constraints:
+        made[name] = _constrained(made[name], kind, tuple(of), parent or "", tuple(key), False)
+    for name, said in unique:
+        group = tuple(part.strip() for part in said.split(","))
+        if set(group) <= set(made[name].columns):
+            made[name] = replace(made[name], unique=_added(made[name].unique, group))
+        else:
+            made[name] = replace(made[name], problem="it has a unique index of an expression")
+    return Known(tuple(made.values()), BUILT_IN | {name for (name,) in functions})
+
+
+MARIADB = (
+    """SELECT table_name, column_name, extra FROM information_schema.columns
+    WHERE table_schema = database() ORDER BY table_name, ordinal_position""",
+    """SELECT s.table_name, s.index_name, s.sub_part IS NOT NULL, s.column_name FROM information_schema.statistics s
+    WHERE s.table_schema = database() AND s.non_unique = 0 ORDER BY s.table_name, s.index_name, s.seq_in_index""",
+    """SELECT k.table_name, k.constraint_name, k.referenced_table_name, k.column_name, k.referenced_column_name,
+        CONCAT(r.delete_rule, r.update_rule) FROM information_schema.key_column_usage k
+    JOIN information_schema.referential_constraints r ON r.constraint_schema = k.table_schema
+        AND r.constraint_name = k.constraint_name AND r.table_name = k.table_name
+    WHERE k.table_schema = database() AND k.referenced_table_name IS NOT NULL
+    ORDER BY k.table_name, k.constraint_name, k.ordinal_position""",
+    "SELECT table_name FROM information_schema.check_constraints WHERE constraint_schema = database()",
+    "SELECT event_object_table FROM information_schema.triggers WHERE trigger_schema = database()",
+)
+
+
+def _mariadb(schedule: Schedule, stage: Stage) -> Known:
+    columns, unique, references, checks, triggers = asked(schedule, stage, MARIADB)
+    made: dict[str, Table] = {}
+    for name in dict.fromkeys(row[0] for row in columns):
+        own = [row for row in columns if row[0] == name]
+        extras = {row[1]: str(row[2]).lower() for row in own}
+        generated = tuple(one for one, extra in extras.items() if "generated" in extra or "on update" in extra)
+        sequenced = tuple(one for one, extra in extras.items() if "auto_increment" in extra)
+        made[name] = Table(name, tuple(extras), generated=generated, sequenced=sequenced)
+    for (name, index), rows in _grouped(unique, 2):
+        group = tuple(row[3] for row in rows)
+        key = group if index == "PRIMARY" else made[name].key
+        why = "it has a unique index of a part of a column" if any(row[2] for row in rows) else ""
+        made[name] = replace(made[name], key=key, unique=_added(made[name].unique, group), problem=why)
+    for (name, _), rows in _grouped(references, 2):
+        cascades = any(word in rows[0][5] for word in ("CASCADE", "SET "))
+        reference = Reference(tuple(row[3] for row in rows), rows[0][2], tuple(row[4] for row in rows), cascades)
+        made[name] = replace(made[name], references=(*made[name].references, reference))
+    for (name,) in checks:
+        made[name] = replace(made[name], checked=(made[name].columns,))
+    for (name,) in triggers:
+        made[name] = replace(made[name], problem="it has a trigger")
+    return Known(_with_cascades(made.values()))
+
+
+def _grouped(rows: Iterable[tuple[Any, ...]], width: int) -> list[tuple[tuple[Any, ...], list[tuple[Any, ...]]]]:
+    """The rows by their first so many values."""
+    groups: dict[tuple[Any, ...], list[tuple[Any, ...]]] = {}
+    for row in rows:
+        groups.setdefault(row[:width], []).append(row)
+    return list(groups.items())
+
+
+READERS = {
+    "postgresql": _postgres,
+    "sqlite": _sqlite,
+    "sqlite-rollback": _sqlite,
+    "duckdb": _duckdb,
+    "mariadb": _mariadb,
+}

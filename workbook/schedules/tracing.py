@@ -85,7 +85,7 @@ class Tracer:
         self.of_step = {step: one for one in self.transactions for step in one.every}
         self.known = tables_of(run.schedule, stage)
         self.by_name = {table.name: table for table in self.known.tables}
-        self.eye = eye_of(run.engine)
+        self.eye = eye_of(run.engine, self.known.tables)
         self.statements = [
             read_statement(step.sql, self.known.tables, run.engine, self.known.safe) for step in run.schedule.steps
         ]
@@ -231,7 +231,7 @@ class Tracer:
             statement = self.statements[index]
             if statement.writes and not statement.problem:
                 table = self.by_name[statement.target]
-                for write in self.eye.writes(statement, table, event):
+                for write in self.eye.writes(self.run.schedule.steps[index], statement, table, event):
                     self._add(event, index, table, write, statement.assigned)
             elif point := savepoint(self.run.schedule.steps[index].sql):
                 self._savepoint(event, index, saved, *point)

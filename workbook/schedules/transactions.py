@@ -30,6 +30,8 @@ from workbook.schedules.run import Event, Run
 
 DOOMED_BY_ANY = ("postgresql", "duckdb")
 """Engines where a failed statement gives the transaction up."""
+SPARED = {"duckdb": ("Parser", "Binder", "Catalog")}
+"""Errors after which it goes on even so: the statement was not begun."""
 ENDED_BY = {"mariadb": ("40001",)}
 """SQLSTATEs after which the engine itself has rolled the transaction back."""
 OF_CONCURRENCY = ("40001", "40P01", "55P03", "5", "6", "261", "517", "HY000")
@@ -126,7 +128,8 @@ def _of_session(run: Run, session: str) -> list[Transaction]:
             if event.kind == "done" and BACK.match(step.sql):
                 going.failed = ""
             if event.kind == "failed":
-                going.failed = going.failed or event.sqlstate or "by an error"
+                if event.sqlstate not in SPARED.get(run.engine, ()):
+                    going.failed = going.failed or event.sqlstate or "by an error"
                 if event.sqlstate in ENDED_BY.get(run.engine, ()):
                     close(f"aborted {event.sqlstate}", event.at)
     close("open", None)

@@ -8,7 +8,7 @@ from contextlib import closing
 import pytest
 
 from workbook.engines import places
-from workbook.errors import Misuse, SqlError
+from workbook.errors import Misuse, SqlError, TooManyRows
 from workbook.schedules import Program, Run, Schedule, ScheduleTimeout, Stage
 
 TEST = "CREATE TABLE test (id int PRIMARY KEY, value int); INSERT INTO test VALUES (1, 10), (2, 20)"
@@ -234,6 +234,19 @@ def test_nothing_of_a_schedule_is_left_for_the_next(engine: str) -> None:
         for steps in dirty:
             stage.run(read(steps))
             assert str(stage.run(read(look))) == expected, steps
+
+
+@pytest.mark.parametrize("engine", ["sqlite", "duckdb"])
+def test_a_step_with_too_many_rows_is_stopped(engine: str) -> None:
+    endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {}) SELECT i FROM n"
+    many = "WITH RECURSIVE n(i) AS (SELECT 3 UNION ALL SELECT i + 1 FROM n WHERE i < 10001) SELECT i, 0 FROM n"
+    with closing(Stage(engine)) as stage:
+        run = stage.run(read(f"T1: BEGIN\nT1: {endless.format(10_001)}\nT1: COMMIT\nT2: {endless.format(10_000)}"))
+        assert "more than 10,000 rows" in run.end("T1.2").message
+        assert run.outcomes["T2"] == "committed" and len(run.end("T2.1").rows) == 10_000
+        with pytest.raises(TooManyRows, match="The table test has more than 10,000 rows"):
+            stage.run(read(f"T1: INSERT INTO test {many}"))
+        assert stage.run(read("T1: SELECT count(*) FROM test")).end(0).rows == ((2,),)
 
 
 def test_a_stage_takes_its_file_with_it() -> None:

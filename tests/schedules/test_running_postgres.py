@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from workbook.errors import Misuse, SqlError
+from workbook.errors import Misuse, SqlError, TooManyRows
 from workbook.schedules import Program, Run, Schedule, Stage, Step
 
 TEST = "CREATE TABLE test (id int PRIMARY KEY, value int); INSERT INTO test VALUES (1, 10), (2, 20)"
@@ -364,6 +364,17 @@ def test_a_lock_timeout_ends_a_wait_with_its_error(postgres: Stage) -> None:
     )
     assert told(run)[3:] == ["T2.2 waits for T1: table test (AccessShareLock)", "T2.2 resumed", "T2.2 failed 55P03"]
     assert run.outcomes == {"T1": "open", "T2": "aborted 55P03"}
+
+
+def test_a_step_with_too_many_rows_is_stopped(postgres: Stage) -> None:
+    endless = "SELECT a FROM generate_series(1, 20000) AS a, generate_series(1, 20000) AS b"
+    run = postgres.run(schedule(f"T1: BEGIN\nT1: {endless}\nT1: COMMIT\nT2: SELECT * FROM generate_series(1, 10000)"))
+    assert told(run)[1] == "T1.2 failed 57014" and "more than 10,000 rows" in run.end("T1.2").message
+    assert run.outcomes == {"T1": "aborted 57014", "T2": "committed"}
+    assert [row[0] for row in run.end("T2.1").rows] == list(range(1, 10_001))
+    with pytest.raises(TooManyRows, match="The table test has more than 10,000 rows"):
+        postgres.run(schedule("T1: INSERT INTO test SELECT n, 0 FROM generate_series(3, 10001) AS n"))
+    assert postgres.run(schedule("T1: SELECT count(*) FROM test")).end(0).rows == ((2,),)
 
 
 def test_notices_come_with_their_step(postgres: Stage) -> None:

@@ -28,7 +28,7 @@ from collections.abc import Iterable, Mapping
 import duckdb
 
 from workbook.errors import SqlError, SqlTimeout
-from workbook.schedules.engine import Answer, Rows, State, Wait, in_order
+from workbook.schedules.engine import ROWS_MAX, TOO_MANY, Answer, Rows, State, Wait, of_table
 from workbook.schedules.schedule import BEGINS, ENDS, Schedule
 from workbook.schedules.threads import Threads, Worker
 
@@ -89,7 +89,7 @@ class Duck(Threads):
             name = table if schema == "main" else f"{schema}.{table}"
             found = self._root.execute(f"SELECT * FROM {_quoted(schema)}.{_quoted(table)}")
             columns[name] = tuple(column[0] for column in found.description or ())
-            rows[name] = in_order(found.fetchall())
+            rows[name] = of_table(name, found.fetchmany(ROWS_MAX + 1))
         if schedule.teardown:
             self._root.execute(schedule.teardown).fetchall()
         self._detach()
@@ -118,7 +118,7 @@ class Duck(Threads):
         if not PLAIN.match(sql) or ";" in sql:
             self._plain = False
         try:
-            rows = connection.execute(sql).fetchall()
+            rows = connection.execute(sql).fetchmany(ROWS_MAX + 1)
         except duckdb.Error as error:
             state = self._after_error(worker, sql)
             message = CODE.sub("", _first_line(error), count=1).strip()
@@ -128,6 +128,8 @@ class Duck(Threads):
         elif ENDS.match(sql):
             self._open.discard(worker.name)
         state = "open" if worker.name in self._open else "idle"
+        if len(rows) > ROWS_MAX:
+            return Answer(state, failed=True, message=TOO_MANY)
         columns = tuple(column[0] for column in connection.description or ())
         if columns == ("Success",) and not rows:
             return Answer(state)

@@ -19,14 +19,18 @@ Left out: what the steps mean.
 
 from __future__ import annotations
 
+import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
-from workbook.errors import Unavailable
+from workbook.errors import TooManyRows, Unavailable
 from workbook.schedules.schedule import Schedule
 
+ROWS_MAX = 10_000
+"""More rows of one step are not taken: a query without an end would fill the memory."""
+TOO_MANY = f"the step returns more than {ROWS_MAX:,} rows, and was stopped"
 State = Literal["idle", "open", "failed", "lost"]
 Rows = tuple[tuple[Any, ...], ...]
 
@@ -94,7 +98,7 @@ class Engine(ABC):
 
     @abstractmethod
     def tables(self, schedule: Schedule) -> tuple[dict[str, Rows], dict[str, tuple[str, ...]]]:
-        """Every table's rows, sorted, and its columns' names; then the teardown is run."""
+        """Every table's rows, sorted, and its columns' names; then the teardown is run. Raises `TooManyRows`."""
 
     @abstractmethod
     def cancel(self) -> None:
@@ -103,6 +107,17 @@ class Engine(ABC):
     @abstractmethod
     def close(self) -> None:
         """Close every connection and remove the database."""
+
+
+def of_table(name: str, rows: Iterable[tuple[Any, ...]]) -> Rows:
+    """A table's rows, sorted. Raises `TooManyRows` where there are more than `ROWS_MAX`."""
+    taken = in_order(itertools.islice(rows, ROWS_MAX + 1))
+    if len(taken) > ROWS_MAX:
+        raise TooManyRows(
+            f"The table {name} has more than {ROWS_MAX:,} rows, too many to compare what schedules leave.",
+            next="make it smaller",
+        )
+    return taken
 
 
 def cycle(waits: Mapping[str, Wait]) -> bool:

@@ -27,9 +27,10 @@ from typing import Any
 
 import pymysql
 from pymysql.constants import CLIENT
+from pymysql.cursors import SSCursor
 
 from workbook.errors import SqlError, SqlTimeout
-from workbook.schedules.engine import Answer, Rows, ScheduleBroken, State, Wait, in_order
+from workbook.schedules.engine import ROWS_MAX, TOO_MANY, Answer, Rows, ScheduleBroken, State, Wait, of_table
 from workbook.schedules.mariadb_server import Server
 from workbook.schedules.schedule import Schedule
 from workbook.schedules.threads import Threads, Worker
@@ -129,10 +130,10 @@ class MariaDb(Threads):
         columns: dict[str, tuple[str, ...]] = {}
         for (name,) in self._rows(TABLES):
             with self._control.cursor() as cursor:
-                cursor.execute(f"SELECT * FROM {_quoted(name)}")
+                cursor.execute(f"SELECT * FROM {_quoted(name)} LIMIT {ROWS_MAX + 1}")
                 columns[name] = tuple(column[0] for column in cursor.description)
                 self._now[name] = tuple(cursor.fetchall())
-            rows[name] = in_order(self._now[name])
+            rows[name] = of_table(name, self._now[name])
         if schedule.teardown or not self._plain:
             self._setup = None
         for sql in filter(str.strip, schedule.teardown.split(";")):
@@ -163,14 +164,21 @@ class MariaDb(Threads):
         if not PLAIN.match(sql) or ";" in sql:
             self._plain = False
         connection: pymysql.Connection = worker.connection
+        too_many = False
         try:
-            with connection.cursor() as cursor:
-                count = cursor.execute(sql)
+            with connection.cursor(SSCursor) as cursor:
+                cursor.execute(sql)
                 columns = tuple(column[0] for column in cursor.description or ())
-                rows = tuple(cursor.fetchall()) if columns else None
+                rows = tuple(cursor.fetchmany(ROWS_MAX + 1)) if columns else None
+                too_many = rows is not None and len(rows) > ROWS_MAX
+                if too_many:
+                    self._stop(connection.thread_id())
+                count = cursor.rowcount if rows is None else len(rows)
         except (pymysql.MySQLError, OSError) as error:
             number = _number(error)
             state: State = "lost" if number in GONE else self._after_error(connection)
+            if number == 1317 and too_many:
+                return Answer(state, failed=True, message=TOO_MANY)
             return Answer(state, failed=True, sqlstate=sqlstate(number), message=_said(error))
         open_ = bool(connection.server_status & 1)
         changes = re.match(r"\s*(INSERT|UPDATE|DELETE|REPLACE|WITH)\b", sql, re.I)
@@ -179,6 +187,11 @@ class MariaDb(Threads):
     def interrupt(self, worker: Worker) -> None:
         with contextlib.suppress(pymysql.MySQLError):
             self._rows(f"KILL QUERY {worker.connection.thread_id()}")
+
+    def _stop(self, thread: int) -> None:
+        """Stop a statement whose rows are too many, on a connection of its own: the control's may be in use."""
+        with self._server.connect() as connection, connection.cursor() as cursor:
+            cursor.execute(f"KILL QUERY {thread}")
 
     def _after_error(self, connection: pymysql.Connection) -> State:
         """Whether the transaction goes on after an error: the server is asked, for an error does not tell."""

@@ -40,12 +40,14 @@ from workbook.engines import Recipe, database
 from workbook.engines.cluster import OWNERS, Cluster
 from workbook.engines.profiles import Profile
 from workbook.errors import SqlError, SqlTimeout, Unavailable
-from workbook.schedules.engine import Answer, Engine, Rows, ScheduleBroken, State, Wait
+from workbook.schedules.engine import ROWS_MAX, TOO_MANY, Answer, Engine, Rows, ScheduleBroken, State, Wait
 from workbook.schedules.postgres_locks import Locks
 from workbook.schedules.postgres_tables import Tables
 from workbook.schedules.schedule import Schedule
 
 EMPTY = Recipe("an empty database", "")
+CHUNK = 1_000
+PIECES = (pq.ExecStatus.TUPLES_CHUNK, pq.ExecStatus.SINGLE_TUPLE)
 ENDED = (pq.ExecStatus.COPY_IN, pq.ExecStatus.COPY_OUT, pq.ExecStatus.COPY_BOTH)
 STATES: dict[int, State] = {
     pq.TransactionStatus.IDLE: "idle",
@@ -77,6 +79,7 @@ class Session:
         self.own_level = (shown.get_value(0, 0) or b"").decode()
         self.name, self.level, self.patience = "", self.own_level, PATIENT
         self.running = self.closing = self.checked = False
+        self.taken, self.stopped = 0, False
         self.results: list[pq.abc.PGresult] = []
         self.notices: list[str] = []
         self._rows = Transformer(connection)
@@ -84,7 +87,12 @@ class Session:
     def send(self, sql: str) -> None:
         """Begin a statement. Raises `OperationalError` where the connection is gone."""
         self.results, self.notices, self.checked = [], [], False
+        self.taken, self.stopped = 0, False
         self.conn.send_query(sql.encode())
+        if psycopg.capabilities.has_stream_chunked():
+            self.conn.set_chunked_rows_mode(CHUNK)
+        else:
+            self.conn.set_single_row_mode()
         self.running = True
 
     def take(self) -> bool:
@@ -98,7 +106,9 @@ class Session:
                 return True
             if result.status in ENDED:
                 self._no_copy(result.status)
-            else:
+                continue
+            self.taken += result.ntuples
+            if self.taken <= ROWS_MAX or result.status not in PIECES:
                 self.results.append(result)
         return False
 
@@ -108,6 +118,17 @@ class Session:
             result = self.conn.exec_(one.encode())
             if result.status == pq.ExecStatus.FATAL_ERROR:
                 raise psycopg.errors.error_from_result(result)
+
+    def table(self) -> tuple[tuple[str, ...], Rows] | None:
+        """The columns and rows of the last statement that returned any; they come in pieces."""
+        found, pieces = None, []  # type: tuple[tuple[str, ...], Rows] | None, list[tuple[Any, ...]]
+        for result in self.results:
+            if result.status in PIECES:
+                pieces += self.rows(result)
+            elif result.status == pq.ExecStatus.TUPLES_OK:
+                columns = tuple((result.fname(number) or b"").decode() for number in range(result.nfields))
+                found, pieces = (columns, (*pieces, *self.rows(result))), []
+        return found
 
     def rows(self, result: pq.abc.PGresult) -> Rows:
         """A result's rows as Python's values."""
@@ -188,6 +209,9 @@ class Postgres(Engine):
             try:
                 if session.take():
                     came.append((session.name, self._answer(session)))
+                elif session.taken > ROWS_MAX and not session.stopped:
+                    session.stopped = True
+                    self._admin().execute(f"SELECT pg_catalog.pg_cancel_backend({session.pid})")
             except psycopg.OperationalError as error:
                 came.append((session.name, _lost(session, error)))
         return came
@@ -327,18 +351,14 @@ class Postgres(Engine):
         last = results[-1]
         if last.status == pq.ExecStatus.FATAL_ERROR:
             error = psycopg.errors.error_from_result(last)
-            message = error.diag.message_primary or str(error).strip()
+            message = TOO_MANY if session.stopped else error.diag.message_primary or str(error).strip()
             deadlock = self._deadlock(error.diag) if error.sqlstate == "40P01" else {}
             return Answer(
                 state, failed=True, sqlstate=error.sqlstate or "", message=message, notices=notices, cycle=deadlock
             )
         tag = (last.command_status or b"").decode()
-        tables = [result for result in results if result.status == pq.ExecStatus.TUPLES_OK]
-        if not tables:
-            return Answer(state, rowcount=last.command_tuples, notices=notices, tag=tag)
-        shown = tables[-1]
-        columns = tuple((shown.fname(number) or b"").decode() for number in range(shown.nfields))
-        return Answer(state, columns, session.rows(shown), last.command_tuples, notices=notices, tag=tag)
+        columns, rows = session.table() or ((), None)
+        return Answer(state, columns, rows, last.command_tuples, notices=notices, tag=tag)
 
     def _deadlock(self, diag: psycopg.errors.Diagnostic) -> dict[str, Wait]:
         """The circle of waits, as the server tells it when it breaks a deadlock."""

@@ -28,13 +28,13 @@ from psycopg import pq
 from workbook.engines.cluster import OWNERS
 from workbook.engines.running import ALONE, split
 from workbook.errors import SqlError
-from workbook.schedules.engine import Rows, in_order
+from workbook.schedules.engine import ROWS_MAX, Rows, of_table
 from workbook.schedules.schedule import Schedule
 
 if TYPE_CHECKING:
     from workbook.schedules.postgres import Session
 
-QUICK_MAX, ROWS_MAX, MAKES = 50, 5_000, 500
+QUICK_MAX, QUICK_ROWS_MAX, MAKES = 50, 5_000, 500
 PLAIN = re.compile(
     r"\s*(BEGIN|START|COMMIT|END|ROLLBACK|ABORT|SAVEPOINT|RELEASE|SET|RESET|SHOW|SELECT|INSERT|UPDATE|DELETE|MERGE|"
     r"WITH|VALUES|TABLE|LOCK|DECLARE|FETCH|MOVE|CLOSE|PREPARE|EXECUTE|DEALLOCATE|LISTEN|NOTIFY|UNLISTEN)\b",
@@ -120,7 +120,7 @@ class Tables:
             self._look()
             results = self._select()
             rows = {
-                table.name: in_order(self._control.rows(result))
+                table.name: of_table(table.name, self._control.rows(result))
                 for table, result in zip(self._tables, results, strict=False)
             }
             columns = {table.name: table.columns for table in self._tables}
@@ -130,7 +130,7 @@ class Tables:
         rows = {}
         for table, result in zip(self._tables, results, strict=False):
             table.now = _raw(result)
-            rows[table.name] = in_order(self._control.rows(result))
+            rows[table.name] = of_table(table.name, self._control.rows(result))
         return rows, {table.name: table.columns for table in self._tables}
 
     def forget(self) -> None:
@@ -171,7 +171,7 @@ class Tables:
             table.made = table.now = _raw(result)
         self._sequences_made = [_raw(result)[0] for result in results[len(self._tables) :]]
         rows = sum(len(table.made) for table in self._tables)
-        self._simple = not strange and rows <= ROWS_MAX and not STORED.search(setup)
+        self._simple = not strange and rows <= QUICK_ROWS_MAX and not STORED.search(setup)
         self._setup, self._quick = setup, 0
 
     def _look(self) -> bool:
@@ -192,7 +192,10 @@ class Tables:
 
     def _select(self) -> list[pq.abc.PGresult]:
         """The rows of each table, then the state of each sequence."""
-        texts = [f"SELECT {', '.join(map(_quoted, table.columns))} FROM {table.sql}" for table in self._tables]
+        texts = [
+            f"SELECT {', '.join(map(_quoted, table.columns))} FROM {table.sql} LIMIT {ROWS_MAX + 1}"
+            for table in self._tables
+        ]
         texts += [f"SELECT last_value, is_called FROM {name}" for name in self._sequences]
         return self._results("; ".join(texts)) if texts else []
 

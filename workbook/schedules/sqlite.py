@@ -22,6 +22,7 @@ as a level of its own (a step may say it).
 
 from __future__ import annotations
 
+import itertools
 import re
 import secrets
 import threading
@@ -33,7 +34,7 @@ import apsw
 
 from workbook.engines import places
 from workbook.errors import SqlError, SqlTimeout
-from workbook.schedules.engine import Answer, Rows, Wait, in_order
+from workbook.schedules.engine import ROWS_MAX, TOO_MANY, Answer, Rows, Wait, of_table
 from workbook.schedules.schedule import Schedule
 from workbook.schedules.threads import Threads, Worker
 
@@ -118,7 +119,7 @@ class Sqlite(Threads):
         for name in [str(row[0]) for row in self._control.execute(TABLES).fetchall()]:
             quoted = name.replace('"', '""')
             columns[name] = tuple(str(row[1]) for row in self._control.execute(f'PRAGMA table_info("{quoted}")'))
-            rows[name] = in_order(self._control.execute(f'SELECT * FROM "{quoted}"').fetchall())
+            rows[name] = of_table(name, self._control.execute(f'SELECT * FROM "{quoted}"'))
         if schedule.teardown:
             self._control.execute(schedule.teardown).fetchall()
         return rows, columns
@@ -165,7 +166,7 @@ class Sqlite(Threads):
         cursor = connection.cursor()
         cursor.exec_trace = begun
         try:
-            rows = tuple(cursor.execute(sql).fetchall())
+            rows = tuple(itertools.islice(cursor.execute(sql), ROWS_MAX + 1))
         except apsw.Error as error:
             self._states[worker.name] = connection.txn_state("main")
             return Answer(_state(connection), failed=True, sqlstate=_code(error), message=_message(error))
@@ -174,6 +175,8 @@ class Sqlite(Threads):
             with self._guard:
                 self._waiting.pop(worker, None)
         self._states[worker.name] = connection.txn_state("main")
+        if len(rows) > ROWS_MAX:
+            return Answer(_state(connection), failed=True, message=TOO_MANY)
         if columns and columns[-1]:
             return Answer(_state(connection), columns[-1], rows, len(rows))
         changed = connection.total_changes() - before if CHANGES.match(sql) else None

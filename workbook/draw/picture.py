@@ -70,9 +70,10 @@ class Canvas:
         stroke: str = "none",
         radius: float = 2,
         dashed: bool = False,
+        weight: float = 1,
         tip: str = "",
     ) -> None:
-        dash = ' stroke-dasharray="4 3"' if dashed else ""
+        dash = (f' stroke-width="{weight:g}"' if weight != 1 else "") + (' stroke-dasharray="4 3"' if dashed else "")
         shape = (
             f'<rect x="{x:.1f}" y="{y:.1f}" width="{max(width, 0):.1f}" height="{height:.1f}" rx="{radius:g}" '
             f'fill="{fill}" stroke="{stroke}"{dash}'
@@ -85,6 +86,10 @@ class Canvas:
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
         dash = ' stroke-dasharray="4 3"' if dashed else ""
         self._shapes.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="{width:g}"{dash}/>')
+
+    def polygon(self, points: list[tuple[float, float]], fill: str) -> None:
+        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+        self._shapes.append(f'<polygon points="{path}" fill="{fill}"/>')
 
     def circle(self, x: float, y: float, radius: float, fill: str, *, tip: str = "") -> None:
         inner = f"<title>{escape(tip)}</title>" if tip else ""

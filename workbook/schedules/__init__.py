@@ -6,6 +6,7 @@
 """
 
 from workbook.schedules.engine import ScheduleBroken
+from workbook.schedules.interleavings import Exploration, explore
 from workbook.schedules.run import Event, Run, ScheduleTimeout
 from workbook.schedules.schedule import LEVELS, Level, Program, Schedule, Step
 from workbook.schedules.stage import Probe, Stage, run
@@ -13,6 +14,7 @@ from workbook.schedules.stage import Probe, Stage, run
 __all__ = [
     "LEVELS",
     "Event",
+    "Exploration",
     "Level",
     "Probe",
     "Program",
@@ -22,5 +24,6 @@ __all__ = [
     "ScheduleTimeout",
     "Stage",
     "Step",
+    "explore",
     "run",
 ]

@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from workbook.cli import main
 
 LOST_UPDATE = """# Lost update
 setup:
@@ -25,46 +29,59 @@ T2: COMMIT
 """
 
 
-def schedule(*arguments: str, text: str = LOST_UPDATE) -> subprocess.CompletedProcess[str]:
-    program = [sys.executable, "-m", "workbook.cli", "schedule", *arguments]
-    return subprocess.run(program, input=text, capture_output=True, text=True, timeout=120)
+@dataclass
+class Done:
+    """What a call of the command came to."""
+
+    returncode: int
+    stdout: str
+    stderr: str
 
 
 @pytest.fixture
-def file(tmp_path: Path) -> str:
-    path = tmp_path / "lost_update.schedule"
-    path.write_text(LOST_UPDATE)
-    return str(path)
+def schedule(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., Done]:
+    """Calls the command in this process; FILE stands for a file with `text`."""
+
+    def call(*arguments: str, text: str = LOST_UPDATE, name: str = "lost_update.schedule") -> Done:
+        path = tmp_path / name
+        path.write_text(text)
+        with pytest.raises(SystemExit) as ended:
+            main(["schedule", *(argument.replace("FILE", str(path)) for argument in arguments)])
+        out, err = capsys.readouterr()
+        code = ended.value.code
+        return Done(code if isinstance(code, int) else int(code is not None), out, err)
+
+    return call
 
 
-def test_a_schedule_is_run_judged_and_named(file: str) -> None:
-    done = schedule(file)
+def test_a_schedule_is_run_judged_and_named(schedule: Callable[..., Done]) -> None:
+    done = schedule("FILE")
     assert done.returncode == 1 and not done.stderr
     assert "… waits for T1, row id=1 of test" in done.stdout
     assert "equivalent to no order" in done.stdout and "P4 lost update" in done.stdout
 
 
-def test_the_level_decides_about_the_exit_code(file: str) -> None:
-    done = schedule(file, "--level", "repeatable read")
+def test_the_level_decides_about_the_exit_code(schedule: Callable[..., Done]) -> None:
+    done = schedule("FILE", "--level", "repeatable read")
     assert done.returncode == 0 and "✗ 40001" in done.stdout
     assert done.stdout.rstrip().endswith("equivalent to T1 alone")
 
 
-def test_the_same_as_data(file: str) -> None:
-    done = schedule(file, "--json", "--level", "read committed")
+def test_the_same_as_data(schedule: Callable[..., Done]) -> None:
+    done = schedule("FILE", "--json", "--level", "read committed")
     report = json.loads(done.stdout)["runs"][0]
     assert list(report) == ["run", "verdict", "graph"]
     assert report["run"]["outcomes"] == {"T1": "committed", "T2": "committed"}
     assert report["verdict"]["text"] == "equivalent to no order" and report["graph"]["name"] == "P4 lost update"
 
 
-def test_another_engine_makes_something_else_of_it() -> None:
-    done = schedule("-", "--engine", "duckdb")
+def test_another_engine_makes_something_else_of_it(schedule: Callable[..., Done]) -> None:
+    done = schedule("FILE", "--engine", "duckdb")
     assert done.returncode == 0 and "Conflict on update!" in done.stdout
 
 
-def test_a_schedule_that_comes_to_no_end_is_shown_as_far_as_it_went() -> None:
-    done = schedule("-", "--timeout", "0.5", text=LOST_UPDATE.replace("T1: COMMIT\n", ""))
+def test_a_schedule_that_comes_to_no_end_is_shown_as_far_as_it_went(schedule: Callable[..., Done]) -> None:
+    done = schedule("FILE", "--timeout", "0.5", text=LOST_UPDATE.replace("T1: COMMIT\n", ""))
     assert done.returncode == 2 and "… waits for T1, row id=1 of test" in done.stdout
     assert "comes to no end: T2.3" in done.stderr and "which has no step left" in done.stderr
 
@@ -72,11 +89,11 @@ def test_a_schedule_that_comes_to_no_end_is_shown_as_far_as_it_went() -> None:
 @pytest.mark.parametrize(
     ("arguments", "text", "says"),
     [
-        (("-",), "T1 BEGIN", "line 1: this is no step: T1 BEGIN"),
-        (("-", "--engine", "oracle"), LOST_UPDATE, "no engine 'oracle'"),
-        (("-", "--level", "snapshot"), LOST_UPDATE, "PostgreSQL has no isolation level 'snapshot'"),
+        (("FILE",), "T1 BEGIN", "line 1: this is no step: T1 BEGIN"),
+        (("FILE", "--engine", "oracle"), LOST_UPDATE, "no engine 'oracle'"),
+        (("FILE", "--level", "snapshot"), LOST_UPDATE, "PostgreSQL has no isolation level 'snapshot'"),
         (
-            ("-",),
+            ("FILE",),
             LOST_UPDATE.replace("int PRIMARY KEY", "integr"),
             'The setup is refused: type "integr" does not exist',
         ),
@@ -84,18 +101,24 @@ def test_a_schedule_that_comes_to_no_end_is_shown_as_far_as_it_went() -> None:
         (("a.spec", "--engine", "duckdb"), "", "The isolationtester's output is text, on PostgreSQL"),
     ],
 )
-def test_a_mistake_is_a_sentence_and_exit_code_2(arguments: tuple[str, ...], text: str, says: str) -> None:
+def test_a_mistake_is_a_sentence_and_exit_code_2(
+    schedule: Callable[..., Done], arguments: tuple[str, ...], text: str, says: str
+) -> None:
     done = schedule(*arguments, text=text)
     assert done.returncode == 2 and says in done.stderr and "Traceback" not in done.stderr
 
 
-def test_the_permutations_of_a_spec_file_run_as_schedules(tmp_path: Path) -> None:
+def test_the_permutations_of_a_spec_file_run_as_schedules(schedule: Callable[..., Done]) -> None:
     spec = """setup { CREATE TABLE t (n int); INSERT INTO t VALUES (1); } teardown { DROP TABLE t; }
         session s1 step r1 { SELECT n FROM t; } session s2 step w2 { UPDATE t SET n = 2; }
         permutation r1 w2 permutation w2 r1"""
-    path = tmp_path / "two.spec"
-    path.write_text(spec)
-    done = schedule(str(path), "--format", "text")
+    done = schedule("FILE", "--format", "text", text=spec, name="two.spec")
     assert done.returncode == 0 and done.stdout.count("equivalent to") == 2
     reads = [line.split("→ ")[1] for line in done.stdout.split("\n") if "SELECT n FROM t  → " in line]
     assert reads == ["(1)", "(2)"]
+
+
+def test_standard_input_is_read() -> None:
+    program = [sys.executable, "-m", "workbook.cli", "schedule", "-", "--engine", "sqlite", "--level", "immediate"]
+    done = subprocess.run(program, input=LOST_UPDATE, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0 and "waits for T1, the database's write lock" in done.stdout

@@ -132,6 +132,31 @@ def test_an_error_at_commit_is_an_event(postgres: Stage) -> None:
     assert run.outcomes == {"T1": "committed", "T2": "aborted 40001"}
 
 
+def test_an_answer_has_its_columns_rows_count_and_tag(postgres: Stage) -> None:
+    run = postgres.run(
+        schedule(
+            """
+            T1: BEGIN
+            T1: UPDATE test SET value = 0 WHERE id = 1
+            T1: UPDATE test SET value = 0 RETURNING id, value
+            T1: SELECT id FROM test WHERE id > 2
+            T1: INSERT INTO test SELECT n, n FROM generate_series(3, 2502) AS n RETURNING id
+            T1: SELECT 1; DELETE FROM test WHERE id > 1
+            T1: COMMIT
+            """
+        )
+    )
+    told_ = [(event.columns, event.rows, event.rowcount, event.answer) for event in run.events]
+    assert told_[:4] == [
+        ((), None, None, "BEGIN"),
+        ((), None, 1, "UPDATE 1"),
+        (("id", "value"), ((2, 0), (1, 0)), 2, "UPDATE 2"),
+        (("id",), (), 0, "SELECT 0"),
+    ]
+    assert (len(told_[4][1]), told_[4][2:]) == (2_500, (2_500, "INSERT 0 2500"))
+    assert told_[5] == (("?column?",), ((1,),), 2_501, "DELETE 2501")
+
+
 def test_outcomes_of_the_ways_in_which_a_transaction_ends(postgres: Stage) -> None:
     steps = """
         undone: BEGIN

@@ -356,9 +356,10 @@ class Postgres(Engine):
             return Answer(
                 state, failed=True, sqlstate=error.sqlstate or "", message=message, notices=notices, cycle=deadlock
             )
-        tag = (last.command_status or b"").decode()
         columns, rows = session.table() or ((), None)
-        return Answer(state, columns, rows, last.command_tuples, notices=notices, tag=tag)
+        ended = next((result for result in reversed(results) if result.command_status), last)
+        tag = (ended.command_status or b"").decode()
+        return Answer(state, columns, rows, ended.command_tuples, notices=notices, tag=tag)
 
     def _deadlock(self, diag: psycopg.errors.Diagnostic) -> dict[str, Wait]:
         """The circle of waits, as the server tells it when it breaks a deadlock."""

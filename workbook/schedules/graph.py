@@ -250,6 +250,7 @@ class _Builder:
     def __init__(self, seen: Trace) -> None:
         self.trace = seen
         self.place = {one.number: place for order in seen.order.values() for place, one in enumerate(order)}
+        self.copies = {sight.step for sight in seen.sights if sight.why == "copy"}
 
     def edges(self) -> tuple[Edge, ...]:
         found = [*self._writes()]
@@ -269,13 +270,17 @@ class _Builder:
             if len(order) < 2:
                 continue
             for group in self._groups(table):
-                touching = [one for one in order if one.touched & group]
+                touching = [one for one in order if self._sets(one, group)]
                 for first, then in itertools.pairwise(touching):
                     edge = self._edge("ww", "item", first.step, then.step, first, "")
                     if edge is not None:
                         yield self._with(
                             edge, f"{edge.source} {_did(first)} {edge.row} before {edge.target} {_did(then)} it"
                         )
+
+    def _sets(self, version: Version, columns: frozenset[str]) -> bool:
+        """Whether a version was written with one of these columns set; a copy of an older version sets all."""
+        return bool(version.touched & columns) or (version.step in self.copies and version.alive)
 
     def _groups(self, table: str) -> set[frozenset[str]]:
         """The sets of columns whose writers are ordered: each column, and those that are looked at together."""
@@ -298,7 +303,7 @@ class _Builder:
         yield from self._before_and_after(sight, order, at, changes, "predicate")
         if at >= 0 and status[at]:
             for column in sorted(sight.values):
-                sets = [place for place, one in enumerate(order) if column in one.touched]
+                sets = [place for place, one in enumerate(order) if self._sets(one, frozenset({column}))]
                 yield from self._before_and_after(sight, order, at, sets, "item")
 
     def _before_and_after(

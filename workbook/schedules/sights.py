@@ -70,7 +70,8 @@ class Looks:
         for step, sql, expected in checks:
             self._compare(step, sql, expected)
         matches = {text: self._matched(look, sql, images) for text, (look, sql, images) in asked.items()}
-        return [sight for step in self.steps for sight in self._of_step(step, matches)]
+        found = [sight for step in self.steps for sight in self._of_step(step, matches)]
+        return found + [sight for index in self.tracer.refused for sight in self._of_refused(index)]
 
     # what was current for a step
 
@@ -79,7 +80,8 @@ class Looks:
         assert event is not None
         step = _Step(index, self.tracer.statements[index], event)
         for name in self._tables(step.statement):
-            step.snapshot[name] = self._current(step, name)
+            if event.kind == "done":
+                step.snapshot[name] = self._current(step, name)
             step.newest[name] = self._newest(step, name)
         return step
 
@@ -287,6 +289,9 @@ class Looks:
         table = self.known.table(step.statement.target)
         for version in self.tracer.wrote.get(step.index, ()):
             old, new = version.replaced, version
+            if new.alive and old is not None and old is not self._before(new):
+                every = frozenset(table.columns)
+                yield Sight(step.index, table.name, "copy", "", {old.row: old}, frozenset({old.number}), every)
             if step.statement.kind == "insert" and old is not None:
                 values, numbers = step.statement.conflict_values, frozenset({old.number})
                 yield Sight(step.index, table.name, "conflict", "", {old.row: old}, numbers, values)
@@ -305,18 +310,32 @@ class Looks:
                         yield from self._key(step, child, "children", ref.columns, values_)
         yield from self._of_proposed(step, table)
 
+    def _before(self, version: Version) -> Version | None:
+        """The version before this one, in version order."""
+        order = self.tracer.order.get((version.table, version.row), ())
+        place = order.index(version) if version in order else 0
+        return order[place - 1] if place else version.replaced
+
     def _of_proposed(self, step: _Step, table: Table) -> Iterator[Sight]:
         """What ON CONFLICT looked for where rows that were proposed were neither inserted nor updated."""
         statement = step.statement
-        if not statement.on_conflict or statement.rows_proposed == len(self.tracer.wrote.get(step.index, ())):
-            return
-        proposed = statement.proposed(table.columns)
-        if proposed is None:
-            raise Untraceable(f"{self._name(step)}: ON CONFLICT left out rows that cannot be told")
-        for row in proposed:
+        if statement.on_conflict and statement.rows_proposed != len(self.tracer.wrote.get(step.index, ())):
+            yield from self._of_keys(step, table)
+
+    def _of_refused(self, index: int) -> Iterator[Sight]:
+        """The keys that an INSERT found taken which failed, and whose transaction went on."""
+        step = self._step(index)
+        found = list(self._of_keys(step, self.known.table(step.statement.target)))
+        if not any(sight.found for sight in found):
+            raise Untraceable(f"{self._name(step)} failed, and the key that was taken cannot be told")
+        yield from found
+
+    def _of_keys(self, step: _Step, table: Table) -> Iterator[Sight]:
+        """The looks for every key of the rows that the VALUES of an INSERT propose."""
+        for row in step.statement.proposed(table.columns) or [{}]:
             for columns in table.unique:
                 if any(one not in row for one in columns):
-                    raise Untraceable(f"{self._name(step)}: ON CONFLICT left out rows that cannot be told")
+                    raise Untraceable(f"{self._name(step)} left rows out, and which keys were taken cannot be told")
                 yield from self._key(step, table, "key", columns, [row[one] for one in columns])
 
     def _key(

@@ -84,6 +84,11 @@ def told_nothing(event: Event | None) -> bool:
     return event.kind == "failed" and event.sqlstate in (*OF_CONCURRENCY, *NOT_RUN)
 
 
+def not_begun(event: Event) -> bool:
+    """Whether a failed statement was refused as it stands, whatever is in the tables: it has looked at no row."""
+    return event.sqlstate in ("Parser", "Binder", "Catalog", "1") or event.sqlstate.startswith("42")
+
+
 def transactions(run: Run) -> tuple[Transaction, ...]:
     """The transactions of a run, in the order in which they began."""
     found: list[Transaction] = []

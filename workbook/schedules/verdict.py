@@ -8,8 +8,7 @@
 A run is serializable when some serial order of its committed transactions would have shown every read the same rows,
 every write the same number of rows, and would have left the same tables. So each serial order is run on the same engine,
 at the same level, from the same setup, and compared. The rows of a read are compared as a multiset; where the statement
-says ORDER BY, by their order as well, unless all that it orders by is among what it returns (then equal rows can only
-have tied). What aborted transactions read is not judged here.
+says ORDER BY, by their order as well, ties apart (`ordering`). What aborted transactions read is not judged here.
 
     >>> verdict = SerialVerdict(("T1", "T2"), (("T2", "T1"),), 2)
     >>> print(verdict)
@@ -27,15 +26,16 @@ from __future__ import annotations
 
 import itertools
 import math
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from workbook.errors import Misuse
+from workbook.schedules.ordering import admissible, with_keys
 from workbook.schedules.run import Event, Run, ScheduleTimeout, shown
 from workbook.schedules.schedule import Schedule, Step
+from workbook.schedules.statement import DIALECTS
 from workbook.schedules.transactions import Transaction, told_nothing, transactions
 
 if TYPE_CHECKING:
@@ -175,16 +175,19 @@ def serial_orders(committed: Sequence[Transaction]) -> Iterator[tuple[Transactio
 def _differences(run: Run, order: tuple[Transaction, ...], replays: Replays) -> tuple[Difference, ...]:
     """What this order does otherwise than the run did."""
     indexes = [index for one in order for index in one.every if not told_nothing(run.end(index))]
-    steps = tuple(run.schedule.steps[index] for index in indexes) or (NOTHING,)
+    asked = {
+        index: with_keys(run.schedule.steps[index].sql, _columns(run, index), DIALECTS[run.engine]) for index in indexes
+    }
+    steps = tuple(replace(run.schedule.steps[index], sql=sql) for index, (sql, _) in asked.items()) or (NOTHING,)
     sessions = {step.session for step in steps}
     levels = {name: level for name, level in run.schedule.levels.items() if name in sessions}
     again = replays.run(replace(run.schedule, steps=steps, levels=levels, level=run.level))
     if again is None:
         return (Difference("", "the sessions would have waited for each other without end"),)
     found = []
-    for place, index in enumerate(indexes):
+    for place, (index, (_, keys)) in enumerate(asked.items()):
         was, would = run.end(index), again.end(place)
-        if was is not None and (text := _difference(run.schedule.steps[index], was, would)):
+        if was is not None and (text := _difference(run.schedule.steps[index], was, would, keys)):
             found.append(Difference(run.schedule.steps[index].name, text))
     for table in sorted({*run.final, *again.final}):
         left, other = (Counter(map(repr, one.final.get(table, ()))) for one in (run, again))
@@ -198,8 +201,14 @@ def _rows(final: Mapping[str, tuple[tuple[Any, ...], ...]], table: str) -> str:
     return shown(final[table]) if table in final else "no table"
 
 
-def _difference(step: Step, was: Event, would: Event | None) -> str:
-    """How a step's answers differ, in a sentence; '' where they are the same."""
+def _columns(run: Run, index: int) -> tuple[str, ...]:
+    event = run.end(index)
+    return event.columns if event else ()
+
+
+def _difference(step: Step, was: Event, would: Event | None, keys: int) -> str:
+    """How a step's answers differ, in a sentence; '' where they are the same. The last `keys` columns of the second are what
+    it ordered by."""
     named = f"{step.name} ({' '.join(step.sql.split())})"
     if would is None:
         return f"{named} would have waited without end"
@@ -207,10 +216,12 @@ def _difference(step: Step, was: Event, would: Event | None) -> str:
         failed = f"failed: {would.sqlstate} {would.message}".replace(":  ", ": ").strip()
         return f"{named} would have {failed if would.kind == 'failed' else 'been done'}, and {_became(was)}"
     if was.rows is not None:
-        if same_rows(step.sql, was, would):
+        rows = would.rows or ()
+        if admissible(was.rows, rows, keys):
             return ""
-        order = " in another order" if _counted(was) == _counted(would) else ""
-        return f"{named} would have read {shown(would.rows or ())}, and read {shown(was.rows)}{order}"
+        shorter = [row[: len(row) - keys] for row in rows]
+        order = " in another order" if admissible(was.rows, shorter, 0) else ""
+        return f"{named} would have read {shown(shorter)}, and read {shown(was.rows)}{order}"
     if max(was.rowcount or 0, would.rowcount or 0) > 0 and was.rowcount != would.rowcount:
         return f"{named} would have found {_count(would)}, and found {_count(was)}"
     if (was.answer.upper() == "ROLLBACK") != (would.answer.upper() == "ROLLBACK"):
@@ -224,49 +235,3 @@ def _became(event: Event) -> str:
 
 def _count(event: Event) -> str:
     return f"{event.rowcount} row{'' if event.rowcount == 1 else 's'}"
-
-
-def _counted(event: Event) -> Counter[str]:
-    return Counter(map(repr, event.rows or ()))
-
-
-def same_rows(sql: str, was: Event, would: Event) -> bool:
-    """Whether two answers to a statement are the same: as multisets; where it orders, also by what it orders by."""
-    if _counted(was) != _counted(would):
-        return False
-    if list(map(repr, was.rows or ())) == list(map(repr, would.rows or ())):
-        return True
-    return not order_matters(sql, was.columns)
-
-
-def order_matters(sql: str, columns: Sequence[str]) -> bool:
-    """Whether equal rows in another order are another answer.
-
-    Not where the statement has no ORDER BY of its own, nor where it orders by columns that it returns: then rows that
-    changed places were tied.
-
-    >>> order_matters("SELECT id, value FROM test", ["id", "value"])
-    False
-    >>> order_matters("SELECT id FROM test ORDER BY id", ["id"])
-    False
-    >>> order_matters("SELECT id FROM test ORDER BY value", ["id"])
-    True
-    """
-    if not re.search(r"\border\s+by\b", sql, re.I):
-        return False
-    import sqlglot
-    from sqlglot import exp
-
-    try:
-        query = sqlglot.parse_one(sql, read="postgres")
-    except sqlglot.errors.SqlglotError:
-        return True
-    order = query.args.get("order")
-    if order is None:
-        return False
-    returned = {one.sql() for one in getattr(query, "selects", ())}
-    for key in (one.this if isinstance(one, exp.Ordered) else one for one in order.expressions):
-        named = isinstance(key, exp.Column) and not key.table and key.name in columns
-        if not (named or isinstance(key, exp.Literal) or key.sql() in returned):
-            return True
-    return False

@@ -74,7 +74,8 @@ class Sight:
     """A look of a step at a table.
 
     `step` is its index; `why` says what it looked for: a `search` of the statement's own, or on behalf of a constraint
-    a `key` that must be free, a `parent` that must be there, `children` that must not be, a row in `conflict`;
+    a `key` that must be free, a `parent` that must be there, `children` that must not be, a row in `conflict`, or a row
+    whose `copy` was written in the place of a newer version;
     `condition` is that in SQL ('' for every row). `seen` holds for each row the version that was current for the step
     (rows that did not exist for it are missing), `matches` the numbers of all versions that match, seen or not.
     `values` are the columns whose values mattered in a row that matched, `searched` those of the condition.
@@ -82,7 +83,7 @@ class Sight:
 
     step: int
     table: str
-    why: Literal["search", "key", "parent", "children", "conflict"]
+    why: Literal["search", "key", "parent", "children", "conflict", "copy"]
     condition: str
     seen: Mapping[int, Version]
     matches: frozenset[int]

@@ -267,6 +267,8 @@ def _whole(session: str, steps: Sequence[Step | str]) -> tuple[Step, ...]:
     if strange := [step.session for step in made if step.session != session]:
         raise Misuse(f"A step of {strange[0]} stands in the session {session}.", next=f"write Step({session!r}, ...)")
     if not any(step.begins for step in made):
+        given = enumerate(made, 1)  # a name that tells a step's place is given anew: BEGIN moves them by one
+        made = [replace(step, name="") if step.name == f"{session}.{place}" else step for place, step in given]
         made.insert(0, Step(session, "BEGIN"))
     if not any(step.ends for step in made):
         made.append(Step(session, "COMMIT"))

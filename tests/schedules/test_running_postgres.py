@@ -347,6 +347,24 @@ def test_what_is_waited_on_has_a_name(postgres: Stage, setup: str, holds: str, w
     assert told(run)[-1] in ("T2.1 done", "T2.1 failed 23505")
 
 
+def test_a_predicate_lock_is_not_taken_for_what_is_waited_on(postgres: Stage) -> None:
+    run = postgres.run(
+        schedule(
+            """
+            T1: BEGIN
+            T2: BEGIN
+            T2: SELECT value FROM test WHERE id = 1
+            T1: UPDATE test SET value = 22 WHERE id = 2
+            T2: UPDATE test SET value = 23 WHERE id = 2
+            T1: COMMIT
+            T2: COMMIT
+            """
+        ),
+        "serializable",
+    )
+    assert [event.waits_on for event in run.waits] == ["row id=2 of test"]
+
+
 def test_steps_of_a_session_that_waits_are_kept_until_it_is_free(postgres: Stage) -> None:
     run = postgres.run(
         schedule(

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 BLOCKED = """SELECT p, pg_catalog.pg_blocking_pids(p), pg_catalog.pg_safe_snapshot_blocking_pids(p)
     FROM pg_catalog.unnest('{%s}'::int4[]) AS p
     WHERE pg_catalog.pg_isolation_test_session_is_blocked(p, '{%s}') OR 0 = ANY (pg_catalog.pg_blocking_pids(p))"""
-WANTED = """WITH l AS MATERIALIZED (SELECT * FROM pg_catalog.pg_locks)
+WANTED = """WITH l AS MATERIALIZED (SELECT * FROM pg_catalog.pg_locks WHERE mode <> 'SIReadLock')
     SELECT w.pid, w.locktype, w.mode, w.relation, w.page, w.tuple, w.classid, w.objid, w.objsubid,
         h.relation, h.page, h.tuple,
         (SELECT pg_catalog.min(x.pid) FROM l x

@@ -9,7 +9,9 @@
 Nothing is slept for. A step is over when its answer is there, and waits when the server says so; a statement that
 does neither runs, and the next step is not sent before it does one of the two. What settles at the same time is told
 in an order of its own (first the step that was sent, then those that it freed, in the order in which they came to
-wait), so that a schedule gives the same events again.
+wait), so that a schedule gives the same events again. Where one COMMIT frees two sessions that then want the same row,
+the engine lets them race, and so does a stage: of a thousand random schedules of two sessions none came out in two ways
+on PostgreSQL, of three sessions about five.
 
     >>> schedule = Schedule("one", "CREATE TABLE t (n int)", (Step("T1", "INSERT INTO t VALUES (1)"),))
     >>> with Stage("sqlite") as stage:

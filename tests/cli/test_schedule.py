@@ -118,6 +118,17 @@ def test_the_permutations_of_a_spec_file_run_as_schedules(schedule: Callable[...
     assert reads == ["(1)", "(2)"]
 
 
+def test_every_order_is_run_at_each_level(schedule: Callable[..., Done]) -> None:
+    done = schedule("FILE", "--every-order")
+    assert done.returncode == 1 and "all 70 orders of T1 (4 steps) and T2 (4 steps)" in done.stdout
+    assert "60 anomaly P4 lost update" in done.stdout
+    done = schedule("FILE", "--every-order", "--level", "repeatable read", "--json")
+    report = json.loads(done.stdout)
+    assert done.returncode == 0 and (report["of"], report["levels"][0]["abort"]) == (70, 60)
+    done = schedule("FILE", "--every-order", "--limit", "10", "--seed", "3", "--engine", "duckdb")
+    assert "10 of 70, drawn by seed 3" in done.stdout
+
+
 def test_standard_input_is_read() -> None:
     program = [sys.executable, "-m", "workbook.cli", "schedule", "-", "--engine", "sqlite", "--level", "immediate"]
     done = subprocess.run(program, input=LOST_UPDATE, capture_output=True, text=True, timeout=120)

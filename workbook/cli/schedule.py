@@ -45,6 +45,11 @@ def schedule(
     ],
     engine: Annotated[str, typer.Option(help="postgresql, sqlite, sqlite-rollback, duckdb or mariadb.")] = "postgresql",
     level: Annotated[str, typer.Option(help="The isolation level; else the file's, else the engine's default.")] = "",
+    every_order: Annotated[
+        bool, typer.Option("--every-order", help="Run every order of the steps, at --level or at each of the engine's.")
+    ] = False,
+    limit: Annotated[int, typer.Option(help="Of more orders than these, so many are drawn.")] = 3_000,
+    seed: Annotated[int, typer.Option(help="The seed by which they are drawn.")] = 0,
     json_: Annotated[bool, typer.Option("--json", help="As data.")] = False,
     format_: Annotated[
         Format | None,
@@ -70,10 +75,10 @@ def schedule(
     NAME.out - . With --format text its permutations run as schedules.
     """
     if format_ is None:
-        plain = json_ or file.suffix != ".spec"
+        plain = json_ or every_order or file.suffix != ".spec"
         format_ = Format.text if plain else Format.isolationtester
     if format_ is Format.isolationtester:
-        if json_ or engine != "postgresql" or level:
+        if json_ or every_order or engine != "postgresql" or level:
             raise Misuse(
                 "The isolationtester's output is text, on PostgreSQL, at the levels that the file says.",
                 next="add --format text to run its permutations as schedules",
@@ -85,9 +90,12 @@ def schedule(
     from workbook.schedules import Stage
     from workbook.schedules.stage import TIMEOUT_S
 
-    schedules = list(_schedules(file))
+    schedules, level = list(_schedules(file)), " ".join(level.lower().split())
     with closing(Stage(engine, timeout_s=TIMEOUT_S if timeout_s is None else timeout_s)) as stage:
-        serial = _play(schedules, stage, " ".join(level.lower().split()), json_)
+        if every_order:
+            serial = _explore(schedules[0], stage, level, limit, seed, json_)
+        else:
+            serial = _play(schedules, stage, level, json_)
     raise typer.Exit(0 if serial else 1)
 
 
@@ -133,6 +141,15 @@ def _play(schedules: list[Schedule], stage: Stage, level: str, json_: bool) -> b
     if json_:
         typer.echo(json.dumps({"runs": reports}, indent=1, ensure_ascii=False))
     return serial
+
+
+def _explore(one: Schedule, stage: Stage, level: str, limit: int, seed: int, json_: bool) -> bool:
+    """Run and print every order of a schedule's steps; whether each was as good as a serial order."""
+    from workbook.schedules.interleavings import explore
+
+    found = explore(one, stage.engine, level, limit=limit, seed=seed, stage=stage)
+    typer.echo(json.dumps(found.data(), indent=1, ensure_ascii=False) if json_ else found)
+    return all(cell.verdict is not None and cell.verdict.serializable for cell in found.cells)
 
 
 def _isolationtester(file: Path, superuser: bool, timeout_s: float) -> None:

@@ -79,8 +79,30 @@ class Eye(ABC):
         """The SQL that runs in the place of a step's own; `table` is what it writes."""
 
     @abstractmethod
-    def probes(self, statement: Statement, tables: Sequence[Table]) -> tuple[str | None, str | None]:
-        """What is asked in the step's session just before it and just after it."""
+    def probes(
+        self, step: Step, statement: Statement, tables: Sequence[Table], level: str
+    ) -> tuple[str | None, str | None]:
+        """What is asked in the step's session, which runs at this level, just before it and just after it."""
+
+    record_level = ""
+    """The level of the session that reads a record."""
+
+    def record_of(self, tables: Sequence[Table]) -> list[tuple[Table, str]]:
+        """Queries for a record of what was written, one a table, which a session of its own asks before a transaction ends and
+        when all steps are over; none where it is seen otherwise."""
+        return []
+
+    def take(self, table: Table, event: Event) -> None:
+        """Take note of the rows of a record."""
+        raise NotImplementedError
+
+    def has_snapshot(self, statement: Statement, level: str) -> bool:
+        """Whether a statement at this level sees a snapshot; else it sees the newest versions."""
+        return True
+
+    def each_has_its_own(self, level: str) -> bool:
+        """Whether each statement of a transaction at this level takes a snapshot of its own."""
+        return False
 
     @abstractmethod
     def plain(self, statement: Statement, table: Table | None, event: Event) -> Event:
@@ -97,7 +119,7 @@ class Eye(ABC):
     @abstractmethod
     def current(self, event: Event, versions: Sequence[Version], when: When, since: int) -> Version | None:
         """The version of a row that was current for a step, of those that others wrote, in version order; None where the
-        row did not exist for it. `since` is the position at which the step's transaction took its first statement."""
+        row did not exist for it. `since` is the position at which the step's snapshot was taken."""
 
 
 class PostgresEye(Eye):
@@ -120,7 +142,9 @@ class PostgresEye(Eye):
         word = "," if _returns(statement) else "RETURNING"
         return f"{step.sql.rstrip().rstrip(';')}\n{word} {', '.join(more)}"
 
-    def probes(self, statement: Statement, tables: Sequence[Table]) -> tuple[str | None, str | None]:
+    def probes(
+        self, step: Step, statement: Statement, tables: Sequence[Table], level: str
+    ) -> tuple[str | None, str | None]:
         asks = statement.kind not in ("control", "unknown")
         return ("SELECT pg_current_snapshot()::text" if asks else None), None
 
@@ -171,5 +195,8 @@ def eye_of(engine: str, tables: Sequence[Table]) -> Eye:
     if engine == "postgresql":
         return PostgresEye()
     from workbook.schedules.marks import DuckEye, MarkEye
+    from workbook.schedules.triggers import TriggerEye
 
+    if engine == "mariadb":
+        return TriggerEye(engine, tables)
     return DuckEye(engine, tables) if engine == "duckdb" else MarkEye(engine, tables)

@@ -62,25 +62,27 @@ class MarkEye(Eye):
     def setup(self, sql: str, tables: Sequence[Table]) -> str:
         more = []
         for table in tables:
-            name = self._quoted(table.name)
+            name = self.quoted(table.name)
             more += [f"ALTER TABLE {name} ADD COLUMN {mark} VARCHAR" for mark in MARKS]
             more.append(f"UPDATE {name} SET {ROW} = CAST(rowid AS VARCHAR), {BY} = '{SETUP}'")
         return ";\n".join([sql.rstrip().rstrip(";"), *more])
 
     def listing(self, table: Table) -> str:
-        return f"SELECT {ROW}, {BY}, {self._columns(table)} FROM {self._quoted(table.name)}"
+        return f"SELECT {ROW}, {BY}, {self.columns(table)} FROM {self.quoted(table.name)}"
 
     def listed(self, table: Table, event: Event) -> list[tuple[str, Image]]:
         rows = event.rows or ()
-        return [(_place(row[0], row[1]), dict(zip(table.columns, row[2:], strict=True))) for row in rows]
+        return [(place(row[0], row[1]), dict(zip(table.columns, row[2:], strict=True))) for row in rows]
 
-    def probes(self, statement: Statement, tables: Sequence[Table]) -> tuple[str | None, str | None]:
+    def probes(
+        self, step: Step, statement: Statement, tables: Sequence[Table], level: str
+    ) -> tuple[str | None, str | None]:
         if statement.kind in ("control", "unknown") or not tables:
             return None, None
-        return None, self._marks_of(tables)
+        return None, self.marks_of(tables)
 
-    def _marks_of(self, tables: Sequence[Table]) -> str:
-        names = [(table.name.replace("'", "''"), self._quoted(table.name)) for table in tables]
+    def marks_of(self, tables: Sequence[Table]) -> str:
+        names = [(table.name.replace("'", "''"), self.quoted(table.name)) for table in tables]
         return " UNION ALL ".join(f"SELECT '{said}', {ROW}, {BY} FROM {name}" for said, name in names)
 
     # statements that fill the marks
@@ -101,7 +103,7 @@ class MarkEye(Eye):
 
     def _returned(self, tree: exp.Expr, table: Table) -> str:
         word = "," if tree.args.get("returning") else " RETURNING"
-        return f"{word} {', '.join([*MARKS, self._columns(table)])}"
+        return f"{word} {', '.join([*MARKS, self.columns(table)])}"
 
     def _mark_update(self, tree: exp.Expr, step: Step, target: str) -> None:
         mine = exp.Literal.string(step.name)
@@ -182,26 +184,29 @@ class MarkEye(Eye):
             number, was, by, *values = row[len(row) - self._added(table) :]
             image = dict(zip(table.columns, values, strict=True))
             if statement.kind == "delete":
-                found.append(Write("", _place(number, by), None, image, None))
+                found.append(Write("", place(number, by), None, image, None))
             else:
-                found.append(Write(by, _place(number, was) if was else None, _place(number, by), None, image))
+                found.append(Write(by, place(number, was) if was else None, place(number, by), None, image))
         return found
 
     def current(self, event: Event, versions: Sequence[Version], when: When, since: int) -> Version | None:
-        places = {(row[0], _place(row[1], row[2])) for row in _shown(event, 1)}
+        places = {(row[0], place(row[1], row[2])) for row in shown_by(event, 1)}
         listed = [one for one in versions if one.alive and (one.table, one.place) in places]
         if listed:
             return listed[-1]
+        rows = {(row[0], str(row[1])) for row in shown_by(event, 1)}
+        if any(one.alive and (one.table, one.place.partition("/")[0]) in rows for one in versions):
+            raise Untraceable("a step saw a version that nobody is known to have written")
         gone = [one for one in versions if not one.alive and (at := when(one)) is not None and at < since]
         return gone[-1] if gone else None
 
     def _added(self, table: Table) -> int:
         return len(MARKS) + len(table.columns)
 
-    def _columns(self, table: Table) -> str:
-        return ", ".join(self._quoted(one) for one in table.columns)
+    def columns(self, table: Table) -> str:
+        return ", ".join(self.quoted(one) for one in table.columns)
 
-    def _quoted(self, name: str) -> str:
+    def quoted(self, name: str) -> str:
         return quoted(name, self.engine)
 
 
@@ -209,8 +214,10 @@ class DuckEye(MarkEye):
     """On DuckDB, what was written is read off the listings: new marks, and rows that are gone. Each table's rows stand in a
     column of their own, as structs, so that their values keep their types."""
 
-    def probes(self, statement: Statement, tables: Sequence[Table]) -> tuple[str | None, str | None]:
-        before, after = super().probes(statement, tables)
+    def probes(
+        self, step: Step, statement: Statement, tables: Sequence[Table], level: str
+    ) -> tuple[str | None, str | None]:
+        before, after = super().probes(step, statement, tables, level)
         if not statement.writes:
             return before, after
         return (after if statement.kind == "delete" else None), self._images_of(tables, statement.target)
@@ -218,10 +225,10 @@ class DuckEye(MarkEye):
     def _images_of(self, tables: Sequence[Table], target: str) -> str:
         parts = []
         for table in tables:
-            fields = ", ".join(f"{self._quoted(name)} := {self._quoted(name)}" for name in table.columns)
+            fields = ", ".join(f"{self.quoted(name)} := {self.quoted(name)}" for name in table.columns)
             image = f"struct_pack({fields})" if table.name == target else "NULL"
             said = table.name.replace("'", "''")
-            parts.append(f"SELECT '{said}', {ROW}, {BY}, {WAS}, {image} FROM {self._quoted(table.name)}")
+            parts.append(f"SELECT '{said}', {ROW}, {BY}, {WAS}, {image} FROM {self.quoted(table.name)}")
         return " UNION ALL ".join(parts)
 
     def _returned(self, tree: exp.Expr, table: Table) -> str:
@@ -231,19 +238,19 @@ class DuckEye(MarkEye):
         return event
 
     def writes(self, step: Step, statement: Statement, table: Table, event: Event) -> list[Write]:
-        after = [row for row in _shown(event, 1) if row[0] == table.name]
+        after = [row for row in shown_by(event, 1) if row[0] == table.name]
         if statement.kind == "delete":
-            left = {_place(row[1], row[2]) for row in after}
-            places = [_place(row[1], row[2]) for row in _shown(event, 0) if row[0] == table.name]
+            left = {place(row[1], row[2]) for row in after}
+            places = [place(row[1], row[2]) for row in shown_by(event, 0) if row[0] == table.name]
             return [Write("", place, None, None, None) for place in places if place not in left]
         return [
-            Write(by, _place(row, was) if was else None, _place(row, by), None, dict(image))
+            Write(by, place(row, was) if was else None, place(row, by), None, dict(image))
             for _, row, by, was, image in after
             if by == step.name
         ]
 
 
-def _shown(event: Event, place: int) -> Sequence[tuple[Any, ...]]:
+def shown_by(event: Event, place: int) -> Sequence[tuple[Any, ...]]:
     """The rows of the probe before (0) or after (1) a step."""
     rows = event.seen[place] if event.seen else None
     if rows is None:
@@ -251,7 +258,8 @@ def _shown(event: Event, place: int) -> Sequence[tuple[Any, ...]]:
     return rows
 
 
-def _place(row: Any, by: Any) -> str:
+def place(row: Any, by: Any) -> str:
+    """Where a version stands: its row's number, and the step that wrote it."""
     return f"{row}/{by}"
 
 

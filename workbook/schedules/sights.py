@@ -76,12 +76,12 @@ class Looks:
     # what was current for a step
 
     def _step(self, index: int) -> _Step:
-        event = self.tracer.traced.end(index + self.tracer.shift)
+        event = self.tracer.end(index)
         assert event is not None
         step = _Step(index, self.tracer.statements[index], event)
+        has_snapshot = event.kind == "done" and self.tracer.eye.has_snapshot(step.statement, self._level(index))
         for name in self._tables(step.statement):
-            if event.kind == "done":
-                step.snapshot[name] = self._current(step, name)
+            step.snapshot[name] = self._current(step, name) if has_snapshot else self._newest(step, name)
             step.newest[name] = self._newest(step, name)
         return step
 
@@ -132,11 +132,19 @@ class Looks:
                 seen[row] = current
         return seen
 
+    def _level(self, index: int) -> str:
+        run = self.tracer.run
+        return run.levels.get(run.schedule.steps[index].session, run.level)
+
     def _since(self, step: _Step) -> int:
-        """The position of the first statement of the step's transaction."""
+        """The position at which the step's snapshot was taken: its own, or that of its transaction's first statement."""
+        eye, level = self.tracer.eye, self._level(step.index)
+        if eye.each_has_its_own(level):
+            return step.event.at
         indexes = self.tracer.of_step[step.index].steps
-        ends = (self.tracer.traced.end(index + self.tracer.shift) for index in indexes)
-        return min(event.at for event in ends if event is not None)
+        reading = [one for one in indexes if eye.has_snapshot(self.tracer.statements[one], level)]
+        ends = (self.tracer.end(index) for index in reading)
+        return min((event.at for event in ends if event is not None), default=step.event.at)
 
     def _newest(self, step: _Step, table: str) -> Seen:
         seen: Seen = {}

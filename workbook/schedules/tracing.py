@@ -41,7 +41,7 @@ from workbook.schedules.run import Event, Run, shown
 from workbook.schedules.schedule import Schedule, Step
 from workbook.schedules.sights import Looks
 from workbook.schedules.statement import read_statement
-from workbook.schedules.tables import Table, tables_of
+from workbook.schedules.tables import LOOKER, Table, tables_of
 from workbook.schedules.transactions import not_begun, told_nothing, transactions
 from workbook.schedules.versions import Row, Trace, Untraceable, Version
 
@@ -80,7 +80,7 @@ def savepoint(sql: str) -> tuple[Literal["save", "back"], str] | None:
 
 
 class Tracer:
-    """Traces one run. Indexes of steps are those of the plain run; `shift` listings stand before them in the traced."""
+    """Traces one run. Indexes of steps are those of the plain run; `place_of` gives their places in the traced one."""
 
     def __init__(self, run: Run, stage: Stage) -> None:
         self.run, self.stage = run, stage
@@ -99,7 +99,9 @@ class Tracer:
         self.wrote: dict[int, list[Version]] = {}
         self.notes: list[str] = []
         self.refused: list[int] = []
-        self.by_step: dict[str, int] = {}
+        self.place_of: dict[int, int] = {}
+        self.index_of: dict[int, int] = {}
+        self.asked: dict[int, tuple[str, Table]] = {}
         self.rows: dict[str, dict[int, list[Version]]] = {}
         self.order: dict[Row, tuple[Version, ...]] = {}
         self.ended: dict[str, int] = {}
@@ -175,18 +177,34 @@ class Tracer:
                     raise
 
     def _with_versions(self) -> Schedule:
-        schedule = self.run.schedule
+        """The schedule that is run instead: listings of the tables first, then its steps as the eye wants them."""
+        schedule, tables = self.run.schedule, self._tables_in_use()
         first = schedule.steps[0].session
-        self.listings = [Step(first, self.eye.listing(table), f"list {table.name}") for table in self._tables_in_use()]
-        self.shift = len(self.listings)
-        steps = list(self.listings)
+        steps: list[Step] = []
+
+        def ask(what: str, session: str, asked: list[tuple[Table, str]]) -> None:
+            for table, sql in asked:
+                self.asked[len(steps)] = (what, table)
+                steps.append(Step(session, sql, f"{what} {table.name} {len(steps)}"))
+
+        ask("list", first, [(table, self.eye.listing(table)) for table in tables])
         for index, step in enumerate(schedule.steps):
+            if step.ends:
+                ask("record", LOOKER, self.eye.record_of(tables))
             statement = self.statements[index]
             target = self.by_name.get(statement.target) if statement.writes else None
             sql = step.sql if statement.problem else self.eye.rewritten(step, statement, target)
+            self.place_of[index], self.index_of[len(steps)] = len(steps), index
             steps.append(Step(step.session, sql, step.name))
-            self.by_step[step.name] = index
-        return replace(schedule, setup=self.eye.setup(schedule.setup, self.known.tables), steps=tuple(steps))
+        ask("record", LOOKER, self.eye.record_of(tables))
+        levels = dict(schedule.levels)
+        if any(step.session == LOOKER for step in steps):
+            levels[LOOKER] = self.eye.record_level
+        return replace(schedule, setup=self.eye.setup(schedule.setup, tables), steps=tuple(steps), levels=levels)
+
+    def end(self, index: int) -> Event | None:
+        """The event that ended a step of the plain run in the traced one."""
+        return self.traced.end(self.place_of[index])
 
     def _tables_in_use(self) -> list[Table]:
         used = {look.table for one in self.statements for look in one.looks} | {one.target for one in self.statements}
@@ -195,16 +213,17 @@ class Tracer:
         return [table for table in self.known.tables if table.name in used]
 
     def _probe(self, step: Step) -> tuple[str | None, str | None]:
-        index = self.by_step.get(step.name)
+        index = next((index for index, one in enumerate(self.run.schedule.steps) if one.name == step.name), None)
         if index is None or self.statements[index].problem:
             return None, None
-        return self.eye.probes(self.statements[index], self._tables_in_use())
+        level = self.run.levels.get(step.session, self.run.level)
+        return self.eye.probes(step, self.statements[index], self._tables_in_use(), level)
 
     def _check_outcome(self) -> None:
         """What each step came to must be the same with and without tracing, and what is left. Who waited for whom may
         differ: of two rows that a statement must wait for, either may come first."""
         for index, step in enumerate(self.run.schedule.steps):
-            was, traced = self.run.end(index), self.traced.end(index + self.shift)
+            was, traced = self.run.end(index), self.end(index)
             statement = self.statements[index]
             target = self.by_name.get(statement.target) if statement.writes else None
             if traced is not None and traced.kind == "done" and not statement.problem:
@@ -227,14 +246,16 @@ class Tracer:
     def _collect(self) -> None:
         """The versions, as they came to be; those that were undone by a return to a savepoint."""
         saved: dict[tuple[str, str], int] = {}
-        for event in self.traced.events:
-            if event.kind != "done":
-                continue
-            index = event.step - self.shift
-            if index < 0:
-                table = self.by_name[self.listings[event.step].name.removeprefix("list ")]
+        asked = [(event, *self.asked[event.step]) for event in self.traced.events if event.step in self.asked]
+        for event, what, table in asked:
+            if event.kind == "done" and what == "record":
+                self.eye.take(table, event)
+            elif event.kind == "done":
                 for place, image in self.eye.listed(table, event):
                     self._add(event, None, table, Write("", None, place, None, image), frozenset(table.columns))
+        for event in self.traced.events:
+            index = self.index_of.get(event.step, -1)
+            if event.kind != "done" or index < 0:
                 continue
             statement = self.statements[index]
             if statement.writes and not statement.problem:
@@ -276,7 +297,7 @@ class Tracer:
     def _put_in_order(self) -> None:
         """Each row's committed versions, in the order of their writers' commits; nothing comes after a deletion."""
         for one in self.transactions:
-            event = self.traced.end(one.every[-1] + self.shift) if one.committed else None
+            event = self.end(one.every[-1]) if one.committed else None
             if event is not None:
                 self.ended[one.name] = event.at
         rows: dict[Row, list[Version]] = {}
@@ -302,7 +323,7 @@ class Tracer:
 
     def _check_final(self) -> None:
         """The newest versions must be what the tables hold in the end."""
-        listed = {step.name.removeprefix("list ") for step in self.listings}
+        listed = {table.name for _, table in self.asked.values()}
         for name in sorted(listed & set(self.traced.final)):
             newest = [versions[-1] for (table, _), versions in self.order.items() if table == name]
             kept = Counter(repr(tuple(one.image.values())) for one in newest if one.image is not None)

@@ -248,6 +248,13 @@ T2: SELECT count(*) FROM pg_class WHERE relname IN ('more', 'mine', 'extra')"""
         assert str(stage.run(read(look, setup))) == str(expected), steps
 
 
+def test_a_setting_of_the_role_does_not_outlast_its_schedule(stage: Stage) -> None:
+    change = "DO $$ BEGIN EXECUTE format('ALTER ROLE %I SET enable_seqscan = off', current_user); END $$"
+    stage.run(read(f"T1: {change}"))
+    many = "\n".join(f"S{number}: SHOW enable_seqscan" for number in range(4))
+    assert {event.rows for event in stage.run(read(many)).events} == {(("on",),)}
+
+
 @pytest.mark.parametrize(
     "setup",
     [

@@ -159,9 +159,7 @@ class Postgres(Engine):
         self.database = database(EMPTY, profile=profile)
         self.version = self.database.cluster.version
         let_deadlock_timeout_be_set(self.database.cluster)
-        name = self.database.name
-        for setting, value in SETTINGS.items():
-            self.database.cluster.admin(f"ALTER ROLE {name} IN DATABASE {name} SET {setting} = '{value}'")
+        self._set_role()
         self._pool: list[Session] = []
         self._seated: dict[str, Session] = {}
         self._early: list[tuple[str, Answer]] = []
@@ -246,6 +244,8 @@ class Postgres(Engine):
                     session.do("DISCARD ALL")
                     session.level, session.patience = session.own_level, PATIENT
             self._end_prepared()
+            if self._schedule is not None and self._schedule.mentions("alter role"):
+                self._set_role()
         except psycopg.OperationalError as error:
             raise self._broken(error) from None
         self._seated = {}
@@ -388,6 +388,14 @@ class Postgres(Engine):
     def _admin(self) -> psycopg.Connection[Any]:
         assert self._probe is not None
         return self._probe
+
+    def _set_role(self) -> None:
+        """Give the role the settings that a stage needs, and no others: ALTER ROLE in a schedule would outlast it."""
+        name = self.database.name
+        for sql in (f"ALTER ROLE {name} RESET ALL", f"ALTER ROLE {name} IN DATABASE {name} RESET ALL"):
+            self.database.cluster.admin(sql)
+        for setting, value in SETTINGS.items():
+            self.database.cluster.admin(f"ALTER ROLE {name} IN DATABASE {name} SET {setting} = '{value}'")
 
     def _end_prepared(self) -> None:
         """Roll back what PREPARE TRANSACTION has left."""

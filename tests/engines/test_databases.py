@@ -121,7 +121,12 @@ def test_a_deadline_is_kept_while_the_superuser_waits_too(small):
     """The superuser's shared connection waits for a lock of the very session that is to be cancelled."""
     waiting = threading.Thread(target=small.cluster.admin, args=("SELECT count(*) FROM public.products", small.name))
     holds = "DO $$ BEGIN LOCK TABLE products; LOOP PERFORM 1; END LOOP; END $$"
-    runs = threading.Thread(target=lambda: pytest.raises(SqlTimeout, small.run, holds, deadline_s=2))
+
+    def too_long():
+        with pytest.raises(SqlTimeout):
+            small.run(holds, deadline_s=2)
+
+    runs = threading.Thread(target=too_long)
     runs.start()
     with small.cluster.connect() as looks:
         while not looks.execute(

@@ -37,7 +37,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from workbook.schedules.eyes import Write, eye_of
-from workbook.schedules.run import Event, Run, shown
+from workbook.schedules.run import Event, Run, ScheduleTimeout, shown
 from workbook.schedules.schedule import Schedule, Step
 from workbook.schedules.sights import Looks
 from workbook.schedules.statement import read_statement
@@ -50,7 +50,12 @@ if TYPE_CHECKING:
 
 ATTEMPTS = 4
 """How often a schedule is run again until it comes out as it did without tracing."""
-KEY_TAKEN = {"postgresql": ("23505",), "sqlite": ("1555", "2067"), "sqlite-rollback": ("1555", "2067")}
+KEY_TAKEN = {
+    "postgresql": ("23505",),
+    "sqlite": ("1555", "2067"),
+    "sqlite-rollback": ("1555", "2067"),
+    "mariadb": ("23000",),
+}
 """The error of an INSERT whose key was there already."""
 SAVE = re.compile(
     r"\s*(?:(?P<save>SAVEPOINT)|(?P<back>ROLLBACK\s+(?:(?:WORK|TRANSACTION)\s+)?TO))\s+(?:SAVEPOINT\s+)?(?P<name>\w+)",
@@ -169,9 +174,11 @@ class Tracer:
         again = self._with_versions()
         for attempt in range(ATTEMPTS):
             setup = again.setup if attempt == 0 else f"{again.setup}\n-- anew"
-            self.traced = self.stage.run(replace(again, setup=setup), self.run.level, probe=self._probe)
             try:
+                self.traced = self.stage.run(replace(again, setup=setup), self.run.level, probe=self._probe)
                 return self._check_outcome()
+            except ScheduleTimeout:
+                raise Untraceable("tracing changed the outcome: the schedule came to no end") from None
             except Untraceable:
                 if attempt == ATTEMPTS - 1:
                     raise

@@ -454,9 +454,18 @@ def test_what_cannot_be_traced_is_named(postgres: Stage, sql: str, why: str) -> 
 
 
 def test_a_failure_that_a_transaction_survives_has_told_it_something(postgres: Stage) -> None:
-    steps = "T1: BEGIN\nT1: SAVEPOINT a\nT1: INSERT INTO test VALUES (1, 1)\nT1: ROLLBACK TO a\nT1: COMMIT"
-    words = dependencies(ran(postgres, steps), postgres).words
-    assert words == "not traced: T1.3 failed with 23505, and its transaction went on"
+    steps = """
+        T1: INSERT INTO test VALUES (3, 30)
+        T2: BEGIN
+        T2: SAVEPOINT a
+        T2: INSERT INTO test VALUES {}
+        T2: ROLLBACK TO a
+        T2: COMMIT
+    """
+    graph = graphed(postgres, steps.format("(3, 31)"))
+    assert [edge.words for edge in graph.edges] == ["T2 needed the key id = 3 after T1 inserted row 3"]
+    words = dependencies(ran(postgres, steps.format("(4, 1 / 0)")), postgres).words
+    assert words == "not traced: T2.3 failed with 22012, and its transaction went on"
 
 
 def test_what_an_aborted_transaction_did_need_not_be_traced(postgres: Stage) -> None:

@@ -1,7 +1,7 @@
 """Questions to the engine about row versions: which of them match a condition, what a query says of just these.
 
-    WITH test(workbook_version, id, value) AS (VALUES (0, 1, 10), (1, 1, 11), (2, 2, 20))
-    SELECT test.workbook_version FROM test WHERE value % 2 = 1                      -> 1
+    WITH workbook_target(workbook_version, id, value) AS (VALUES (0, 1, 10), (1, 1, 11), (2, 2, 20))
+    SELECT test.workbook_version FROM workbook_target AS test WHERE test.value % 2 = 1               -> 1
 
 What a condition means is known to the engine alone (NULLs, collations, its own functions), so it is asked. The versions are
 put before the query as common table expressions with the names of the tables, cast to the columns' types; nothing is
@@ -9,8 +9,8 @@ created, and the query itself stays as it was. Questions are canonical: the same
 once, in however many interleavings it comes up.
 
     >>> table = Table("test", ("id", "value"), ("integer", "integer"))
-    >>> print(rows_as(table, [{"id": 1, "value": None}], "postgresql", numbered=True))
-    workbook_values_test(c0, c1, c2) AS (VALUES (0, 1, NULL)), test(workbook_version, id, value) AS (SELECT c0, CAST(c1 AS integer), CAST(c2 AS integer) FROM workbook_values_test)
+    >>> print(rows_as(table, [{"id": 1, "value": None}], "postgresql"))
+    workbook_values_test(c0, c1) AS (VALUES (1, NULL)), test(id, value) AS (SELECT CAST(c0 AS integer), CAST(c1 AS integer) FROM workbook_values_test)
 
 Left out: settings of a session that change what a condition means (a time zone, a search path).
 """
@@ -23,13 +23,14 @@ import math
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from sqlglot import exp
 
 from workbook.schedules.run import Event
 from workbook.schedules.schedule import Schedule, Step
-from workbook.schedules.statement import DIALECTS, VERSION, Statement
+from workbook.schedules.statement import TARGET, VERSION, Statement, identifier
 from workbook.schedules.tables import LOOKER, Known, Table
 
 if TYPE_CHECKING:
@@ -38,8 +39,6 @@ if TYPE_CHECKING:
 Image = Mapping[str, Any]
 REMEMBERED_MAX = 20_000
 VALUES = "workbook_values_"
-TARGET = "workbook_target"
-"""The name under which `found_by` asks for the rows that a statement finds."""
 _remembered: dict[tuple[str, str, str], Event] = {}
 
 
@@ -48,7 +47,6 @@ class Questions:
 
     def __init__(self, schedule: Schedule, stage: Stage, known: Known) -> None:
         self.schedule, self.stage, self.known = schedule, stage, known
-        self.dialect = DIALECTS[stage.engine]
 
     def ask(self, questions: Iterable[str]) -> dict[str, Event]:
         """Each question to the event that answered it (`done` with rows, or `failed`)."""
@@ -67,26 +65,22 @@ class Questions:
                 _remembered[(*key, sql)] = event
         return {sql: _remembered[(*key, sql)] for sql in every}
 
-    def on(self, rows: Mapping[str, tuple[Table, Sequence[Image]]], query: exp.Expr, numbered: str = "") -> str:
-        """The question what a query says of just these rows.
-
-        Parameters: `rows`, the name by which the query knows a table to the table and its rows; the `query`; `numbered`,
-        the name of which the query can ask the numbers of the rows, as they are given.
-        """
+    def on(self, rows: Mapping[str, tuple[Table, Sequence[Image]]], query: str) -> str:
+        """The question what a query says of just these rows: `rows` is the name by which the query knows a table to the
+        table and its rows. Those of `TARGET` have numbers, as they are given."""
         engine = self.stage.engine
-        parts = [rows_as(table, given, engine, name == numbered, name) for name, (table, given) in sorted(rows.items())]
-        text = query.sql(dialect=self.dialect)
+        parts = [rows_as(table, given, engine, name) for name, (table, given) in sorted(rows.items())]
         before = f"WITH {', '.join(parts)}"
-        with_ = query.args.get("with_")
-        if with_ is None:
-            return f"{before} {text}"
-        word = "WITH RECURSIVE " if with_.args.get("recursive") else "WITH "
-        return f"{before.replace('WITH ', word, 1)}, {text.removeprefix(word)}"
+        for word in ("WITH RECURSIVE ", "WITH "):
+            if query.startswith(word):
+                return f"{before.replace('WITH ', word, 1)}, {query.removeprefix(word)}"
+        return f"{before} {query}"
 
 
-def rows_as(table: Table, rows: Sequence[Image], engine: str, numbered: bool = False, name: str = "") -> str:
+def rows_as(table: Table, rows: Sequence[Image], engine: str, name: str = "") -> str:
     """Rows as common table expressions, with the name of their table unless another is given."""
     name = name or table.name
+    numbered = name == TARGET
     columns = (VERSION, *table.columns) if numbered else table.columns
     heads = ", ".join(quoted(one, engine) for one in columns)
     lines = []
@@ -149,17 +143,19 @@ def literal(value: Any, engine: str) -> str:
     raise ValueError(f"a value of type {type(value).__name__}")
 
 
-def found_by(statement: Statement, alias: str) -> exp.Expr | None:
+@lru_cache(maxsize=4096)
+def found_by(statement: Statement, alias: str) -> str | None:
     """The query for the numbers of the rows of `alias` that a statement finds: its own FROM and WHERE, subqueries and
     all, with `TARGET` in the place of that table. None where it stands in no FROM of the statement itself."""
     tree = statement.tree
+    number = exp.column(VERSION, table=identifier(alias))
     if isinstance(tree, exp.Select):
         query = tree.copy()
         for part in ("group", "having", "order", "limit", "offset", "distinct", "locks", "windows"):
             query.set(part, None)
-        query.set("expressions", [exp.column(VERSION, alias)])
+        query.set("expressions", [number])
     elif isinstance(tree, (exp.Update, exp.Delete)):
-        query = exp.select(exp.column(VERSION, alias)).from_(tree.this.copy())
+        query = exp.select(number).from_(tree.this.copy())
         from_ = tree.args.get("from_")
         for other in [*([from_.this] if from_ else []), *(tree.args.get("using") or ())]:
             query = query.join(other.copy(), join_type="cross")
@@ -172,12 +168,13 @@ def found_by(statement: Statement, alias: str) -> exp.Expr | None:
     from_ = query.args.get("from_")
     for node in [*([from_.this] if from_ else []), *(join.this for join in query.args.get("joins") or ())]:
         if isinstance(node, exp.Table) and node.alias_or_name.lower() == alias.lower():
-            node.replace(exp.alias_(exp.table_(TARGET), alias, table=True))
-            return query
+            node.replace(exp.alias_(exp.Table(this=identifier(TARGET)), identifier(alias), table=True))
+            return query.sql(dialect=statement.dialect)
     return None
 
 
-def said_by(statement: Statement) -> exp.Expr | None:
+@lru_cache(maxsize=4096)
+def said_by(statement: Statement) -> str | None:
     """The query of a statement, without its locks: what it returns, or what an INSERT takes its rows from."""
     tree = statement.tree
     query = tree.args.get("expression") if isinstance(tree, exp.Insert) else tree
@@ -188,4 +185,4 @@ def said_by(statement: Statement) -> exp.Expr | None:
         select.set("locks", None)
     if isinstance(tree, exp.Insert) and tree.args.get("with_"):
         query.set("with_", tree.args["with_"].copy())
-    return query
+    return query.sql(dialect=statement.dialect)

@@ -146,7 +146,9 @@ class MarkEye(Eye):
                 whole = isinstance(one, exp.Star)
                 if whole and any(join.args.get("using") or join.args.get("method") for join in joins):
                     raise Untraceable("`*` over a join by USING")
-                if whole or (isinstance(one, exp.Column) and isinstance(one.this, exp.Star)):
+                if whole and not any(self._table_of(source) for source in sources):
+                    listed.append(one)
+                elif whole or (isinstance(one, exp.Column) and isinstance(one.this, exp.Star)):
                     chosen = sources if whole else [source for source in sources if source.alias_or_name == one.table]
                     listed += [column for source in chosen for column in self._columns_of(source)]
                 else:
@@ -159,8 +161,13 @@ class MarkEye(Eye):
             stars = [names if isinstance(one, exp.Star) else [one] for one in returning.expressions]
             returning.set("expressions", [column for columns in stars for column in columns])
 
+    def _table_of(self, source: exp.Expr) -> Table | None:
+        return self.tables.get(source.name.lower()) if isinstance(source, exp.Table) else None
+
     def _columns_of(self, source: exp.Expr) -> list[exp.Expr]:
-        table = self.tables.get(source.name.lower()) if isinstance(source, exp.Table) else None
+        table = self._table_of(source)
+        if table is None and not source.alias_or_name:
+            raise Untraceable("`*` over a sub-select without a name")
         if table is None:
             return [exp.Column(this=exp.Star(), table=exp.to_identifier(source.alias_or_name))]
         return [exp.column(name, source.alias_or_name) for name in table.columns]

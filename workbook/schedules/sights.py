@@ -20,11 +20,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from sqlglot import exp
-
-from workbook.schedules.asking import TARGET, Questions, found_by, said_by
+from workbook.schedules.asking import Questions, found_by, said_by
 from workbook.schedules.run import Event
-from workbook.schedules.statement import Look, Statement
+from workbook.schedules.statement import TARGET, Look, Statement
 from workbook.schedules.tables import Table
 from workbook.schedules.versions import Sight, Untraceable, Version
 
@@ -61,15 +59,16 @@ class Looks:
     def sights(self) -> list[Sight]:
         """The looks of all statements of committed transactions, checked. Raises `Untraceable`."""
         self._take()
-        asked = {}
+        asked: dict[Look, tuple[str, list[Any]]] = {}
         for step in self.steps:
             for look in step.statement.looks:
-                asked[look.text] = (look, *self._matching(look))
+                if look not in asked:
+                    asked[look] = self._matching(look)
         checks = [check for step in self.steps if (check := self._check(step))]
-        self.answers = self.questions.ask([*(sql for _, sql, _ in asked.values()), *(sql for _, sql, _ in checks)])
+        self.answers = self.questions.ask([*(sql for sql, _ in asked.values()), *(sql for _, sql, _ in checks)])
         for step, sql, expected in checks:
             self._compare(step, sql, expected)
-        matches = {text: self._matched(look, sql, images) for text, (look, sql, images) in asked.items()}
+        matches = {look: self._matched(look, sql, images) for look, (sql, images) in asked.items()}
         found = [sight for step in self.steps for sight in self._of_step(step, matches)]
         return found + [sight for index in self.tracer.refused for sight in self._of_refused(index)]
 
@@ -188,7 +187,7 @@ class Looks:
         rows = {
             one.table: (self.known.table(one.table), _images(step.snapshot[one.table])) for one in step.statement.looks
         }
-        return self.questions.on({**rows, TARGET: (self.known.table(look.table), _images(seen))}, query, TARGET)
+        return self.questions.on({**rows, TARGET: (self.known.table(look.table), _images(seen))}, query)
 
     # the statement, asked again
 
@@ -242,31 +241,19 @@ class Looks:
 
     def _matching(self, look: Look) -> tuple[str, list[Any]]:
         """The question which of all versions match a look, and the images in the order of their numbers."""
-        rows = {}
-        images: list[Any] = []
-        for name in look.over:
-            every = {
-                repr(tuple(one.image.values())): one.image
-                for one in self._versions(name, look)
-                if one.image is not None
-            }
-            given = [every[key] for key in sorted(every)]
-            rows[name] = (self.known.table(name), given)
-            images = given if name == look.table else images
-        query = look.matches
-        if look.over.count(look.table) == 1 and len(look.over) == 1:
-            return self.questions.on(rows, query, look.table), images
-        query = query.copy()
-        for node in query.find_all(exp.Table):
-            if node.alias == look.alias:
-                node.set("this", exp.to_identifier(TARGET))
-        rows[TARGET] = (self.known.table(look.table), images)
-        return self.questions.on(rows, query, TARGET), images
+        rows = {name: (self.known.table(name), self._every_image(name, look)) for name in look.over}
+        images = self._every_image(look.table, look)
+        return self.questions.on({**rows, TARGET: (self.known.table(look.table), images)}, look.matches), images
+
+    def _every_image(self, name: str, look: Look) -> list[Any]:
+        """The images of all versions of a table, each once, in an order that depends on their values alone."""
+        every = {repr(_values(one)): one.image for one in self._versions(name, look) if one.image is not None}
+        return [every[key] for key in sorted(every)]
 
     def _versions(self, name: str, look: Look) -> Iterator[Version]:
         """All versions of a table's rows; where a look is at one table alone, those of rows that were written are enough
         in a large table."""
-        large = len(look.over) == 1 and len(self.tracer.rows.get(name, ())) > ROWS_CHECKED_MAX
+        large = not look.over and len(self.tracer.rows.get(name, ())) > ROWS_CHECKED_MAX
         for _, versions in self._rows(name):
             if not large or len(versions) > 1 or versions[0].step is not None:
                 yield from versions
@@ -285,9 +272,9 @@ class Looks:
 
     # the sights
 
-    def _of_step(self, step: _Step, matches: Mapping[str, frozenset[int]]) -> Iterator[Sight]:
+    def _of_step(self, step: _Step, matches: Mapping[Look, frozenset[int]]) -> Iterator[Sight]:
         for look, seen in zip(step.statement.looks, step.taken, strict=True):
-            found = matches[look.text]
+            found = matches[look]
             yield Sight(step.index, look.table, "search", look.condition, seen, found, look.values, look.searched)
         if step.statement.writes:
             yield from self._of_constraints(step)

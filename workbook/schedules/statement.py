@@ -30,7 +30,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, Literal
 
@@ -40,8 +40,8 @@ from sqlglot import exp
 from workbook.schedules.tables import BUILT_IN, Table
 
 logging.getLogger("sqlglot").setLevel(logging.ERROR)  # what it does not understand is said in `problem`
-VERSION = "workbook_version"
-"""The column that holds a version's number in the tables of all versions."""
+VERSION, TARGET = "workbook_version", "workbook_target"
+"""The column that holds a version's number, and the name of the table of versions that a query about a table asks."""
 DIALECTS = {
     "postgresql": "postgres",
     "sqlite": "sqlite",
@@ -68,8 +68,8 @@ class Look:
     """Rows of one table that can matter to a statement.
 
     `condition` is what rows are searched by, in SQL ('' for every row), `searched` the columns in it, `values` the
-    columns whose values matter in a row that matches. `matches` is a query for the numbers of the versions that match,
-    over the tables `over` that hold all versions. `locks` says whether the statement locks the rows that it finds.
+    columns whose values matter in a row that matches. `matches` is a query for the numbers of the versions in `TARGET` that
+    match, for which the tables `over` hold all versions, too. `locks` says whether the statement locks the rows that it finds.
     """
 
     table: str
@@ -77,14 +77,9 @@ class Look:
     condition: str
     searched: frozenset[str]
     values: frozenset[str]
-    matches: exp.Select = field(compare=False)
+    matches: str
     over: tuple[str, ...]
     locks: bool = False
-
-    @property
-    def text(self) -> str:
-        """The query in canonical SQL, by which its answers are remembered."""
-        return self.matches.sql()
 
 
 @dataclass(frozen=True)
@@ -94,6 +89,8 @@ class Statement:
     a query), which columns of the row in conflict it uses, and why it cannot be traced."""
 
     kind: Kind
+    sql: str = ""
+    dialect: str = ""
     looks: tuple[Look, ...] = ()
     target: str = ""
     assigned: frozenset[str] = frozenset()
@@ -137,12 +134,13 @@ def read_statement(
     cannot be read gives a statement with a `problem`, never an error.
     """
     if CONTROL.match(sql):
-        return Statement("control")
+        return Statement("control", sql)
     try:
         tree = sqlglot.parse_one(sql, read=DIALECTS[engine], error_level=sqlglot.ErrorLevel.RAISE)
     except sqlglot.errors.SqlglotError:
-        return Statement("unknown", problem="its SQL is not understood")
-    return _Reader(tree, tables, safe, DIALECTS[engine]).statement()
+        return Statement("unknown", sql, problem="its SQL is not understood")
+    dialect = DIALECTS[engine]
+    return replace(_Reader(tree, tables, safe, dialect).statement(), sql=sql, dialect=dialect)
 
 
 @dataclass(eq=False)
@@ -189,12 +187,12 @@ class _Reader:
         on_conflict, rows_proposed, conflict_values = self._proposed()
         return Statement(
             kind,
-            looks,
-            target,
-            assigned,
-            on_conflict,
-            rows_proposed,
-            conflict_values,
+            looks=looks,
+            target=target,
+            assigned=assigned,
+            on_conflict=on_conflict,
+            rows_proposed=rows_proposed,
+            conflict_values=conflict_values,
             problem=self.problems[0] if self.problems else "",
             notes=tuple(dict.fromkeys(self.notes)),
             tree=self.whole,
@@ -361,9 +359,10 @@ class _Reader:
     ) -> Look:
         table = source.table
         assert table is not None
-        query = exp.select(exp.column(VERSION, source.alias)).distinct()
+        query = exp.select(exp.column(VERSION, table=identifier(source.alias))).distinct()
         for place, one in enumerate(sources):
-            named = exp.alias_(exp.table_(one.table.name), one.alias, table=True)  # type: ignore[union-attr]
+            name = TARGET if one is source else one.table.name  # type: ignore[union-attr]
+            named = exp.alias_(exp.Table(this=identifier(name)), identifier(one.alias), table=True)
             query = query.join(named, join_type="cross") if place else query.from_(named)
         own, searched = [], set()
         for condition, touched in usable:
@@ -377,9 +376,10 @@ class _Reader:
             if id(column) not in local and not _is_assigned(column):
                 name = _name(column.this)
                 values |= set(table.columns) if name in ("*", source.alias) and name not in table.columns else {name}
-        over = tuple(dict.fromkeys(one.table.name for one in sources if one.table))
+        over = tuple(dict.fromkeys(one.table.name for one in sources if one.table and one is not source))
         text = " AND ".join(own)
-        return Look(table.name, source.alias, text, frozenset(searched), frozenset(values), query, over, source.locks)
+        matches = query.sql(dialect=self.dialect)
+        return Look(table.name, source.alias, text, frozenset(searched), frozenset(values), matches, over, source.locks)
 
     def _conditions(self, block: exp.Expr) -> Iterator[tuple[exp.Expr, _Source | None]]:
         """The conjuncts of WHERE and of each ON, the latter with the source that it joins."""
@@ -409,7 +409,7 @@ class _Reader:
         """A copy of the condition in which every column names its source."""
         copied = condition.copy()
         for old, new in zip(condition.find_all(exp.Column), copied.find_all(exp.Column), strict=True):
-            new.set("table", exp.to_identifier(self.owners[id(old)][0].alias))
+            new.set("table", identifier(self.owners[id(old)][0].alias))
         return copied
 
     def _columns(self, tree: exp.Expr, source: _Source) -> Iterator[exp.Column]:
@@ -472,6 +472,11 @@ KINDS: tuple[tuple[Kind, Any], ...] = (
     ("update", exp.Update),
     ("delete", exp.Delete),
 )
+
+
+def identifier(name: str) -> exp.Identifier:
+    """A name that `_name` gave, as it is written."""
+    return exp.to_identifier(name, quoted=name != name.lower() or not name.isidentifier() or None)
 
 
 def _name(node: Any) -> str:

@@ -21,11 +21,14 @@ Left out: verdicts and names of anomalies, which are computed from a run, and pi
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
 
 from workbook.errors import SqlTimeout
 from workbook.schedules.schedule import Schedule, Step
+
+if TYPE_CHECKING:
+    from workbook.draw.picture import Picture
 
 Kind = Literal["done", "waits", "resumed", "failed", "skipped"]
 LANE = 26
@@ -142,9 +145,12 @@ class Run:
         """Plain data, as `draw/timeline.py` and programs take it.
 
         `title`, `engine`, `version`, `level`, `levels` (session to level), `sessions` in the order in which they
-        appear, `steps` (`session`, `sql`, `name`), `events` as `Event.data()` gives them, `outcomes`, `final` (table
-        to rows) and `columns` (table to names).
+        appear, `steps` (`session`, `sql`, `name`), `events` as `Event.data()` gives them, `snapshots` (`session`, `at`,
+        whether it `covers` a transaction or a statement), `outcomes`, `final` (table to rows) and `columns` (table to
+        names).
         """
+        from workbook.schedules.snapshots import snapshots
+
         return {
             "title": self.schedule.title,
             "engine": self.engine,
@@ -154,6 +160,7 @@ class Run:
             "sessions": list(self.schedule.sessions),
             "steps": self.schedule.data()["steps"],
             "events": [event.data() for event in self.events],
+            "snapshots": [asdict(one) for one in snapshots(self)],
             "outcomes": dict(self.outcomes),
             "final": {name: [[plain(value) for value in row] for row in rows] for name, rows in self.final.items()},
             "columns": {name: list(names) for name, names in self.columns.items()},
@@ -171,6 +178,18 @@ class Run:
         lines += ["", ", ".join(f"{name} {outcome}" for name, outcome in self.outcomes.items())]
         lines += [f"{name}: {shown(rows)}" for name, rows in self.final.items()]
         return "\n".join(lines)
+
+    __repr__ = __str__
+
+    @property
+    def picture(self) -> Picture:
+        """The timeline: a lane a session, who waits for whom, snapshots, errors."""
+        from workbook.draw.timeline import timeline_picture
+
+        return timeline_picture(self.data(), str(self))
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        return self.picture._repr_mimebundle_()
 
 
 class ScheduleTimeout(SqlTimeout):

@@ -1,8 +1,8 @@
 """Two verdicts that know nothing of each other never contradict one another, on generated sets of transactions.
 
-One runs every serial order and compares what was read; the other follows row versions and draws a graph. Where the graph has
-no cycle, every order that follows its edges must be one that the engine confirms. So a run that is equivalent to no order
-always has a cycle, too.
+One runs every serial order and compares what was read; the other follows row versions and draws a graph. Where the
+graph has no cycle, every order that follows its edges must be one that the engine confirms. So a run that is
+equivalent to no order always has a cycle, too.
 
 A contradiction is never filtered away: it says that one of the two is wrong.
 """
@@ -17,12 +17,13 @@ from hypothesis import strategies as st
 
 from workbook.schedules import Program, Schedule, Stage
 from workbook.schedules.graph import dependencies
+from workbook.schedules.transactions import transactions
 from workbook.schedules.verdict import judge
 
 QUICK, ALL = 60, 500
 UNTRACED = ("tracing changed the outcome", "and its transaction went on")
-"""The reasons for which a generated schedule may have no graph: the engine itself wakes one waiter or the other first, and a
-statement that failed within a savepoint told its transaction something."""
+"""The reasons for which a generated schedule may have no graph: the engine itself wakes one waiter or the other
+first, and a statement that failed within a savepoint told its transaction something."""
 LEVELS = ("read committed", "repeatable read", "read committed", "repeatable read", "serializable")
 
 ONE_TABLE = (
@@ -187,6 +188,7 @@ def contradictions(stage: Stage, count: int) -> Counter[str]:
         run = stage.run(schedule)
         verdict, graph = judge(run, stage), dependencies(run, stage)
         said = f"{schedule}\n{run}\n\n{verdict}\n\n{graph.trace}\n\n{graph}"
+        assert {one.session: one.outcome for one in transactions(run)} == dict(run.outcomes), said
         assert graph.traced or any(why in graph.words for why in UNTRACED), said
         if graph.traced:
             assert set(graph.orders()) <= set(verdict.orders), f"the graph allows what the engine refutes\n{said}"

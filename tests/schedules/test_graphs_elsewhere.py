@@ -1,4 +1,6 @@
-"""Graphs on the other engines: rows carry marks there, and what is seen of them agrees with the verdict all the same."""
+"""Graphs on the other engines: rows carry marks there, and what is seen of them agrees with the verdict all the
+same.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,8 @@ def sqlite() -> Iterator[Stage]:
 
 
 def agree(stage: Stage, schedule: Schedule, level: str = "") -> Graph:
-    """The graph of a run. Where it has a name the engine must refute every order, and it must confirm each that it allows."""
+    """The graph of a run. Where it has a name the engine must refute every order, and it must confirm each that it
+    allows."""
     run = stage.run(schedule, level)
     graph, verdict = dependencies(run, stage), judge(run, stage)
     said = f"{run}\n{verdict}\n{graph.trace}\n{graph}"

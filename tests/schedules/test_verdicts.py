@@ -272,8 +272,8 @@ def test_sqlite_refuses_one_write_and_what_is_left_of_its_transaction_is_a_reade
 
 
 def test_an_order_may_turn_the_transactions_of_one_session_round(postgres: Stage) -> None:
-    """Serializable does not mean in the order in which things were asked for: T1 (2nd) read before T2, T1 (1st) wrote after
-    T2 had read."""
+    """Serializable does not mean in the order in which things were asked for: T1 (2nd) read before T2, T1 (1st) wrote
+    after T2 had read."""
     run = ran(
         postgres,
         """

@@ -3,10 +3,10 @@
     WITH workbook_target(workbook_version, id, value) AS (VALUES (0, 1, 10), (1, 1, 11), (2, 2, 20))
     SELECT test.workbook_version FROM workbook_target AS test WHERE test.value % 2 = 1               -> 1
 
-What a condition means is known to the engine alone (NULLs, collations, its own functions), so it is asked. The versions are
-put before the query as common table expressions with the names of the tables, cast to the columns' types; nothing is
-created, and the query itself stays as it was. Questions are canonical: the same rows give the same text, so that each is asked
-once, in however many interleavings it comes up.
+What a condition means is known to the engine alone (NULLs, collations, its own functions), so it is asked. The
+versions are put before the query as common table expressions with the names of the tables, cast to the columns'
+types; nothing is created, and the query itself stays as it was. Questions are canonical: the same rows give the same
+text, so that each is asked once, in however many interleavings it comes up.
 
     >>> table = Table("test", ("id", "value"), ("integer", "integer"))
     >>> print(rows_as(table, [{"id": 1, "value": None}], "postgresql"))

@@ -5,11 +5,11 @@
     instead of it   UPDATE ... RETURNING old.ctid, new.ctid,     (0,1) -> (0,5)   what it replaced, with both images
                         pg_current_xact_id(), old.*, new.*       741              by whom
 
-PostgreSQL says it all by itself. A snapshot (lowest running transaction, next one, those running between) tells of every
-transaction whether its versions are visible, and asking for it locks nothing, so that a SERIALIZABLE transaction is not
-held to have read more than it did. `old` and `new` of RETURNING (since 18) name the version that was replaced, also where
-an UPDATE of a READ COMMITTED transaction waited and then took a newer version than its snapshot shows. SELECTs run as
-they are.
+PostgreSQL says it all by itself. A snapshot (lowest running transaction, next one, those running between) tells of
+every transaction whether its versions are visible, and asking for it locks nothing, so that a SERIALIZABLE
+transaction is not held to have read more than it did. `old` and `new` of RETURNING (since 18) name the version that
+was replaced, also where an UPDATE of a READ COMMITTED transaction waited and then took a newer version than its
+snapshot shows. SELECTs run as they are.
 
     >>> PostgresEye.seen_in("740:742:740", "739"), PostgresEye.seen_in("740:742:740", "740")
     (True, False)
@@ -53,8 +53,8 @@ class Eye(ABC):
     """What must be done to see versions on one engine."""
 
     locking: Literal["none", "found", "every"] = "found"
-    """Of which rows a locking statement sees the newest version, not that of its snapshot: of none, of those that it found
-    there, or of every row."""
+    """Of which rows a locking statement sees the newest version, not that of its snapshot: of none, of those that it
+    found there, or of every row."""
     after = False
     """Whether what a step saw is asked after it, when it shows what it has written itself."""
 
@@ -88,8 +88,8 @@ class Eye(ABC):
     """The level of the session that reads a record."""
 
     def record_of(self, tables: Sequence[Table]) -> list[tuple[Table, str]]:
-        """Queries for a record of what was written, one a table, which a session of its own asks before a transaction ends and
-        when all steps are over; none where it is seen otherwise."""
+        """Queries for a record of what was written, one a table, which a session of its own asks before a transaction
+        ends and when all steps are over; none where it is seen otherwise."""
         return []
 
     def take(self, table: Table, event: Event) -> None:
@@ -118,8 +118,8 @@ class Eye(ABC):
 
     @abstractmethod
     def current(self, event: Event, versions: Sequence[Version], when: When, since: int) -> Version | None:
-        """The version of a row that was current for a step, of those that others wrote, in version order; None where the
-        row did not exist for it. `since` is the position at which the step's snapshot was taken."""
+        """The version of a row that was current for a step, of those that others wrote, in version order; None where
+        the row did not exist for it. `since` is the position at which the step's snapshot was taken."""
 
 
 class PostgresEye(Eye):

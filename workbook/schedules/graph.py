@@ -3,17 +3,18 @@
     T1 ──rw row 2──▶ T2        T1 read row 2 before T2 changed it, so T1 comes before T2;
     T1 ◀──rw row 1── T2        T2 read row 1 before T1 changed it, so T2 comes before T1: write skew
 
-Adya's direct serialization graph. Its nodes are the committed transactions; an edge says which of two must come first in
-every serial order that shows the same:
+Adya's direct serialization graph. Its nodes are the committed transactions; an edge says which of two must come first
+in every serial order that shows the same:
 
     ww   T1 wrote a version, T2 the next one
     wr   T1 wrote a version, T2 read it; or T1 was the last to change what matches a condition, before T2 looked for it
     rw   T1 read a version, T2 wrote the next one; or T1 looked for a condition, and T2 then changed what matches it
 
-A look by condition is a read of every row, those that do not match as well: an insert that would have matched (a phantom)
-comes after it. Whether a version matches is asked of the engine (`asking`), for the version before and the one after.
-Edges are finer than rows where rows would claim too much: a read depends on the columns that mattered to it, and two writers
-of one row are ordered where they set the same column, or columns that one condition or constraint looks at together.
+A look by condition is a read of every row, those that do not match as well: an insert that would have matched (a
+phantom) comes after it. Whether a version matches is asked of the engine (`asking`), for the version before and the
+one after. Edges are finer than rows where rows would claim too much: a read depends on the columns that mattered to
+it, and two writers of one row are ordered where they set the same column, or columns that one condition or constraint
+looks at together.
 
     >>> edge = Edge("rw", "item", "T1", "T2", "T1.2", "T2.3", "row 2", "T1 read row 2 before T2 changed it")
     >>> back = Edge("rw", "item", "T2", "T1", "T2.2", "T1.3", "row 1", "T2 read row 1 before T1 changed it")
@@ -24,8 +25,8 @@ No cycle means that every order which follows the edges shows each read the same
 `verdict`, which runs the orders: each order that a graph without a cycle allows must be one of its equivalent ones. The
 other way round need not hold: a cycle may leave no trace in what was read (two transactions write the same value).
 
-Source: A. Adya, Weak Consistency (1999), 4.4; A. Adya, B. Liskov, P. O'Neil, Generalized Isolation Level Definitions, ICDE
-2000. Left out: start-ordered edges of snapshots, real time.
+Source: A. Adya, Weak Consistency (1999), chapter 3; A. Adya, B. Liskov, P. O'Neil, Generalized Isolation Level
+Definitions, ICDE 2000. Left out: start-ordered edges of snapshots, real time.
 """
 
 from __future__ import annotations
@@ -52,10 +53,9 @@ CHOICES_MAX = 4_096
 class Edge:
     """`source` comes before `target`, because of what their two steps did to a row.
 
-    `kind` is ww, wr or rw; `by` says whether it is about a row that was read or written (`item`), or about what matches a
-    condition (`predicate`); `source_step` and `target_step` are the steps' names; `row` is called as people would; `words`
-    is the sentence.
-    """
+    `kind` is ww, wr or rw; `by` says whether it is about a row that was read or written (`item`), or about what
+    matches a condition (`predicate`); `source_step` and `target_step` are the steps' names; `row` is called as people
+    would; `words` is the sentence."""
 
     kind: Literal["ww", "wr", "rw"]
     by: Literal["item", "predicate"]
@@ -92,9 +92,8 @@ class Phenomenon:
 class Graph:
     """The dependencies among the committed transactions of a run.
 
-    `nodes` are their names, in the order of their beginnings; `problems` say why there is no graph (then there are no edges,
-    and `traced` is False); `notes` what no row version explains.
-    """
+    `nodes` are their names, in the order of their beginnings; `problems` say why there is no graph (then there are no
+    edges, and `traced` is False); `notes` what no row version explains."""
 
     trace: Trace
     nodes: tuple[str, ...]
@@ -114,8 +113,9 @@ class Graph:
         return not self.trace.problems
 
     def cycle(self) -> tuple[Edge, ...]:
-        """The shortest cycle, as its edges in order; () where there is none. Of several as short, and of parallel edges,
-        the one that the weakest level forbids. It begins with a read of an older version, where it holds one."""
+        """The shortest cycle, as its edges in order; () where there is none. Of several as short, and of parallel
+        edges, the one that the weakest level forbids. It begins with a read of an older version, where it holds
+        one."""
         return self._found[0][1] if self._found else ()
 
     @cached_property
@@ -164,7 +164,8 @@ class Graph:
 
     @property
     def scenario(self) -> str:
-        """Where the schedule's title names an anomaly and another one was observed, the sentence that says so; else ''."""
+        """Where the schedule's title names an anomaly and another one was observed, the sentence that says so; else
+        ''."""
         return of_scenario(self.trace.run.schedule.title, self.names) if self.traced else ""
 
     def orders(self) -> Iterator[tuple[str, ...]]:
@@ -181,7 +182,8 @@ class Graph:
         return extended(())
 
     def data(self) -> dict[str, Any]:
-        """Plain data: `nodes`, `edges` and `cycle` (as `Edge.data`), `name`, `words`, `scenario`, `problems`, `notes`."""
+        """Plain data: `nodes`, `edges` and `cycle` (as `Edge.data`), `name`, `words`, `scenario`, `problems`,
+        `notes`."""
         return {
             "nodes": list(self.nodes),
             "edges": [edge.data() for edge in self.edges],

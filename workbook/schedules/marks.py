@@ -5,15 +5,15 @@
     1   11     1             setup         T1.3         ... SET value = 11, workbook_was = test.workbook_by,
                                                         workbook_by = 'T1.3' WHERE id = 1
 
-SQLite and DuckDB: the setup adds three columns, every write fills them, and after each statement its session lists the marks
-of all rows that it sees. Nothing runs before a statement, so that it takes its snapshot and its locks as it would have; the
-listing sees the same snapshot, and in between nobody else has a turn. What the statement itself has changed is put back to
-what it replaced. The columns are taken out of what is returned. A DELETE leaves no mark: SQLite returns what it deleted;
-DuckDB, for which RETURNING would turn an UPDATE into a delete and an insert with other conflicts, lists before it, too (its
-snapshot is the one that the DELETE would have taken).
+SQLite and DuckDB: the setup adds three columns, every write fills them, and after each statement its session lists
+the marks of all rows that it sees. Nothing runs before a statement, so that it takes its snapshot and its locks as it
+would have; the listing sees the same snapshot, and in between nobody else has a turn. What the statement itself has
+changed is put back to what it replaced. The columns are taken out of what is returned. A DELETE leaves no mark:
+SQLite returns what it deleted; DuckDB, for which RETURNING would turn an UPDATE into a delete and an insert with
+other conflicts, lists before it, too (its snapshot is the one that the DELETE would have taken).
 
-A row that is not listed was deleted, or not yet inserted: a deletion was seen where it was committed before the reader's
-first statement, which is when both engines take their snapshots.
+A row that is not listed was deleted, or not yet inserted: a deletion was seen where it was committed before the
+reader's first statement, which is when both engines take their snapshots.
 
     >>> from workbook.schedules.statement import read_statement
     >>> table = Table("test", ("id", "value"))
@@ -21,8 +21,8 @@ first statement, which is when both engines take their snapshots.
     >>> print(eye.rewritten(step, read_statement(step.sql, (table,), "sqlite"), table).split(" WHERE")[0])
     UPDATE test SET value = 11, workbook_was = test.workbook_by, workbook_by = 'T1.3'
 
-Sources: sqlite.org, "RETURNING" and "Isolation In SQLite"; duckdb.org, "Transaction Management". Left out: tables without
-rowid, `*` over joins by USING.
+Sources: sqlite.org, "RETURNING" and "Isolation In SQLite"; duckdb.org, "Transaction Management". Left out: tables
+without rowid, `*` over joins by USING.
 """
 
 from __future__ import annotations
@@ -218,8 +218,8 @@ class MarkEye(Eye):
 
 
 class DuckEye(MarkEye):
-    """On DuckDB, what was written is read off the listings: new marks, and rows that are gone. Each table's rows stand in a
-    column of their own, as structs, so that their values keep their types."""
+    """On DuckDB, what was written is read off the listings: new marks, and rows that are gone. Each table's rows
+    stand in a column of their own, as structs, so that their values keep their types."""
 
     def probes(
         self, step: Step, statement: Statement, tables: Sequence[Table], level: str

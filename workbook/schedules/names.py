@@ -1,4 +1,5 @@
-"""The names of anomalies, given to what was observed: a cycle of dependencies, not the schedule that was meant to show it.
+"""The names of anomalies, given to what was observed: a cycle of dependencies, not the schedule that was meant to
+show it.
 
     only ww                 G0        dirty write
     ww and wr               G1c       circular information flow
@@ -8,10 +9,11 @@
     several rw, by rows     G2-item   write skew             or read-only anomaly
     one of them by cond.    G2        write skew by condition
 
-The names are Adya's (Weak Consistency, 1999, 4.2 and 4.4; PL-2+ for G-single), with those of Berenson and others (A Critique
-of ANSI SQL Isolation Levels, 1995) for P4, and of Bailis and others (Highly Available Transactions, 2013) for OTV and PMP.
-P4, OTV and PMP are cases of G-single; a G-single is one of G2 as Adya defines it, but is told apart here. A read-only
-anomaly is that of Fekete, O'Neil, O'Neil (A Read-Only Transaction Anomaly Under Snapshot Isolation, 2004).
+The names are Adya's (Weak Consistency, 1999, chapter 3; G-single chapter 4), with those of Berenson and others (A
+Critique of ANSI SQL Isolation Levels, 1995) for P4, and of Bailis and others (Highly Available Transactions, 2013)
+for OTV and PMP. P4, OTV and PMP are cases of G-single; a G-single is one of G2 as Adya defines it, but is told apart
+here. A read-only anomaly is that of Fekete, O'Neil, O'Neil (A Read-Only Transaction Anomaly Under Snapshot Isolation,
+2004).
 
 A scenario's name is no verdict. The steps of Hermitage's G1c, run at REPEATABLE READ on PostgreSQL, are write skew:
 

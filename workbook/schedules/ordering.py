@@ -4,9 +4,9 @@
       1 2 3   and   2 1 3                   both are right: 1 and 2 are tied
       1 3 2                                 is not
 
-SQL leaves the sequence of tied rows open, so an engine may give either, and a later run the other. Where a statement returns
-what it orders by, equal rows can only have changed places in a tie. Where it does not, it is run again with what it orders
-by added to what it returns, and the answer is compared group by group of ties.
+SQL leaves the sequence of tied rows open, so an engine may give either, and a later run the other. Where a statement
+returns what it orders by, equal rows can only have changed places in a tie. Where it does not, it is run again with
+what it orders by added to what it returns, and the answer is compared group by group of ties.
 
     >>> with_keys("SELECT id FROM test ORDER BY value DESC", ("id",))
     ('SELECT id, value AS workbook_order_1 FROM test ORDER BY value DESC', 1)
@@ -33,8 +33,8 @@ Rows = Sequence[tuple[Any, ...]]
 
 
 def with_keys(sql: str, columns: Sequence[str], dialect: str = "postgres") -> tuple[str, int]:
-    """The statement with what it orders by added to what it returns, and how many columns that are: 0 where it has no ORDER
-    BY of its own, or returns all that it orders by. `columns` are the names of what it returns."""
+    """The statement with what it orders by added to what it returns, and how many columns that are: 0 where it has no
+    ORDER BY of its own, or returns all that it orders by. `columns` are the names of what it returns."""
     if not ORDERED.search(sql):
         return sql, 0
     import sqlglot
@@ -63,8 +63,8 @@ def _returned(key: Any, columns: Sequence[str]) -> bool:
 
 
 def admissible(rows: Rows, again: Rows, keys: int) -> bool:
-    """Whether rows are a right answer where another run gave `again`, whose last `keys` columns are what was ordered by: any
-    sequence without ORDER BY, else each group of ties in its place."""
+    """Whether rows are a right answer where another run gave `again`, whose last `keys` columns are what was ordered
+    by: any sequence without ORDER BY, else each group of ties in its place."""
     if not keys:
         return Counter(map(repr, rows)) == Counter(map(repr, again))
     left = list(rows)

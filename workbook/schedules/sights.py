@@ -6,11 +6,12 @@
       takes            row 1 of the setup        row 2 of T1.1 (30), which does not match any more
       never sees       row 1 of T1.1 (20), which does match
 
-For each look of a statement the engine is asked which of all versions match its condition. Then each statement is asked once
-more on just the versions that it is said to have seen: what it returned, and which rows it found, must come out again.
+For each look of a statement the engine is asked which of all versions match its condition. Then each statement is
+asked once more on just the versions that it is said to have seen: what it returned, and which rows it found, must
+come out again.
 
-Left out: statements on more than `ROWS_CHECKED_MAX` rows are not asked once more; those with LIMIT but no ORDER BY, clocks or
-chance cannot be.
+Left out: statements on more than `ROWS_CHECKED_MAX` rows are not asked once more; those with LIMIT but no ORDER BY,
+clocks or chance cannot be.
 """
 
 from __future__ import annotations
@@ -136,7 +137,8 @@ class Looks:
         return run.levels.get(run.schedule.steps[index].session, run.level)
 
     def _since(self, step: _Step) -> int:
-        """The position at which the step's snapshot was taken: its own, or that of its transaction's first statement."""
+        """The position at which the step's snapshot was taken: its own, or that of its transaction's first
+        statement."""
         eye, level = self.tracer.eye, self._level(step.index)
         if eye.each_has_its_own(level):
             return step.event.at
@@ -192,7 +194,8 @@ class Looks:
     # the statement, asked again
 
     def _check(self, step: _Step) -> tuple[_Step, str, Counter[str]] | None:
-        """A question that must bring out again what the statement returned or found, and the answer that is expected."""
+        """A question that must bring out again what the statement returned or found, and the answer that is
+        expected."""
         statement = step.statement
         tables = {look.table for look in statement.looks}
         if not tables or statement.notes or sum(len(step.snapshot[name]) for name in tables) > ROWS_CHECKED_MAX:
@@ -251,8 +254,8 @@ class Looks:
         return [every[key] for key in sorted(every)]
 
     def _versions(self, name: str, look: Look) -> Iterator[Version]:
-        """All versions of a table's rows; where a look is at one table alone, those of rows that were written are enough
-        in a large table."""
+        """All versions of a table's rows; where a look is at one table alone, those of rows that were written are
+        enough in a large table."""
         large = not look.over and len(self.tracer.rows.get(name, ())) > ROWS_CHECKED_MAX
         for _, versions in self._rows(name):
             if not large or len(versions) > 1 or versions[0].step is not None:

@@ -5,12 +5,12 @@
       look at booking b   condition  seat > 7   values of  seat, flight   (returned, joined by)
       look at flight  f   condition  open       values of  id             (joined by)
 
-A look says which rows of a table can matter to a statement, and which of their columns. It errs to one side only: a row
-that its `matches` leaves out cannot change what the statement does, whatever else is in the tables. `matches` is a query
-over tables that hold every version of every row that the run knew, so that the engine itself says which versions match;
-for a join, a version matches when some version of the other tables joins with it. A condition with a subquery in it is
-left out of `matches`, the columns in it count as values that matter, and the subquery gives looks of its own. So do
-aggregates, DISTINCT, ORDER BY and LIMIT: what they make of the rows is a function of the rows.
+A look says which rows of a table can matter to a statement, and which of their columns. It errs to one side only: a
+row that its `matches` leaves out cannot change what the statement does, whatever else is in the tables. `matches` is
+a query over tables that hold every version of every row that the run knew, so that the engine itself says which
+versions match; for a join, a version matches when some version of the other tables joins with it. A condition with a
+subquery in it is left out of `matches`, the columns in it count as values that matter, and the subquery gives looks
+of its own. So do aggregates, DISTINCT, ORDER BY and LIMIT: what they make of the rows is a function of the rows.
 
     >>> tables = (Table("test", ("id", "value"), key=("id",)),)
     >>> (look,) = read_statement("SELECT count(*) FROM test WHERE value % 3 = 0", tables).looks
@@ -68,9 +68,9 @@ class Look:
     """Rows of one table that can matter to a statement.
 
     `condition` is what rows are searched by, in SQL ('' for every row), `searched` the columns in it, `values` the
-    columns whose values matter in a row that matches. `matches` is a query for the numbers of the versions in `TARGET` that
-    match, for which the tables `over` hold all versions, too. `locks` says whether the statement locks the rows that it finds.
-    """
+    columns whose values matter in a row that matches. `matches` is a query for the numbers of the versions in
+    `TARGET` that match, for which the tables `over` hold all versions, too. `locks` says whether the statement locks
+    the rows that it finds."""
 
     table: str
     alias: str
@@ -85,8 +85,8 @@ class Look:
 @dataclass(frozen=True)
 class Statement:
     """A statement that was read: its kind, its `looks`, the table that it writes (`target`) and the columns that it
-    `assigned`, what it does on a conflict of keys (`nothing`, `update` or ''), how many rows its VALUES propose (None for
-    a query), which columns of the row in conflict it uses, and why it cannot be traced."""
+    `assigned`, what it does on a conflict of keys (`nothing`, `update` or ''), how many rows its VALUES propose (None
+    for a query), which columns of the row in conflict it uses, and why it cannot be traced."""
 
     kind: Kind
     sql: str = ""
@@ -450,7 +450,8 @@ class _Reader:
         return name, frozenset(columns | set(self.tables[name].generated if name in self.tables else ()))
 
     def _proposed(self) -> tuple[str, int | None, frozenset[str]]:
-        """What an INSERT does on a conflict of keys, how many rows it proposes, which columns of the old row it uses."""
+        """What an INSERT does on a conflict of keys, how many rows it proposes, which columns of the old row it
+        uses."""
         if not isinstance(self.tree, exp.Insert):
             return "", None, frozenset()
         conflict, values = self.tree.args.get("conflict"), self.tree.args.get("expression")

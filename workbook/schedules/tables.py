@@ -4,9 +4,10 @@
                                                           │                     │            └ cannot be followed
                        two writers of one key are ordered ┘                     └ an insert looks at its parent
 
-A row's own statement is not all that looks at rows: a unique key makes an insert look for the same key, a foreign key makes
-an insert look for its parent and a delete look for children. These looks decide whether a statement succeeds, so they order
-transactions as reads do. What writes rows on its own (a trigger, a rule, ON DELETE CASCADE) cannot be followed, and is named.
+A row's own statement is not all that looks at rows: a unique key makes an insert look for the same key, a foreign key
+makes an insert look for its parent and a delete look for children. These looks decide whether a statement succeeds,
+so they order transactions as reads do. What writes rows on its own (a trigger, a rule, ON DELETE CASCADE) cannot be
+followed, and is named.
 
     >>> Table("test", ("id", "value"), key=("id",)).row({"id": 3, "value": 30})
     'row 3'

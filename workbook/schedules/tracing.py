@@ -6,26 +6,27 @@
     T1.3 UPDATE ... WHERE id = 1     sees  row 1 of the setup       writes  row 1
     T2.3 UPDATE ... WHERE id = 1     sees  row 1 of T1.3 (waited)   writes  row 1
 
-The schedule is run a second time with the means of `eyes`. Nothing is believed because a manual says so: what the traced
-run observed must be what the plain run observed, or tracing has changed the outcome and the trace is not used; each
-statement is asked again of the engine on just the versions that it is said to have seen, and must return the rows that it
-returned, or find the rows that it wrote; the newest versions must be what the tables hold in the end.
+The schedule is run a second time with the means of `eyes`. Nothing is believed because a manual says so: what the
+traced run observed must be what the plain run observed, or tracing has changed the outcome and the trace is not used;
+each statement is asked again of the engine on just the versions that it is said to have seen, and must return the
+rows that it returned, or find the rows that it wrote; the newest versions must be what the tables hold in the end.
 
-The version order of a row is the order in which its writers committed. An engine with row locks leaves no choice: whoever
-writes a row locks it until the transaction ends, so the next writer's version comes after that commit, and replaces exactly
-that version, which is seen. DuckDB does not see a conflict of a DELETE with an UPDATE: a deleted row stays deleted, whoever
-commits later, so a deletion is the last version everywhere; and an UPDATE of a key, which it carries out as a delete and an
-insert, puts a copy of the version that it saw in the place of a newer one, so it has read and written all of its columns.
+The version order of a row is the order in which its writers committed. An engine with row locks leaves no choice:
+whoever writes a row locks it until the transaction ends, so the next writer's version comes after that commit, and
+replaces exactly that version, which is seen. DuckDB does not see a conflict of a DELETE with an UPDATE: a deleted row
+stays deleted, whoever commits later, so a deletion is the last version everywhere; and an UPDATE of a key, which it
+carries out as a delete and an insert, puts a copy of the version that it saw in the place of a newer one, so it has
+read and written all of its columns.
 
-Two kinds of looks go further than a snapshot. A locking statement at READ COMMITTED takes, of a row that it found, the newest
-version, after it has waited for it (EvalPlanQual in PostgreSQL's sources); and keys are checked against the newest versions:
-an insert looks for its own key and for its parent, a delete for children.
+Two kinds of looks go further than a snapshot. A locking statement at READ COMMITTED takes, of a row that it found,
+the newest version, after it has waited for it (EvalPlanQual in PostgreSQL's sources); and keys are checked against
+the newest versions: an insert looks for its own key and for its parent, a delete for children.
 
     >>> savepoint("SAVEPOINT a"), savepoint("rollback to savepoint a"), savepoint("ROLLBACK")
     (('save', 'a'), ('back', 'a'), None)
 
-Sources: A. Adya, Weak Consistency (1999), 4.1 to 4.4; PostgreSQL's src/backend/executor/README, "EvalPlanQual", and its manual,
-13.2.1. Left out, and named in `Trace.problems`: what `statement` and `tables` cannot follow.
+Sources: A. Adya, Weak Consistency (1999), chapter 3; PostgreSQL's src/backend/executor/README, "EvalPlanQual", and
+its manual, 13.2.1. Left out, and named in `Trace.problems`: what `statement` and `tables` cannot follow.
 """
 
 from __future__ import annotations
@@ -168,9 +169,9 @@ class Tracer:
     # the run, again
 
     def _run_again(self) -> None:
-        """Run the schedule with its versions in sight until it comes out as it did. Raises `Untraceable` where it does
-        not: then tracing has changed it, or it comes out one way or the other by itself (rows of a table stand in no order,
-        and who waits for which first may decide who is sacrificed in a deadlock)."""
+        """Run the schedule with its versions in sight until it comes out as it did. Raises `Untraceable` where it
+        does not: then tracing has changed it, or it comes out one way or the other by itself (rows of a table stand
+        in no order, and who waits for which first may decide who is sacrificed in a deadlock)."""
         again = self._with_versions()
         for attempt in range(ATTEMPTS):
             setup = again.setup if attempt == 0 else f"{again.setup}\n-- anew"

@@ -3,20 +3,21 @@
     BEFORE UPDATE   NEW.workbook_was = OLD.workbook_by, NEW.workbook_by = @workbook_step     the step's name, set before it
     AFTER UPDATE    INSERT INTO workbook_log_test ...            read at READ UNCOMMITTED, before its transaction ends
 
-The columns of the marks are invisible, so that `*` and INSERT without names leave them alone, and no statement is rewritten.
-MariaDB cannot return what an UPDATE wrote, and a SELECT of one's own after it would take the snapshot that REPEATABLE READ
-takes only at the first plain SELECT. So another session reads the record, as long as it is there: a rollback takes it away.
+The columns of the marks are invisible, so that `*` and INSERT without names leave them alone, and no statement is
+rewritten. MariaDB cannot return what an UPDATE wrote, and a SELECT of one's own after it would take the snapshot that
+REPEATABLE READ takes only at the first plain SELECT. So another session reads the record, as long as it is there: a
+rollback takes it away.
 
-A plain SELECT sees a snapshot (at READ UNCOMMITTED whatever stands there), and lists the marks after itself as on SQLite. All
-that writes or locks sees the newest versions, and at SERIALIZABLE every SELECT of a transaction locks. Nothing is asked there:
-a listing would lock the whole table.
+A plain SELECT sees a snapshot (at READ UNCOMMITTED whatever stands there), and lists the marks after itself as on
+SQLite. All that writes or locks sees the newest versions, and at SERIALIZABLE every SELECT of a transaction locks.
+Nothing is asked there: a listing would lock the whole table.
 
     >>> eye = TriggerEye("mariadb", [Table("test", ("id", "value"), key=("id",))])
     >>> print(eye.setup("", list(eye.tables.values())).split(";")[5].strip())
     CREATE TRIGGER workbook_in_test BEFORE INSERT ON test FOR EACH ROW SET NEW.workbook_row = CONCAT(@workbook_step, '#', @workbook_n := @workbook_n + 1), NEW.workbook_by = @workbook_step
 
-Sources: MariaDB's knowledge base, "Invisible Columns", "Trigger Overview", "Consistent Nonlocking Reads". Left out: tables that
-have triggers already.
+Sources: MariaDB's knowledge base, "Invisible Columns", "Trigger Overview", "Consistent Nonlocking Reads". Left out:
+tables that have triggers already.
 """
 
 from __future__ import annotations

@@ -6,20 +6,23 @@
     left: (1, 12)                left: (1, 12)        as seen  left: (1, 11)        not as seen
 
 A run is serializable when some serial order of its committed transactions would have shown every read the same rows,
-every write the same number of rows, and would have left the same tables. So each serial order is run on the same engine,
-at the same level, from the same setup, and compared. The rows of a read are compared as a multiset; where the statement
-says ORDER BY, by their order as well, ties apart (`ordering`). What aborted transactions read is not judged here.
+every write the same number of rows, and would have left the same tables. So each serial order is run on the same
+engine, at the same level, from the same setup, and compared. The rows of a read are compared as a multiset; where the
+statement says ORDER BY, by their order as well, ties apart (`ordering`). What aborted transactions read is not judged
+here.
 
     >>> verdict = SerialVerdict(("T1", "T2"), (("T2", "T1"),), 2)
     >>> print(verdict)
     equivalent to T2 then T1
 
-This is view serializability (Papadimitriou, The Serializability of Concurrent Database Updates, 1979), of values instead of
-versions, and decided by running instead of by reading the history: it needs no model of the engine, and it cannot say why.
-`graph` says why, from other evidence; the two are compared on generated programs in `tests/schedules`.
+This is view serializability (Papadimitriou, The Serializability of Concurrent Database Updates, 1979), of values
+instead of versions, and decided by running instead of by reading the history: it needs no model of the engine, and it
+cannot say why. `graph` says why, from other evidence; the two are compared on generated programs in
+`tests/schedules`.
 
-Left out: real time (a serial order may run a transaction before one that had ended earlier, even in the same session); what
-sequences and clocks gave (run again, they give something else, and the verdict says so); more than `ORDERS_MAX` orders.
+Left out: real time (a serial order may run a transaction before one that had ended earlier, even in the same
+session); what sequences and clocks gave (run again, they give something else, and the verdict says so); more than
+`ORDERS_MAX` orders.
 """
 
 from __future__ import annotations
@@ -207,8 +210,8 @@ def _columns(run: Run, index: int) -> tuple[str, ...]:
 
 
 def _difference(step: Step, was: Event, would: Event | None, keys: int) -> str:
-    """How a step's answers differ, in a sentence; '' where they are the same. The last `keys` columns of the second are what
-    it ordered by."""
+    """How a step's answers differ, in a sentence; '' where they are the same. The last `keys` columns of the second
+    are what it ordered by."""
     named = f"{step.name} ({' '.join(step.sql.split())})"
     if would is None:
         return f"{named} would have waited without end"

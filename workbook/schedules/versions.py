@@ -3,15 +3,15 @@
     row 1 of test    setup (1, 10) ──▶ T1.3 (1, 11) ──▶ T2.3 (1, 12)      version order
                           ▲ seen by T2.2
 
-A `Version` is a state of a row that a step made. A `Sight` is one look of a step at one table: for each row the version that
-was current for it, and which versions of all that the run knew match what it searched for. Rows that do not match are part
-of it: that nothing was found is a finding.
+A `Version` is a state of a row that a step made. A `Sight` is one look of a step at one table: for each row the
+version that was current for it, and which versions of all that the run knew match what it searched for. Rows that do
+not match are part of it: that nothing was found is a finding.
 
     >>> Version(1, "test", 0, None, {"id": 1}, None, frozenset({"id"})).alive
     True
 
-Source: A. Adya, Weak Consistency (1999), 4.1 to 4.4: versions, version order, the version set of a predicate read. Left out:
-how they are come by (`tracing`), and what follows from them (`graph`).
+Source: A. Adya, Weak Consistency (1999), chapter 3: versions, version order, the version set of a predicate read.
+Left out: how they are come by (`tracing`), and what follows from them (`graph`).
 """
 
 from __future__ import annotations

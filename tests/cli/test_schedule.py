@@ -75,6 +75,13 @@ def test_the_same_as_data(schedule: Callable[..., Done]) -> None:
     assert report["verdict"]["text"] == "equivalent to no order" and report["graph"]["name"] == "P4 lost update"
 
 
+def test_the_timeline_is_drawn(schedule: Callable[..., Done], tmp_path: Path) -> None:
+    done = schedule("FILE", "--svg", str(tmp_path / "out.svg"))
+    assert done.returncode == 1 and done.stderr == f"drawn: {tmp_path / 'out.svg'}\n"
+    drawn = (tmp_path / "out.svg").read_text(encoding="utf-8")
+    assert drawn.startswith("<svg") and "waits for T1" in drawn and "lost update" in drawn
+
+
 def test_another_engine_makes_something_else_of_it(schedule: Callable[..., Done]) -> None:
     done = schedule("FILE", "--engine", "duckdb")
     assert done.returncode == 0 and "Conflict on update!" in done.stdout

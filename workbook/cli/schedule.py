@@ -50,6 +50,7 @@ def schedule(
     ] = False,
     limit: Annotated[int, typer.Option(help="Of more orders than these, so many are drawn.")] = 3_000,
     seed: Annotated[int, typer.Option(help="The seed by which they are drawn.")] = 0,
+    svg: Annotated[Path | None, typer.Option(help="Write the timeline to this file.")] = None,
     json_: Annotated[bool, typer.Option("--json", help="As data.")] = False,
     format_: Annotated[
         Format | None,
@@ -75,10 +76,10 @@ def schedule(
     NAME.out - . With --format text its permutations run as schedules.
     """
     if format_ is None:
-        plain = json_ or every_order or file.suffix != ".spec"
+        plain = json_ or svg or every_order or file.suffix != ".spec"
         format_ = Format.text if plain else Format.isolationtester
     if format_ is Format.isolationtester:
-        if json_ or every_order or engine != "postgresql" or level:
+        if json_ or svg or every_order or engine != "postgresql" or level:
             raise Misuse(
                 "The isolationtester's output is text, on PostgreSQL, at the levels that the file says.",
                 next="add --format text to run its permutations as schedules",
@@ -95,7 +96,7 @@ def schedule(
         if every_order:
             serial = _explore(schedules[0], stage, level, limit, seed, json_)
         else:
-            serial = _play(schedules, stage, level, json_)
+            serial = _play(schedules, stage, level, svg, json_)
     raise typer.Exit(0 if serial else 1)
 
 
@@ -117,12 +118,18 @@ def _schedules(file: Path) -> Iterator[Schedule]:
         yield Schedule.read(text)
 
 
-def _play(schedules: list[Schedule], stage: Stage, level: str, json_: bool) -> bool:
-    """Run and print the schedules; whether each was as good as a serial order."""
+def _play(schedules: list[Schedule], stage: Stage, level: str, svg: Path | None, json_: bool) -> bool:
+    """Run and print the schedules, and draw the only one; whether each was as good as a serial order."""
+    from workbook.draw.timeline import timeline_picture
     from workbook.schedules import ScheduleBroken, ScheduleTimeout
     from workbook.schedules.graph import dependencies
     from workbook.schedules.verdict import judge
 
+    if svg and len(schedules) > 1:
+        raise Misuse(
+            f"The file has {len(schedules)} permutations, and a picture shows one.",
+            next="write the one that you mean as a .schedule file",
+        )
     serial, reports = True, []
     for number, one in enumerate(schedules):
         try:
@@ -132,6 +139,10 @@ def _play(schedules: list[Schedule], stage: Stage, level: str, json_: bool) -> b
                 typer.echo(json.dumps({"runs": [{"run": error.run.data()}]}, indent=1) if json_ else error.run)
             raise
         verdict, graph = judge(run, stage), dependencies(run, stage)
+        if svg:
+            picture = timeline_picture({**run.data(), "graph": graph.data()}, str(run))
+            svg.write_text(picture.svg, encoding="utf-8")
+            typer.echo(f"drawn: {svg}", err=True)
         serial = serial and verdict.serializable
         if json_:
             reports.append({"run": run.data(), "verdict": verdict.data(), "graph": graph.data()})

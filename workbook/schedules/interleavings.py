@@ -36,7 +36,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from workbook.errors import Misuse
 from workbook.schedules.bar import bar
@@ -46,6 +46,9 @@ from workbook.schedules.schedule import Program, Schedule
 from workbook.schedules.stage import Stage, stage_of
 from workbook.schedules.transactions import NOT_RUN
 from workbook.schedules.verdict import Replays, SerialVerdict, judge
+
+if TYPE_CHECKING:
+    from workbook.draw.picture import Picture
 
 Kind = Literal["serial", "anomaly", "abort", "deadlock", "stuck"]
 KINDS: tuple[Kind, ...] = ("serial", "anomaly", "abort", "deadlock", "stuck")
@@ -259,6 +262,13 @@ class Exploration:
                 yield f"  {self.tallies[level].texts[text]:,} {text}, the first in order {cell.number}: {cell.order}"
 
     __repr__ = __str__
+
+    @property
+    def picture(self) -> Picture:
+        """The map of all orders: a cell an order, a block a level."""
+        from workbook.draw.heatmap import heatmap_picture
+
+        return heatmap_picture(self.data(), str(self))
 
 
 def explore(

@@ -7,6 +7,7 @@
 
 from workbook.schedules.engine import ScheduleBroken
 from workbook.schedules.interleavings import Exploration, explore
+from workbook.schedules.replay import heat_map, step_through
 from workbook.schedules.run import Event, Run, ScheduleTimeout
 from workbook.schedules.schedule import LEVELS, Level, Program, Schedule, Step
 from workbook.schedules.stage import Probe, Stage, run
@@ -25,5 +26,7 @@ __all__ = [
     "Stage",
     "Step",
     "explore",
+    "heat_map",
     "run",
+    "step_through",
 ]

@@ -270,6 +270,11 @@ class Exploration:
 
         return heatmap_picture(self.data(), str(self))
 
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
+        from workbook.schedules.replay import heat_map
+
+        return heat_map(self)._repr_mimebundle_()
+
 
 def explore(
     program: Program | Schedule,

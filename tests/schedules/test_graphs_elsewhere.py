@@ -229,7 +229,7 @@ def test_generated_schedules_on_sqlite(sqlite: Stage) -> None:
 
 
 def test_generated_schedules_on_duckdb(duckdb: Stage) -> None:
-    generated(duckdb, ["snapshot"], 40)
+    generated(duckdb, ["snapshot"], 25)
 
 
 @pytest.mark.slow

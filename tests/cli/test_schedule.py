@@ -136,6 +136,12 @@ def test_every_order_is_run_at_each_level(schedule: Callable[..., Done]) -> None
     assert "10 of 70, drawn by seed 3" in done.stdout
 
 
+def test_every_order_is_drawn(schedule: Callable[..., Done], tmp_path: Path) -> None:
+    done = schedule("FILE", "--every-order", "--level", "serializable", "--svg", str(tmp_path / "map.svg"))
+    assert done.returncode == 0 and done.stderr == f"drawn: {tmp_path / 'map.svg'}\n"
+    assert "all 70 orders" in (tmp_path / "map.svg").read_text(encoding="utf-8")
+
+
 def test_standard_input_is_read() -> None:
     program = [sys.executable, "-m", "workbook.cli", "schedule", "-", "--engine", "sqlite", "--level", "immediate"]
     done = subprocess.run(program, input=LOST_UPDATE, capture_output=True, text=True, timeout=120)

@@ -15,7 +15,11 @@ import typer
 from workbook.errors import Misuse, Unavailable, Unsuitable
 
 if TYPE_CHECKING:
-    from workbook.schedules import Schedule, Stage
+    from workbook.draw.picture import Picture
+    from workbook.schedules import Exploration, Schedule, Stage
+
+
+ITS_OWN = "The isolationtester's output is text, on PostgreSQL, at the levels that the file says."
 
 
 class Format(StrEnum):
@@ -50,7 +54,9 @@ def schedule(
     ] = False,
     limit: Annotated[int, typer.Option(help="Of more orders than these, so many are drawn.")] = 3_000,
     seed: Annotated[int, typer.Option(help="The seed by which they are drawn.")] = 0,
-    svg: Annotated[Path | None, typer.Option(help="Write the timeline to this file.")] = None,
+    svg: Annotated[
+        Path | None, typer.Option(help="Write the timeline, or the map of every order, to this file.")
+    ] = None,
     json_: Annotated[bool, typer.Option("--json", help="As data.")] = False,
     format_: Annotated[
         Format | None,
@@ -80,21 +86,16 @@ def schedule(
         format_ = Format.text if plain else Format.isolationtester
     if format_ is Format.isolationtester:
         if json_ or svg or every_order or engine != "postgresql" or level:
-            raise Misuse(
-                "The isolationtester's output is text, on PostgreSQL, at the levels that the file says.",
-                next="add --format text to run its permutations as schedules",
-            )
-        if file.suffix not in (".spec", ""):
-            raise Misuse(f"{file} is no .spec file.", next="name a file whose name ends in .spec")
-        _isolationtester(file, superuser, 300.0 if timeout_s is None else timeout_s)
-        return
-    from workbook.schedules import Stage
+            raise Misuse(ITS_OWN, next="add --format text to run its permutations as schedules")
+        return _isolationtester(file, superuser, 300.0 if timeout_s is None else timeout_s)
+    from workbook.schedules import Stage, explore
     from workbook.schedules.stage import TIMEOUT_S
 
     schedules, level = list(_schedules(file)), " ".join(level.lower().split())
     with closing(Stage(engine, timeout_s=TIMEOUT_S if timeout_s is None else timeout_s)) as stage:
         if every_order:
-            serial = _explore(schedules[0], stage, level, limit, seed, json_)
+            found = explore(schedules[0], stage.engine, level, limit=limit, seed=seed, stage=stage)
+            serial = _told(found, svg, json_)
         else:
             serial = _play(schedules, stage, level, svg, json_)
     raise typer.Exit(0 if serial else 1)
@@ -140,9 +141,7 @@ def _play(schedules: list[Schedule], stage: Stage, level: str, svg: Path | None,
             raise
         verdict, graph = judge(run, stage), dependencies(run, stage)
         if svg:
-            picture = timeline_picture({**run.data(), "graph": graph.data()}, str(run))
-            svg.write_text(picture.svg, encoding="utf-8")
-            typer.echo(f"drawn: {svg}", err=True)
+            _draw(timeline_picture({**run.data(), "graph": graph.data()}, str(run)), svg)
         serial = serial and verdict.serializable
         if json_:
             reports.append({"run": run.data(), "verdict": verdict.data(), "graph": graph.data()})
@@ -154,17 +153,23 @@ def _play(schedules: list[Schedule], stage: Stage, level: str, svg: Path | None,
     return serial
 
 
-def _explore(one: Schedule, stage: Stage, level: str, limit: int, seed: int, json_: bool) -> bool:
-    """Run and print every order of a schedule's steps; whether each was as good as a serial order."""
-    from workbook.schedules.interleavings import explore
-
-    found = explore(one, stage.engine, level, limit=limit, seed=seed, stage=stage)
+def _told(found: Exploration, svg: Path | None, json_: bool) -> bool:
+    """Print and draw what every order came to; whether each was as good as a serial order."""
+    if svg:
+        _draw(found.picture, svg)
     typer.echo(json.dumps(found.data(), indent=1, ensure_ascii=False) if json_ else found)
     return all(cell.verdict is not None and cell.verdict.serializable for cell in found.cells)
 
 
+def _draw(picture: Picture, svg: Path) -> None:
+    svg.write_text(picture.svg, encoding="utf-8")
+    typer.echo(f"drawn: {svg}", err=True)
+
+
 def _isolationtester(file: Path, superuser: bool, timeout_s: float) -> None:
     """Print what isolationtester prints; exit code 1 where a run ends early, as its does."""
+    if file.suffix not in (".spec", ""):
+        raise Misuse(f"{file} is no .spec file.", next="name a file whose name ends in .spec")
     from workbook.schedules.spec import Spec
     from workbook.schedules.spec_run import decoded, run_spec
 

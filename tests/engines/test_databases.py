@@ -189,6 +189,14 @@ def test_a_killed_kernel_leaves_nothing_for_long():
     assert home.admin(known) == [(0,)]
 
 
+def test_a_database_with_a_prepared_transaction_is_dropped():
+    with database(SMALL) as made, made.connect() as connection:
+        connection.autocommit = True
+        connection.execute("BEGIN; CREATE TABLE promised (n int); PREPARE TRANSACTION 'it''s promised'")
+    left = "SELECT (SELECT count(*) FROM pg_database WHERE datname = '{0}'), (SELECT count(*) FROM pg_prepared_xacts WHERE database = '{0}')"
+    assert made.cluster.admin(left.format(made.name)) == [(0, 0)]
+
+
 @pytest.mark.slow
 def test_a_killed_server_starts_again_and_nothing_committed_is_lost(tmp_path):
     code = """

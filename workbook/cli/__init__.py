@@ -27,6 +27,7 @@ COMMANDS = {
     "hint": ("hint", "Show the next hint for an exercise."),
     "progress": ("progress", "Show what you have solved, and how well you predict."),
     "plan": ("plan", "Draw a query plan that was saved anywhere."),
+    "schedule": ("schedule", "Run a schedule of concurrent sessions, or a .spec file of PostgreSQL."),
     "update": ("update", "Bring new versions of the notebooks into my-work/, without losing an answer."),
     "reset": ("reset", "Start a notebook again, and keep the old file."),
     "doctor": ("doctor", "Say which engines are here, what is missing, and how to mend it."),

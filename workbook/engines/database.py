@@ -119,7 +119,7 @@ class Database:
         self.cluster.forget(self.name)
         try:
             if self.cluster.answers():
-                self.cluster.admin(f"DROP DATABASE IF EXISTS {self.name} WITH (FORCE)")
+                _drop(self.cluster, self.name)
                 self.cluster.admin(f"DROP ROLE IF EXISTS {self.name}")
         except psycopg.Error:
             pass  # the next process sweeps it away
@@ -203,6 +203,15 @@ def _template(home: Cluster, recipe: Recipe) -> str:
     return name
 
 
+def _drop(home: Cluster, name: str) -> None:
+    """Drop a database. What is prepared in it is rolled back before: no FORCE ends that."""
+    prepared = f"SELECT pg_catalog.quote_literal(gid) FROM pg_catalog.pg_prepared_xacts WHERE database = '{name}'"
+    for (gid,) in home.admin(prepared):
+        home.admin(f"ROLLBACK PREPARED {gid}", name)
+    home.forget(name)
+    home.admin(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+
 def _machine() -> str:
     """Four hexadecimal digits of this machine's name."""
     return hashlib.sha256(platform.node().encode()).hexdigest()[:4]
@@ -224,7 +233,7 @@ def sweep(home: Cluster) -> None:
         if home.url and not role.split("_")[2].startswith(_machine()):
             continue  # a process of another machine, on a server that both use
         if not psutil.pid_exists(int(role.split("_")[1])):
-            home.admin(f"DROP DATABASE IF EXISTS {role} WITH (FORCE)")
+            _drop(home, role)
             home.admin(f"DROP ROLE IF EXISTS {role}")
 
 

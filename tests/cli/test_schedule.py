@@ -1,0 +1,148 @@
+"""`workbook schedule FILE` as a person calls it, on schedules written as text."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from workbook.cli import main
+
+LOST_UPDATE = """# Lost update
+setup:
+    CREATE TABLE test (id int PRIMARY KEY, value int);
+    INSERT INTO test VALUES (1, 10), (2, 20);
+
+T1: BEGIN
+T2: BEGIN
+T1: SELECT value FROM test WHERE id = 1
+T2: SELECT value FROM test WHERE id = 1
+T1: UPDATE test SET value = 11 WHERE id = 1
+T2: UPDATE test SET value = 12 WHERE id = 1
+T1: COMMIT
+T2: COMMIT
+"""
+
+
+@dataclass
+class Done:
+    """What a call of the command came to."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def schedule(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., Done]:
+    """Calls the command in this process; FILE stands for a file with `text`."""
+
+    def call(*arguments: str, text: str = LOST_UPDATE, name: str = "lost_update.schedule") -> Done:
+        path = tmp_path / name
+        path.write_text(text)
+        with pytest.raises(SystemExit) as ended:
+            main(["schedule", *(argument.replace("FILE", str(path)) for argument in arguments)])
+        out, err = capsys.readouterr()
+        code = ended.value.code
+        return Done(code if isinstance(code, int) else int(code is not None), out, err)
+
+    return call
+
+
+def test_a_schedule_is_run_judged_and_named(schedule: Callable[..., Done]) -> None:
+    done = schedule("FILE")
+    assert done.returncode == 1 and not done.stderr
+    assert "… waits for T1, row id=1 of test" in done.stdout
+    assert "equivalent to no order" in done.stdout and "P4 lost update" in done.stdout
+
+
+def test_the_level_decides_about_the_exit_code(schedule: Callable[..., Done]) -> None:
+    done = schedule("FILE", "--level", "repeatable read")
+    assert done.returncode == 0 and "✗ 40001" in done.stdout
+    assert done.stdout.rstrip().endswith("equivalent to T1 alone")
+
+
+def test_the_same_as_data(schedule: Callable[..., Done]) -> None:
+    done = schedule("FILE", "--json", "--level", "read committed")
+    report = json.loads(done.stdout)["runs"][0]
+    assert list(report) == ["run", "verdict", "graph"]
+    assert report["run"]["outcomes"] == {"T1": "committed", "T2": "committed"}
+    assert report["verdict"]["text"] == "equivalent to no order" and report["graph"]["name"] == "P4 lost update"
+
+
+def test_the_timeline_is_drawn(schedule: Callable[..., Done], tmp_path: Path) -> None:
+    done = schedule("FILE", "--svg", str(tmp_path / "out.svg"))
+    assert done.returncode == 1 and done.stderr == f"drawn: {tmp_path / 'out.svg'}\n"
+    drawn = (tmp_path / "out.svg").read_text(encoding="utf-8")
+    assert drawn.startswith("<svg") and "waits for T1" in drawn and "lost update" in drawn
+
+
+def test_another_engine_makes_something_else_of_it(schedule: Callable[..., Done]) -> None:
+    done = schedule("FILE", "--engine", "duckdb")
+    assert done.returncode == 0 and "Conflict on update!" in done.stdout
+
+
+def test_a_schedule_that_comes_to_no_end_is_shown_as_far_as_it_went(schedule: Callable[..., Done]) -> None:
+    done = schedule("FILE", "--timeout", "0.5", text=LOST_UPDATE.replace("T1: COMMIT\n", ""))
+    assert done.returncode == 2 and "… waits for T1, row id=1 of test" in done.stdout
+    assert "comes to no end: T2.3" in done.stderr and "which has no step left" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text", "says"),
+    [
+        (("FILE",), "T1 BEGIN", "line 1: this is no step: T1 BEGIN"),
+        (("FILE", "--engine", "oracle"), LOST_UPDATE, "no engine 'oracle'"),
+        (("FILE", "--level", "snapshot"), LOST_UPDATE, "PostgreSQL has no isolation level 'snapshot'"),
+        (
+            ("FILE",),
+            LOST_UPDATE.replace("int PRIMARY KEY", "integr"),
+            'The setup is refused: type "integr" does not exist',
+        ),
+        (("nowhere.schedule",), "", "nowhere.schedule cannot be read"),
+        (("a.spec", "--engine", "duckdb"), "", "The isolationtester's output is text, on PostgreSQL"),
+    ],
+)
+def test_a_mistake_is_a_sentence_and_exit_code_2(
+    schedule: Callable[..., Done], arguments: tuple[str, ...], text: str, says: str
+) -> None:
+    done = schedule(*arguments, text=text)
+    assert done.returncode == 2 and says in done.stderr and "Traceback" not in done.stderr
+
+
+def test_the_permutations_of_a_spec_file_run_as_schedules(schedule: Callable[..., Done]) -> None:
+    spec = """setup { CREATE TABLE t (n int); INSERT INTO t VALUES (1); } teardown { DROP TABLE t; }
+        session s1 step r1 { SELECT n FROM t; } session s2 step w2 { UPDATE t SET n = 2; }
+        permutation r1 w2 permutation w2 r1"""
+    done = schedule("FILE", "--format", "text", text=spec, name="two.spec")
+    assert done.returncode == 0 and done.stdout.count("equivalent to") == 2
+    reads = [line.split("→ ")[1] for line in done.stdout.split("\n") if "SELECT n FROM t  → " in line]
+    assert reads == ["(1)", "(2)"]
+
+
+def test_every_order_is_run_at_each_level(schedule: Callable[..., Done]) -> None:
+    done = schedule("FILE", "--every-order")
+    assert done.returncode == 1 and "all 70 orders of T1 (4 steps) and T2 (4 steps)" in done.stdout
+    assert "60 anomaly P4 lost update" in done.stdout
+    done = schedule("FILE", "--every-order", "--level", "repeatable read", "--json")
+    report = json.loads(done.stdout)
+    assert done.returncode == 0 and (report["of"], report["levels"][0]["abort"]) == (70, 60)
+    done = schedule("FILE", "--every-order", "--limit", "10", "--seed", "3", "--engine", "duckdb")
+    assert "10 of 70, drawn by seed 3" in done.stdout
+
+
+def test_every_order_is_drawn(schedule: Callable[..., Done], tmp_path: Path) -> None:
+    done = schedule("FILE", "--every-order", "--level", "serializable", "--svg", str(tmp_path / "map.svg"))
+    assert done.returncode == 0 and done.stderr == f"drawn: {tmp_path / 'map.svg'}\n"
+    assert "all 70 orders" in (tmp_path / "map.svg").read_text(encoding="utf-8")
+
+
+def test_standard_input_is_read() -> None:
+    program = [sys.executable, "-m", "workbook.cli", "schedule", "-", "--engine", "sqlite", "--level", "immediate"]
+    done = subprocess.run(program, input=LOST_UPDATE, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0 and "waits for T1, the database's write lock" in done.stdout

@@ -1,0 +1,283 @@
+"""A schedule that comes to no end, a session or a server that goes: a sentence, and the next schedule runs. Nothing
+stays."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from workbook.errors import Misuse, SqlTimeout
+from workbook.schedules import Schedule, ScheduleTimeout, Stage, Step
+from workbook.schedules.scenarios import SCENARIOS
+
+TEST = "CREATE TABLE test (id int PRIMARY KEY, value int); INSERT INTO test VALUES (1, 10), (2, 20)"
+NEXT = Schedule.read(
+    f"setup: {TEST}\nT1: UPDATE test SET value = 11 WHERE id = 1\nT2: SELECT value FROM test WHERE id = 1"
+)
+DEAF = """CREATE FUNCTION deaf() RETURNS void LANGUAGE plpgsql AS $$
+    BEGIN
+        LOOP
+            BEGIN PERFORM pg_sleep(60); EXCEPTION WHEN query_canceled THEN NULL; END;
+        END LOOP;
+    END $$"""
+
+
+@pytest.fixture
+def stage():
+    with closing(Stage("postgresql", timeout_s=0.3)) as made:
+        yield made
+
+
+def read(text: str, setup: str = TEST) -> Schedule:
+    return Schedule("", setup, Schedule.read(text).steps)
+
+
+def goes_on(stage: Stage) -> None:
+    """The next schedule runs on the same stage, as if nothing had been."""
+    run = stage.run(NEXT)
+    assert run.outcomes == {"T1": "committed", "T2": "committed"}
+    assert run.end(1).rows == ((11,),)
+
+
+@pytest.mark.parametrize(
+    ("steps", "says"),
+    [
+        (
+            "T1: SELECT pg_advisory_lock(7)\nT2: SELECT pg_advisory_lock(7)",
+            "T2.1 (SELECT pg_advisory_lock(7)) waits for T1 (advisory lock 7), which has no step left",
+        ),
+        ("T1: BEGIN\nT1: LOCK TABLE test\nT2: SELECT 1 FROM test", "waits for T1 (table test (AccessShareLock))"),
+        ("T1: SELECT pg_sleep(3600)\nT2: SELECT 1", "after 0.3 s T1.1 (SELECT pg_sleep(3600)) still ran"),
+        ("T1: SELECT count(*) FROM generate_series(1, 1000000000000)", "still ran"),
+        ("T1: BEGIN\nT1: UPDATE test SET value = 0\nT1: DO $$ BEGIN LOOP END LOOP; END $$", "still ran"),
+        (
+            "T1: SET lock_timeout = '1h'\nT1: BEGIN\nT1: LOCK TABLE test\nT2: TABLE test",
+            "waits for T1 (table test (AccessShareLock)), after 0.3 s still",
+        ),
+    ],
+)
+def test_a_wedged_schedule_is_cancelled_and_the_next_one_runs(stage: Stage, steps: str, says: str) -> None:
+    with pytest.raises(ScheduleTimeout) as caught:
+        stage.run(read(steps))
+    assert says in str(caught.value) and "all sessions were rolled back" in str(caught.value)
+    assert isinstance(caught.value, SqlTimeout) and caught.value.run is not None
+    assert caught.value.run.final == {"test": ((1, 10), (2, 20))}
+    goes_on(stage)
+
+
+def test_what_was_seen_until_then_stands_in_the_error(stage: Stage) -> None:
+    with pytest.raises(ScheduleTimeout) as caught:
+        stage.run(read("T1: BEGIN\nT1: UPDATE test SET value = 0 WHERE id = 1\nT2: DELETE FROM test"))
+    kinds = [(event.kind, event.waits_for) for event in caught.value.run.events]
+    assert kinds == [("done", ()), ("done", ()), ("waits", ("T1",))]
+    assert caught.value.run.outcomes == {"T1": "open", "T2": "open"}
+
+
+@pytest.mark.slow
+def test_a_step_that_does_not_hear_a_cancel_is_ended_with_its_session(stage: Stage) -> None:
+    with pytest.raises(ScheduleTimeout):
+        stage.run(read("T1: SELECT deaf()", DEAF))
+    goes_on(stage)
+
+
+def test_an_endless_setup_is_cancelled(stage: Stage) -> None:
+    with pytest.raises(SqlTimeout, match=r"The setup ran longer than 0.3 s"):
+        stage.run(read("T1: SELECT 1", "SELECT pg_sleep(3600)"))
+    goes_on(stage)
+
+
+def test_a_session_that_is_ended_is_told_and_its_other_steps_are_skipped(stage: Stage) -> None:
+    find = (
+        "SELECT pid FROM pg_stat_activity WHERE usename = current_user AND query LIKE 'UPDATE%' AND state <> 'active'"
+    )
+    run = stage.run(
+        read(
+            f"""T1: BEGIN
+T1: UPDATE test SET value = 11 WHERE id = 1
+T2: SELECT count(pg_terminate_backend(pid, 5000)) FROM ({find}) AS found
+T1: SELECT value FROM test
+T1: COMMIT
+T2: SELECT value FROM test WHERE id = 1"""
+        )
+    )
+    assert run.end("T2.1").rows == ((1,),)
+    assert (run.end("T1.3").kind, run.end("T1.3").sqlstate) == ("failed", "57P01")
+    assert (run.end("T1.4").kind, run.outcomes["T1"]) == ("skipped", "lost")
+    assert run.end("T2.2").rows == ((10,),)
+    goes_on(stage)
+
+
+KILLED = """
+import os, signal, sys, threading
+from workbook.engines import cluster
+from workbook.schedules import Schedule, ScheduleBroken, Stage
+
+stage = Stage("postgresql", profile="production")
+home = cluster("production")
+postmaster = int((home.server / "data" / "postmaster.pid").read_text().split()[0])
+threading.Timer(1.0, os.kill, (postmaster, signal.SIGKILL)).start()
+setup = "CREATE TABLE test (id int PRIMARY KEY, value int); INSERT INTO test VALUES (1, 10)"
+steps = "setup: %s\\nT1: BEGIN\\nT1: UPDATE test SET value = 11\\nT2: SELECT pg_sleep(60)\\nT1: COMMIT" % setup
+victim = int(home.admin("SELECT pg_catalog.pg_backend_pid()")[0][0])
+threading.Timer(1.1, os.kill, (victim, signal.SIGKILL)).start()
+try:
+    stage.run(Schedule.read(steps))
+except ScheduleBroken as error:
+    print(error)
+    print(error.run.outcomes)
+print(stage.run(Schedule.read(steps.replace("pg_sleep(60)", "1"))).final)
+stage.close()
+home.stop()
+"""
+
+
+@pytest.mark.slow
+def test_a_server_that_is_killed_is_reported_and_the_next_schedule_runs(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    kept = {name: value for name, value in os.environ.items() if name != "WORKBOOK_POSTGRES_URL"}
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED],
+        env={**kept, "WORKBOOK_STATE": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=180,
+    )
+    assert done.returncode == 0, done.stderr
+    broken, outcomes, final = done.stdout.strip().split("\n")
+    assert broken.startswith("The PostgreSQL server went in the middle of the schedule.")
+    assert "run it again" in broken
+    assert outcomes == "{'T1': 'lost', 'T2': 'lost'}"
+    assert final == "{'test': ((1, 11),)}"
+
+
+LEFT = {
+    "sessions": "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()",
+    "locks": "SELECT count(*) FROM pg_locks WHERE database = (SELECT oid FROM pg_database WHERE datname = "
+    "current_database()) AND pid <> pg_backend_pid()",
+    "advisory": "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'",
+    "relations": "SELECT count(*) FROM pg_class",
+    "prepared": "SELECT count(*) FROM pg_prepared_xacts WHERE database = current_database()",
+    "transactions": "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle i%'",
+}
+DIRTY = (
+    "T1: SELECT pg_advisory_lock(1)\nT1: SET work_mem = '1MB'\nT2: CREATE TEMP TABLE mine (n int)\nT2: LISTEN news",
+    "T1: BEGIN\nT1: CREATE TABLE more (n int)\nT1: COMMIT\nT2: CREATE SCHEMA extra CREATE TABLE t (n int)",
+    "T1: BEGIN\nT1: UPDATE test SET value = 0\nT1: PREPARE TRANSACTION 'stays'",
+    "T1: DROP TABLE test\nT2: CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+    "T1: BEGIN\nT1: DECLARE c CURSOR WITH HOLD FOR SELECT * FROM test\nT1: COMMIT\nT1: PREPARE p AS SELECT 1",
+    "T1: ALTER TABLE test ADD more int\nT1: CREATE INDEX ON test (value)\nT2: INSERT INTO test VALUES (3, 30, 300)",
+)
+
+
+def left(stage: Stage) -> dict[str, int]:
+    """What stands on the server, seen by a superuser in the stage's database."""
+    database = stage.seats.database  # type: ignore[attr-defined]
+    with database.cluster.connect(database.name) as connection:
+        connection.execute("SET search_path = pg_catalog")
+        return {name: connection.execute(sql).fetchone()[0] for name, sql in LEFT.items()}
+
+
+@pytest.mark.parametrize("rounds", [2, pytest.param(60, marks=pytest.mark.slow)])
+def test_nothing_stays(stage: Stage, rounds: int) -> None:
+    schedules = [*(one.schedule for one in SCENARIOS.values()), *(read(steps) for steps in DIRTY)]
+    for schedule in (*schedules, NEXT):
+        stage.run(schedule)
+    before = left(stage)
+    assert (before["locks"], before["advisory"], before["prepared"], before["transactions"]) == (0, 0, 0, 0)
+    for _ in range(rounds):
+        for schedule in schedules:
+            stage.run(schedule, "repeatable read")
+    stage.run(NEXT)
+    assert left(stage) == before
+
+
+def test_the_rows_stand_in_the_order_of_the_setup(stage: Stage) -> None:
+    """A scan meets them as the first time, however often they were changed."""
+    setup = TEST + ", (3, 30), (4, 40)"
+    for number in range(120):
+        run = stage.run(
+            read(f"T1: SELECT id FROM test\nT1: UPDATE test SET value = 0 WHERE id = {number % 4 + 1}", setup)
+        )
+        assert run.end(0).rows == ((1,), (2,), (3,), (4,))
+
+
+def test_breaking_off_ends_the_sessions(stage: Stage) -> None:
+    def probe(step: Step) -> tuple[str | None, str | None]:
+        if step.sql == "COMMIT":
+            raise KeyboardInterrupt
+        return None, None
+
+    with pytest.raises(KeyboardInterrupt):
+        stage.run(read("T1: BEGIN\nT1: LOCK TABLE test\nT1: COMMIT"), probe=probe)
+    goes_on(stage)
+
+
+def test_a_closed_stage_says_so() -> None:
+    stage = Stage("sqlite")
+    stage.close()
+    stage.close()
+    with pytest.raises(Misuse, match="The stage is closed"):
+        stage.run(NEXT)
+
+
+def test_each_schedule_finds_what_its_setup_says(stage: Stage) -> None:
+    """However the last one left the tables, the sequences and the sessions."""
+    setup = TEST + "; CREATE TABLE log (at serial, n int)"
+    look = """T1: SELECT * FROM test ORDER BY id
+T1: INSERT INTO log (n) VALUES (1) RETURNING at
+T2: SELECT current_setting('work_mem'), current_setting('transaction_isolation')
+T2: SELECT count(*) FROM pg_class WHERE relname IN ('more', 'mine', 'extra')"""
+    expected = stage.run(read(look, setup))
+    assert [event.rows for event in expected.events][:2] == [((1, 10), (2, 20)), ((1,),)]
+    changes = (
+        "T1: UPDATE test SET value = value + 1",
+        "T1: DELETE FROM test WHERE id = 1\nT2: INSERT INTO test VALUES (1, 11), (7, 70)",
+        "T1: UPDATE test SET id = id + 10",
+        "T1: SELECT nextval('log_at_seq') FROM generate_series(1, 9)",
+        "T1: INSERT INTO log (n) SELECT 1 FROM generate_series(1, 500)",
+        "T1: DELETE FROM test",
+        *DIRTY,
+    )
+    for steps in changes:
+        stage.run(read(steps, setup), "serializable")
+        assert str(stage.run(read(look, setup))) == str(expected), steps
+
+
+def test_a_setting_of_the_role_does_not_outlast_its_schedule(stage: Stage) -> None:
+    change = "DO $$ BEGIN EXECUTE format('ALTER ROLE %I SET enable_seqscan = off', current_user); END $$"
+    stage.run(read(f"T1: {change}"))
+    many = "\n".join(f"S{number}: SHOW enable_seqscan" for number in range(4))
+    assert {event.rows for event in stage.run(read(many)).events} == {(("on",),)}
+
+
+@pytest.mark.parametrize(
+    "setup",
+    [
+        "CREATE TABLE a (id int PRIMARY KEY); CREATE TABLE b (a int REFERENCES a ON DELETE CASCADE); "
+        "INSERT INTO a VALUES (1); INSERT INTO b VALUES (1)",
+        "CREATE TABLE a (id int PRIMARY KEY, twice int GENERATED ALWAYS AS (id * 2) STORED); INSERT INTO a VALUES (1)",
+        "CREATE TABLE a (id int GENERATED ALWAYS AS IDENTITY, n text); INSERT INTO a (n) VALUES (NULL), ('it''s')",
+        "CREATE TABLE a (n int) PARTITION BY RANGE (n);CREATE TABLE p PARTITION OF a DEFAULT; INSERT INTO a VALUES (1)",
+        """CREATE TABLE "A b" ("x""y" jsonb, z bytea, w numeric[]);
+        INSERT INTO "A b" VALUES ('{"k": 1}', '\\x00ff', '{1.50,NULL}')""",
+    ],
+)
+def test_tables_of_every_kind_are_put_back(stage: Stage, setup: str) -> None:
+    first = stage.run(read("T1: SELECT 1", setup)).final
+    names = ", ".join(f'"{name}"' for name in first)
+    for _ in range(2):
+        assert all(rows for rows in first.values()), names
+        for name in first:
+            assert not stage.run(read(f'T1: DELETE FROM "{name}"', setup)).final[name]
+        assert stage.run(read("T1: SELECT 1", setup)).final == first
+
+
+def test_a_teardown_runs_at_the_end_of_its_schedule(stage: Stage) -> None:
+    with_teardown = Schedule("", TEST, read("T1: SELECT 1").steps, teardown="DELETE FROM test")
+    assert stage.run(with_teardown).final == {"test": ((1, 10), (2, 20))}
+    assert stage.run(read("T1: SELECT count(*) FROM test")).end(0).rows == ((2,),)

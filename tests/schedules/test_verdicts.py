@@ -1,0 +1,289 @@
+"""Is a run as good as one transaction after the other? The engine is asked, by running every order."""
+
+from __future__ import annotations
+
+import pytest
+
+from workbook.errors import Misuse
+from workbook.schedules import Run, Schedule, Stage
+from workbook.schedules.transactions import transactions
+from workbook.schedules.verdict import NOTHING, Replays, SerialVerdict, judge
+
+TEST = "CREATE TABLE test (id int PRIMARY KEY, value int); INSERT INTO test VALUES (1, 10), (2, 20)"
+
+
+def ran(stage: Stage, steps: str, level: str = "", setup: str = TEST) -> Run:
+    lines = "\n".join(line.strip() for line in steps.strip().split("\n"))
+    return stage.run(Schedule("", setup, Schedule.read(lines).steps), level)
+
+
+def judged(stage: Stage, steps: str, level: str = "", setup: str = TEST) -> SerialVerdict:
+    return judge(ran(stage, steps, level, setup), stage)
+
+
+LOST_UPDATE = """
+    T1: BEGIN
+    T2: BEGIN
+    T1: SELECT value FROM test WHERE id = 1
+    T2: SELECT value FROM test WHERE id = 1
+    T1: UPDATE test SET value = 11 WHERE id = 1
+    T2: UPDATE test SET value = 12 WHERE id = 1
+    T1: COMMIT
+    T2: COMMIT
+"""
+
+
+def test_a_lost_update_is_equivalent_to_no_order_and_the_nearest_says_what_would_have_been_read(
+    postgres: Stage,
+) -> None:
+    verdict = judged(postgres, LOST_UPDATE)
+    assert verdict.text == "equivalent to no order" and not verdict.serializable and verdict.tried == 2
+    assert verdict.nearest == ("T1", "T2")
+    assert [one.step for one in verdict.differences] == ["T2.2"]
+    assert str(verdict) == (
+        "equivalent to no order; the nearest is T1 then T2, in which\n"
+        "  T2.2 (SELECT value FROM test WHERE id = 1) would have read (11), and read (10)"
+    )
+    assert verdict.data()["differences"][0]["step"] == "T2.2"
+
+
+def test_where_the_second_aborts_the_first_stands_alone(postgres: Stage) -> None:
+    verdict = judged(postgres, LOST_UPDATE, "repeatable read")
+    assert verdict.text == "equivalent to T1 alone" and verdict.committed == ("T1",)
+
+
+def test_who_saw_the_older_state_comes_first_though_it_committed_last(postgres: Stage) -> None:
+    verdict = judged(
+        postgres,
+        """
+        T1: BEGIN
+        T2: BEGIN
+        T1: SELECT value FROM test WHERE id = 2
+        T2: UPDATE test SET value = 21 WHERE id = 2
+        T2: COMMIT
+        T1: UPDATE test SET value = 11 WHERE id = 1
+        T1: COMMIT
+        """,
+    )
+    assert verdict.text == "equivalent to T1 then T2" and verdict.committed == ("T2", "T1")
+
+
+def test_transactions_that_do_not_touch_are_equivalent_to_both_orders(postgres: Stage) -> None:
+    verdict = judged(
+        postgres,
+        """
+        T1: UPDATE test SET value = 11 WHERE id = 1
+        T2: UPDATE test SET value = 21 WHERE id = 2
+        """,
+    )
+    assert verdict.orders == (("T1", "T2"), ("T2", "T1"))
+    assert verdict.words == "equivalent to T1 then T2; as well to T2 then T1"
+
+
+def test_how_many_rows_a_write_found_is_a_read(postgres: Stage) -> None:
+    """PMP with a write: T2 deletes nothing, although in each order there is a row of 20 for it."""
+    verdict = judged(
+        postgres,
+        """
+        T1: BEGIN
+        T2: BEGIN
+        T1: UPDATE test SET value = value + 10
+        T2: DELETE FROM test WHERE value = 20
+        T1: COMMIT
+        T2: COMMIT
+        """,
+    )
+    assert verdict.text == "equivalent to no order"
+    assert "would have found 1 row, and found 0 rows" in verdict.differences[0].text
+
+
+def test_the_final_state_counts_where_nobody_has_read(postgres: Stage) -> None:
+    steps = """
+        T1: BEGIN
+        T1: UPDATE test SET value = 11 WHERE id = 1
+        T2: UPDATE test SET value = 22 WHERE id = 2
+        T1: UPDATE test SET value = 21 WHERE id = 2
+        T1: COMMIT
+    """
+    assert judged(postgres, steps).orders == (("T2", "T1"),)
+
+
+def test_what_an_aborted_transaction_read_is_not_judged(postgres: Stage) -> None:
+    steps = LOST_UPDATE.replace("T2: COMMIT", "T2: ROLLBACK").replace("value = 12", "value = value + 1")
+    assert judged(postgres, steps).text == "equivalent to T1 alone"
+
+
+def test_where_nothing_was_committed_the_tables_must_be_those_of_the_setup(postgres: Stage) -> None:
+    verdict = judged(postgres, "T1: BEGIN\nT1: DELETE FROM test\nT1: ROLLBACK")
+    assert verdict.orders == ((),) and verdict.text == "equivalent to the setup alone: nothing was committed"
+    assert NOTHING.sql == "SELECT 1"
+
+
+def test_an_open_transaction_is_not_judged_and_its_writes_are_gone(postgres: Stage) -> None:
+    verdict = judged(postgres, "T1: BEGIN\nT1: DELETE FROM test\nT2: SELECT * FROM test")
+    assert verdict.text == "equivalent to T2 alone"
+
+
+def test_three_transactions_have_six_orders(postgres: Stage) -> None:
+    verdict = judged(
+        postgres,
+        """
+        T1: SELECT sum(value) FROM test
+        T2: UPDATE test SET value = 0 WHERE id = 1
+        T3: SELECT sum(value) FROM test
+        """,
+    )
+    assert verdict.tried == 6 and verdict.orders == (("T1", "T2", "T3"),)
+
+
+def test_a_session_may_run_several_transactions_and_a_retry_is_one(postgres: Stage) -> None:
+    run = ran(
+        postgres,
+        """
+        T1: BEGIN
+        T2: BEGIN
+        T1: SELECT value FROM test WHERE id = 1
+        T2: SELECT value FROM test WHERE id = 1
+        T1: UPDATE test SET value = 11 WHERE id = 1
+        T1: COMMIT
+        T2: UPDATE test SET value = 12 WHERE id = 1
+        T2: ROLLBACK
+        T2: BEGIN
+        T2: SELECT value FROM test WHERE id = 1
+        T2: UPDATE test SET value = 12 WHERE id = 1
+        T2: COMMIT
+        """,
+        "repeatable read",
+    )
+    assert [(one.name, one.outcome) for one in transactions(run)] == [
+        ("T1", "committed"),
+        ("T2 (1st)", "aborted 40001"),
+        ("T2 (2nd)", "committed"),
+    ]
+    assert judge(run, postgres).text == "equivalent to T1 then T2 (2nd)"
+
+
+def test_statements_outside_of_a_transaction_are_transactions_of_their_own(postgres: Stage) -> None:
+    run = ran(postgres, "T1: SELECT * FROM test\nT1: UPDATE test SET value = 1\nT1: SELEC\nT1: SELECT 1")
+    assert [one.outcome for one in transactions(run)] == ["committed", "committed", "aborted 42601", "committed"]
+
+
+@pytest.mark.parametrize("end", ["COMMIT", "END", "ROLLBACK", "ABORT"])
+def test_a_failed_transaction_is_aborted_however_it_ends(postgres: Stage, end: str) -> None:
+    (one,) = transactions(ran(postgres, f"T1: BEGIN\nT1: SELECT 1 / 0\nT1: {end}"))
+    assert one.outcome == "aborted 22012" and one.steps == (1,) and one.every == (0, 1, 2)
+
+
+def test_a_return_to_a_savepoint_makes_a_failed_transaction_usable_again(postgres: Stage) -> None:
+    steps = "T1: BEGIN\nT1: SAVEPOINT a\nT1: SELECT 1 / 0\nT1: ROLLBACK TO a\nT1: DELETE FROM test\nT1: COMMIT"
+    run = ran(postgres, steps)
+    (one,) = transactions(run)
+    assert one.committed and judge(run, postgres).text == "equivalent to T1 alone"
+
+
+def test_what_failed_because_of_others_and_was_undone_is_left_out_of_the_orders(postgres: Stage) -> None:
+    run = ran(
+        postgres,
+        """
+        T1: BEGIN
+        T1: SELECT * FROM test WHERE id = 1
+        T1: SAVEPOINT a
+        T2: DELETE FROM test WHERE id = 1
+        T1: UPDATE test SET value = 11 WHERE id = 1
+        T1: SELECT * FROM test WHERE id = 1
+        T1: ROLLBACK TO a
+        T1: COMMIT
+        """,
+        "repeatable read",
+    )
+    assert [run.end(step).sqlstate for step in ("T1.4", "T1.5")] == ["40001", "25P02"]
+    assert judge(run, postgres).orders == (("T1", "T2"),)
+
+
+def test_rows_without_an_order_are_compared_as_they_are_many(postgres: Stage) -> None:
+    """T2 moves row 1 to the end of the file: in the other order the same rows come in another sequence."""
+    steps = """
+        T2: UPDATE test SET value = 10 WHERE id = 1
+        T1: SELECT {} FROM test{}
+    """
+    assert len(judged(postgres, steps.format("*", "")).orders) == 2
+    tied = "CREATE TABLE test (id int PRIMARY KEY, value int); INSERT INTO test VALUES (1, 10), (2, 10)"
+    assert len(judged(postgres, steps.format("id, value", " ORDER BY value"), setup=tied).orders) == 2
+
+
+def test_an_order_by_what_is_not_returned_is_part_of_the_answer(postgres: Stage) -> None:
+    steps = """
+        T2: UPDATE test SET value = 30 WHERE id = 1
+        T1: SELECT id FROM test ORDER BY value
+    """
+    assert judged(postgres, steps).orders == (("T2", "T1"),)
+
+
+def test_serial_runs_are_remembered_from_one_interleaving_to_the_next(postgres: Stage) -> None:
+    replays, run = Replays(postgres), ran(postgres, LOST_UPDATE)
+    first = judge(run, replays=replays)
+    known = dict(replays.known)
+    assert judge(run, replays=replays) == first and len(known) == 2
+    assert all(replays.known[key] is known[key] for key in known)
+
+
+def test_a_sequence_that_an_aborted_transaction_has_moved_shows(postgres: Stage) -> None:
+    """Sequences do not roll back: alone, T2 would have got the first number."""
+    verdict = judged(
+        postgres,
+        """
+        T1: BEGIN
+        T1: INSERT INTO test DEFAULT VALUES
+        T1: ROLLBACK
+        T2: INSERT INTO test DEFAULT VALUES RETURNING id
+        """,
+        setup="CREATE TABLE test (id serial PRIMARY KEY)",
+    )
+    assert verdict.text == "equivalent to no order" and "would have read (1), and read (2)" in str(verdict)
+
+
+def test_too_many_transactions_are_refused_with_what_to_do(postgres: Stage) -> None:
+    steps = "\n".join(f"T{number}: SELECT 1" for number in range(8))
+    with pytest.raises(Misuse, match=r"8 committed transactions have more than 5,040 serial orders.*Next: "):
+        judged(postgres, steps)
+
+
+SKEW = """
+    T1: BEGIN
+    T2: BEGIN
+    T1: SELECT value FROM test WHERE id = 1
+    T2: SELECT value FROM test WHERE id = 2
+    T1: UPDATE test SET value = 0 WHERE id = 2
+    T2: UPDATE test SET value = 0 WHERE id = 1
+    T1: COMMIT
+    T2: COMMIT
+"""
+
+
+def test_duckdb_lets_write_skew_through(duckdb: Stage) -> None:
+    assert judged(duckdb, SKEW).text == "equivalent to no order"
+
+
+def test_sqlite_refuses_one_write_and_what_is_left_of_its_transaction_is_a_reader() -> None:
+    with Stage("sqlite") as stage:
+        run = ran(stage, SKEW)
+        assert run.outcomes == {"T1": "committed", "T2": "committed"} and run.end("T2.3").sqlstate == "5"
+        assert judge(run, stage).text == "equivalent to T2 then T1"
+
+
+def test_an_order_may_turn_the_transactions_of_one_session_round(postgres: Stage) -> None:
+    """Serializable does not mean in the order in which things were asked for: T1 (2nd) read before T2, T1 (1st) wrote
+    after T2 had read."""
+    run = ran(
+        postgres,
+        """
+        T2: BEGIN
+        T2: SELECT value FROM test WHERE id = 1
+        T1: UPDATE test SET value = 11 WHERE id = 1
+        T1: SELECT value FROM test WHERE id = 2
+        T2: UPDATE test SET value = 22 WHERE id = 2
+        T2: COMMIT
+        """,
+        "repeatable read",
+    )
+    assert judge(run, postgres).orders == (("T1 (2nd)", "T2", "T1 (1st)"),)

@@ -1,0 +1,183 @@
+"""`workbook schedule FILE`: runs a schedule, or a `.spec` file of PostgreSQL's isolationtester, on a real engine."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from workbook.errors import Misuse, Unavailable, Unsuitable
+
+if TYPE_CHECKING:
+    from workbook.draw.picture import Picture
+    from workbook.schedules import Exploration, Schedule, Stage
+
+
+ITS_OWN = "The isolationtester's output is text, on PostgreSQL, at the levels that the file says."
+
+
+class Format(StrEnum):
+    """What is printed."""
+
+    text = "text"
+    isolationtester = "isolationtester"
+
+
+def _bytes(path: Path) -> bytes:
+    if str(path) == "-":
+        return sys.stdin.buffer.read()
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise Unavailable(
+            f"{path} cannot be read.",
+            tried=error.strerror or "",
+            next="look at its name, or write - to read standard input",
+        ) from None
+
+
+def schedule(
+    file: Annotated[
+        Path,
+        typer.Argument(help="A .schedule file, or a .spec file of PostgreSQL's isolationtester; - for standard input."),
+    ],
+    engine: Annotated[str, typer.Option(help="postgresql, sqlite, sqlite-rollback, duckdb or mariadb.")] = "postgresql",
+    level: Annotated[str, typer.Option(help="The isolation level; else the file's, else the engine's default.")] = "",
+    every_order: Annotated[
+        bool, typer.Option("--every-order", help="Run every order of the steps, at --level or at each of the engine's.")
+    ] = False,
+    limit: Annotated[int, typer.Option(help="Of more orders than these, so many are drawn.")] = 3_000,
+    seed: Annotated[int, typer.Option(help="The seed by which they are drawn.")] = 0,
+    svg: Annotated[
+        Path | None, typer.Option(help="Write the timeline, or the map of every order, to this file.")
+    ] = None,
+    json_: Annotated[bool, typer.Option("--json", help="As data.")] = False,
+    format_: Annotated[
+        Format | None,
+        typer.Option("--format", help="text, or isolationtester: its output, byte for byte; else by the file's name."),
+    ] = None,
+    superuser: Annotated[
+        bool, typer.Option("--superuser", help="Run a .spec as superuser: it may then do what the server may.")
+    ] = False,
+    timeout_s: Annotated[
+        float | None,
+        typer.Option(
+            "--timeout",
+            envvar="PGISOLATIONTIMEOUT",
+            help="Seconds after which a step is cancelled: 10, of a .spec 300.",
+        ),
+    ] = None,
+) -> None:
+    """Run a schedule on a database of its own, and print what became of each step and whether it was as good as one
+    transaction after the other: exit code 0 where it was, 1 where it was not, 2 where the file is unusable or the
+    schedule comes to no end.
+
+    A .spec file's output compares with its expected file: workbook schedule NAME.spec --format isolationtester | diff
+    NAME.out - . With --format text its permutations run as schedules.
+    """
+    if format_ is None:
+        plain = json_ or svg or every_order or file.suffix != ".spec"
+        format_ = Format.text if plain else Format.isolationtester
+    if format_ is Format.isolationtester:
+        if json_ or svg or every_order or engine != "postgresql" or level:
+            raise Misuse(ITS_OWN, next="add --format text to run its permutations as schedules")
+        return _isolationtester(file, superuser, 300.0 if timeout_s is None else timeout_s)
+    from workbook.schedules import Stage, explore
+    from workbook.schedules.stage import TIMEOUT_S
+
+    schedules, level = list(_schedules(file)), " ".join(level.lower().split())
+    with closing(Stage(engine, timeout_s=TIMEOUT_S if timeout_s is None else timeout_s)) as stage:
+        if every_order:
+            found = explore(schedules[0], stage.engine, level, limit=limit, seed=seed, stage=stage)
+            serial = _told(found, svg, json_)
+        else:
+            serial = _play(schedules, stage, level, svg, json_)
+    raise typer.Exit(0 if serial else 1)
+
+
+def _schedules(file: Path) -> Iterator[Schedule]:
+    """The schedule of a file, or those of a .spec file's permutations."""
+    from workbook.schedules import Schedule
+
+    raw = _bytes(file)
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise Unsuitable(f"{file} is no text.", next="save the schedule as text in UTF-8") from None
+    if file.suffix == ".spec":
+        from workbook.schedules.spec import Spec
+        from workbook.schedules.spec_schedules import schedules
+
+        yield from schedules(Spec.read(text))
+    else:
+        yield Schedule.read(text)
+
+
+def _play(schedules: list[Schedule], stage: Stage, level: str, svg: Path | None, json_: bool) -> bool:
+    """Run and print the schedules, and draw the only one; whether each was as good as a serial order."""
+    from workbook.draw.timeline import timeline_picture
+    from workbook.schedules import ScheduleBroken, ScheduleTimeout
+    from workbook.schedules.graph import dependencies
+    from workbook.schedules.verdict import judge
+
+    if svg and len(schedules) > 1:
+        raise Misuse(
+            f"The file has {len(schedules)} permutations, and a picture shows one.",
+            next="write the one that you mean as a .schedule file",
+        )
+    serial, reports = True, []
+    for number, one in enumerate(schedules):
+        try:
+            run = stage.run(one, level)
+        except (ScheduleTimeout, ScheduleBroken) as error:
+            if error.run is not None:
+                typer.echo(json.dumps({"runs": [{"run": error.run.data()}]}, indent=1) if json_ else error.run)
+            raise
+        verdict, graph = judge(run, stage), dependencies(run, stage)
+        if svg:
+            _draw(timeline_picture({**run.data(), "graph": graph.data()}, str(run)), svg)
+        serial = serial and verdict.serializable
+        if json_:
+            reports.append({"run": run.data(), "verdict": verdict.data(), "graph": graph.data()})
+        else:
+            name = f"\n{graph.name}: {graph.words}" if graph.name else ""
+            typer.echo(("\n\n" if number else "") + f"{run}\n\n{verdict}{name}")
+    if json_:
+        typer.echo(json.dumps({"runs": reports}, indent=1, ensure_ascii=False))
+    return serial
+
+
+def _told(found: Exploration, svg: Path | None, json_: bool) -> bool:
+    """Print and draw what every order came to; whether each was as good as a serial order."""
+    if svg:
+        _draw(found.picture, svg)
+    typer.echo(json.dumps(found.data(), indent=1, ensure_ascii=False) if json_ else found)
+    return all(cell.verdict is not None and cell.verdict.serializable for cell in found.cells)
+
+
+def _draw(picture: Picture, svg: Path) -> None:
+    svg.write_text(picture.svg, encoding="utf-8")
+    typer.echo(f"drawn: {svg}", err=True)
+
+
+def _isolationtester(file: Path, superuser: bool, timeout_s: float) -> None:
+    """Print what isolationtester prints; exit code 1 where a run ends early, as its does."""
+    if file.suffix not in (".spec", ""):
+        raise Misuse(f"{file} is no .spec file.", next="name a file whose name ends in .spec")
+    from workbook.schedules.spec import Spec
+    from workbook.schedules.spec_run import decoded, run_spec
+
+    def write(piece: bytes) -> None:
+        sys.stdout.buffer.write(piece)
+        sys.stdout.buffer.flush()
+
+    spec = Spec.read(decoded(_bytes(file)))
+    name = "spec" if str(file) == "-" else file.stem
+    if not run_spec(spec, write, name=name, superuser=superuser, step_s_max=timeout_s):
+        raise typer.Exit(1)

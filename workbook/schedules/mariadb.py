@@ -1,0 +1,322 @@
+"""Schedules on MariaDB: a connection a session, and a further one that reads InnoDB's list of transactions and locks.
+
+    SHOW ENGINE INNODB STATUS                 which threads wait for a lock, at once
+    information_schema.INNODB_LOCK_WAITS      for whom, and on which row; renewed once in a tenth of a second
+    information_schema.PROCESSLIST            waits for a table's definition, and for GET_LOCK
+
+InnoDB finds a deadlock at once and rolls one of its transactions back whole; after another error only the statement
+is undone, and the transaction goes on. `repeatable read` is its default: plain reads use the first read's snapshot,
+writes see the newest rows, so that an update is lost without a word.
+
+    >>> sqlstate(1213), sqlstate(1205), sqlstate(9999)
+    ('40001', 'HY000', 'HY000')
+
+Sources: MariaDB's knowledge base, "SET TRANSACTION", "Information Schema INNODB_LOCK_WAITS Table". Left out: other
+storage engines; `innodb_snapshot_isolation`, which 10.11 leaves off.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import secrets
+import time
+from collections.abc import Iterable, Mapping
+from os import getpid
+from typing import Any
+
+import pymysql
+from pymysql.constants import CLIENT
+from pymysql.cursors import SSCursor
+
+from workbook.errors import SqlError, SqlTimeout
+from workbook.schedules.engine import ROWS_MAX, TOO_MANY, Answer, Rows, ScheduleBroken, State, Wait, of_table
+from workbook.schedules.mariadb_server import Server
+from workbook.schedules.schedule import Schedule
+from workbook.schedules.threads import Threads, Worker
+
+STATES = {1022: "23000", 1048: "23000", 1062: "23000", 1213: "40001", 1451: "23000", 1452: "23000"}
+STATES |= {1054: "42S22", 1064: "42000", 1146: "42S02", 1050: "42S01", 3572: "HY000", 4025: "23000"}
+GONE = (0, 1053, 1927, 2003, 2006, 2013, 2055)
+PLAIN = re.compile(
+    r"\s*(BEGIN|START|COMMIT|END|ROLLBACK|SAVEPOINT|RELEASE|SELECT|INSERT|UPDATE|DELETE|REPLACE|WITH|VALUES)\b", re.I
+)
+SPECIAL = re.compile(r"\b(FUNCTION|PROCEDURE|TRIGGER|EVENT|VIEW|REFERENCES|SEQUENCE|GENERATED|AS\s*\()\b", re.I)
+RENEWED_S = 0.11
+WAITING = re.compile(r"^LOCK WAIT .*?^MariaDB thread id (\d+),", re.M | re.S)
+WHOM = """SELECT r.trx_mysql_thread_id, h.trx_mysql_thread_id,
+        COALESCE(h.trx_requested_lock_id = w.blocking_lock_id, 0), l.lock_table, l.lock_index, l.lock_type, l.lock_data
+    FROM information_schema.INNODB_LOCK_WAITS w
+    JOIN information_schema.INNODB_TRX r ON r.trx_id = w.requesting_trx_id
+    JOIN information_schema.INNODB_TRX h ON h.trx_id = w.blocking_trx_id
+    JOIN information_schema.INNODB_LOCKS l ON l.lock_id = w.requested_lock_id"""
+OTHERS = """SELECT ID, STATE FROM information_schema.PROCESSLIST
+    WHERE STATE LIKE 'Waiting for table%' OR STATE LIKE 'Waiting for % lock' OR STATE = 'User lock'"""
+TABLES = """SELECT table_name FROM information_schema.tables
+    WHERE table_schema = DATABASE() AND table_type = 'BASE TABLE' ORDER BY create_time, table_name"""
+KEY = """SELECT column_name FROM information_schema.key_column_usage
+    WHERE table_schema = DATABASE() AND table_name = %s AND constraint_name = 'PRIMARY' ORDER BY ordinal_position"""
+
+
+class MariaDb(Threads):
+    """Sessions on a database of MariaDB that is this stage's alone."""
+
+    name = "mariadb"
+    levels = ("repeatable read", "read committed", "read uncommitted", "serializable")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._server = Server()
+        self._database = f"w_{getpid()}_{secrets.token_hex(6)}"
+        self._control = self._server.connect()
+        self.version = str(self._rows("SELECT VERSION()")[0][0]).split("-")[0]
+        self._setup: str | None = None
+        self._made: dict[str, tuple[Any, ...]] = {}
+        self._now: dict[str, tuple[Any, ...]] = {}
+        self._plain = True
+        self._looked = 0.0
+        self._waits: dict[int, Wait] = {}
+        self._keys: dict[str, list[str]] = {}
+
+    def prepare(self, schedule: Schedule, levels: Mapping[str, str], timeout_s: float) -> None:
+        if self._control.open is False or not self._alive():
+            self._again()
+        try:
+            if schedule.setup == self._setup and not SPECIAL.search(schedule.setup):
+                self._put_back()
+            else:
+                self._make(schedule.setup, timeout_s)
+        except pymysql.MySQLError as error:
+            self._setup = None
+            raise SqlError(f"The setup is refused: {_said(error)}.", sqlstate=sqlstate(_number(error))) from None
+        self._plain, self._waits = True, {}
+        self.sit(schedule, levels)
+
+    def send(self, session: str, sql: str) -> None:
+        self._waits.pop(self.seated[session].connection.thread_id(), None)
+        super().send(session, sql)
+
+    def waiting(self, sessions: Iterable[str]) -> dict[str, Wait]:
+        names = {worker.connection.thread_id(): name for name, worker in self.seated.items()}
+        try:
+            asked = {self.seated[name].connection.thread_id() for name in sessions}
+            rows = self._waiting_rows() & asked
+            found = {pid: self._waits[pid] for pid in rows if pid in self._waits}
+            if rows - found.keys():
+                self._look(names)
+                found |= {pid: self._waits[pid] for pid in rows if pid in self._waits}
+            for pid, state in self._rows(OTHERS):
+                if pid in asked:
+                    found[pid] = Wait(self._others_in_transaction(names, pid), state[0].lower() + state[1:])
+        except pymysql.MySQLError:
+            return {}  # the sessions learn it themselves
+        return {names[pid]: wait for pid, wait in found.items()}
+
+    def leave(self) -> None:
+        for worker in self.seated.values():
+            try:
+                worker.call(lambda worker=worker: self.unseat(worker))  # type: ignore[misc]
+            except (pymysql.MySQLError, TimeoutError):
+                self.drop(worker)
+        self.seated = {}
+        if not self._alive():
+            raise ScheduleBroken(
+                "The MariaDB server went in the middle of the schedule.",
+                next="run it again: the server is started anew",
+            )
+
+    def tables(self, schedule: Schedule) -> tuple[dict[str, Rows], dict[str, tuple[str, ...]]]:
+        rows: dict[str, Rows] = {}
+        columns: dict[str, tuple[str, ...]] = {}
+        for (name,) in self._rows(TABLES):
+            with self._control.cursor() as cursor:
+                cursor.execute(f"SELECT * FROM {_quoted(name)} LIMIT {ROWS_MAX + 1}")
+                columns[name] = tuple(column[0] for column in cursor.description)
+                self._now[name] = tuple(cursor.fetchall())
+            rows[name] = of_table(name, self._now[name])
+        if schedule.teardown or not self._plain:
+            self._setup = None
+        for sql in filter(str.strip, schedule.teardown.split(";")):
+            self._rows(sql)
+        return rows, columns
+
+    def close(self) -> None:
+        self.close_all()
+        with contextlib.suppress(pymysql.MySQLError):
+            self._rows(f"DROP DATABASE IF EXISTS {self._database}")
+            self._control.close()
+        self._server.stop()
+
+    def open(self, worker: Worker) -> pymysql.Connection:
+        return self._server.connect(database=self._database, client_flag=CLIENT.FOUND_ROWS)
+
+    def seat(self, worker: Worker, level: str) -> None:
+        worker.connection.query(f"SET SESSION TRANSACTION ISOLATION LEVEL {level.upper()}")
+
+    def unseat(self, worker: Worker) -> None:
+        worker.connection.rollback()
+        worker.connection.query("DO RELEASE_ALL_LOCKS()")
+        if not self._plain:
+            worker.connection.close()
+            worker.connection = None
+
+    def execute(self, worker: Worker, sql: str) -> Answer:
+        if not PLAIN.match(sql) or ";" in sql:
+            self._plain = False
+        connection: pymysql.Connection = worker.connection
+        too_many = False
+        try:
+            with connection.cursor(SSCursor) as cursor:
+                cursor.execute(sql)
+                columns = tuple(column[0] for column in cursor.description or ())
+                rows = tuple(cursor.fetchmany(ROWS_MAX + 1)) if columns else None
+                too_many = rows is not None and len(rows) > ROWS_MAX
+                if too_many:
+                    self._stop(connection.thread_id())
+                count = cursor.rowcount if rows is None else len(rows)
+        except (pymysql.MySQLError, OSError) as error:
+            number = _number(error)
+            state: State = "lost" if number in GONE else self._after_error(connection)
+            if number == 1317 and too_many:
+                return Answer(state, failed=True, message=TOO_MANY)
+            return Answer(state, failed=True, sqlstate=sqlstate(number), message=_said(error))
+        open_ = bool(connection.server_status & 1)
+        changes = re.match(r"\s*(INSERT|UPDATE|DELETE|REPLACE|WITH)\b", sql, re.I)
+        return Answer("open" if open_ else "idle", columns, rows, count if changes or columns else None)
+
+    def interrupt(self, worker: Worker) -> None:
+        with contextlib.suppress(pymysql.MySQLError):
+            self._rows(f"KILL QUERY {worker.connection.thread_id()}")
+
+    def _stop(self, thread: int) -> None:
+        """Stop a statement whose rows are too many, on a connection of its own: the control's may be in use."""
+        with self._server.connect() as connection, connection.cursor() as cursor:
+            cursor.execute(f"KILL QUERY {thread}")
+
+    def _after_error(self, connection: pymysql.Connection) -> State:
+        """Whether the transaction goes on after an error: the server is asked, for an error does not tell."""
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT @@in_transaction")
+                row = cursor.fetchone()
+                return "open" if row and row[0] else "idle"
+        except (pymysql.MySQLError, OSError):
+            return "lost"
+
+    def _waiting_rows(self) -> set[int]:
+        """The threads that wait for one of InnoDB's locks, now."""
+        status = self._rows("SHOW ENGINE INNODB STATUS")[0][2]
+        blocks = status.partition("LIST OF TRANSACTIONS")[2].split("---TRANSACTION ")
+        return {int(found[1]) for block in blocks if (found := WAITING.search(block))}
+
+    def _look(self, names: Mapping[int, str]) -> None:
+        """For whom they wait; the list is renewed only when nobody has read it for a tenth of a second.
+
+        It names also those who stand behind in the queue for the same lock: they are left out.
+        """
+        if time.monotonic() - self._looked < RENEWED_S:
+            return
+        holders: dict[int, set[str]] = {}
+        on: dict[int, str] = {}
+        came = {pid: number for number, pid in enumerate(self._waits)}
+        for waiter, holder, queued, table, index, kind, data in self._rows(WHOM):
+            if queued and came.get(holder, len(came)) >= came.get(waiter, len(came)):
+                continue
+            holders.setdefault(waiter, set()).add(names.get(holder, "another session"))
+            on[waiter] = self._told(table, index, kind, data)
+        self._looked = time.monotonic()
+        for waiter, who in holders.items():
+            self._waits[waiter] = Wait(tuple(sorted(who)), on[waiter])
+
+    def _told(self, table: str, index: str | None, kind: str, data: str | None) -> str:
+        name = table.replace("`", "").rpartition(".")[2]
+        if kind != "RECORD" or data is None:
+            return f"table {name}"
+        if data.endswith("pseudo-record"):
+            return f"the gap at the end of {name}"
+        if name not in self._keys:
+            with self._control.cursor() as cursor:
+                cursor.execute(KEY, (name,))
+                self._keys[name] = [row[0] for row in cursor.fetchall()]
+        if index == "PRIMARY" and self._keys[name]:
+            values = data.split(", ")
+            pairs = [f"{column}={value}" for column, value in zip(self._keys[name], values, strict=False)]
+            return f"row {', '.join(pairs)} of {name}"
+        return f"entry {data} of the index {index} of {name}"
+
+    def _others_in_transaction(self, names: Mapping[int, str], pid: int) -> tuple[str, ...]:
+        """Those that may hold a table's definition or a named lock: all others that do nothing at the moment."""
+        return tuple(name for other, name in names.items() if other != pid and not self.seated[name].running)
+
+    def _make(self, setup: str, timeout_s: float) -> None:
+        from workbook.engines.running import split
+
+        self._setup, self._keys = None, {}
+        self._rows(f"DROP DATABASE IF EXISTS {self._database}")
+        self._rows(f"CREATE DATABASE {self._database}")
+        maker = self._server.connect(database=self._database, read_timeout=timeout_s)
+        try:
+            for sql in split(setup):
+                maker.query(sql)
+        except pymysql.err.OperationalError as error:
+            if _number(error) in GONE:
+                raise SqlTimeout(f"The setup ran longer than {timeout_s:g} s and was cancelled.") from None
+            raise
+        finally:
+            maker.close()
+        self._control.select_db(self._database)
+        self._made = {name: tuple(self._rows(f"SELECT * FROM {_quoted(name)}")) for (name,) in self._rows(TABLES)}
+        self._now = dict(self._made)
+        self._setup = setup
+
+    def _put_back(self) -> None:
+        """Fill the tables whose rows have changed anew; TRUNCATE leaves no deleted entries, which would be locked,
+        too."""
+        for name, rows in self._made.items():
+            if self._now.get(name) != rows:
+                self._rows(f"TRUNCATE {_quoted(name)}")
+                if rows:
+                    marks = ", ".join(["%s"] * len(rows[0]))
+                    with self._control.cursor() as cursor:
+                        cursor.executemany(f"INSERT INTO {_quoted(name)} VALUES ({marks})", rows)
+        self._now = dict(self._made)
+
+    def _rows(self, sql: str) -> list[tuple[Any, ...]]:
+        with self._control.cursor() as cursor:
+            cursor.execute(sql)
+            return list(cursor.fetchall())
+
+    def _alive(self) -> bool:
+        try:
+            self._rows("SELECT 1")
+        except (pymysql.MySQLError, OSError):
+            return False
+        return True
+
+    def _again(self) -> None:
+        """A new server, or new connections to the one that answers again."""
+        for worker in list(self.workers):
+            self.drop(worker)
+        self._setup = None
+        if not self._server.alive():
+            self._server.stop()
+            self._server = Server()
+        self._control = self._server.connect()
+
+
+def sqlstate(number: int) -> str:
+    """The SQLSTATE of one of MariaDB's error numbers; HY000 where it has no better one."""
+    return STATES.get(number, "HY000")
+
+
+def _number(error: BaseException) -> int:
+    return error.args[0] if error.args and isinstance(error.args[0], int) else 0
+
+
+def _said(error: BaseException) -> str:
+    number = _number(error)
+    return f"{error.args[-1]} ({number})" if number else str(error)
+
+
+def _quoted(name: str) -> str:
+    return "`" + name.replace("`", "``") + "`"

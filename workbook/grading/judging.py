@@ -165,8 +165,10 @@ def _of_sql(refusal: SqlError) -> Finding:
         question = "Which of its statements does something that the task does not ask for?"
     elif refusal.sqlstate.startswith("42"):
         question = "Which word in it does PostgreSQL read otherwise than you do?"
-    else:
+    elif refusal.sqlstate.startswith("25"):
         question = "Which of its statements is refused, and would PostgreSQL run it when it stands alone?"
+    else:
+        question = "Which statement was it, and on which rows?"
     if step.endswith("?") and not isinstance(refusal, SqlTimeout | TooManyRows):
         question = step
     elif step and refusal.sqlstate:

@@ -320,6 +320,14 @@ def test_a_table_of_sqlite_is_stepped_through(tmp_path: Path) -> None:
     assert "it leads to row 4,711" in whole.player[-1].caption
 
 
+def test_every_page_that_a_split_writes_is_shown_as_written() -> None:
+    tree = Tree(page_bytes=128)
+    for key in (10, 50, 20, 60, 30, 70, 40, 15):
+        tree.insert(key)
+    last = str(stepper(tree, keys=[25]).player[-1])
+    assert re.findall(r"page (\d), (?:written|new)", last) == ["3", "1", "5", "4"]  # 4: its left sibling is another now
+
+
 @pytest.mark.parametrize(
     ("text", "like", "keys"),
     [

@@ -76,7 +76,7 @@ def lit(events: Sequence[Event], snapshot: Snapshot) -> Lit:
             links.add((event.page, event.other))
         elif event.kind == "new-root":
             pages[event.page] = "new"
-        elif event.kind in ("insert", "delete", "merge", "split", "unlink"):
+        elif event.kind in ("insert", "delete", "merge", "split", "unlink", "write"):
             for number in (event.page, event.other if event.kind == "unlink" else None):
                 if number is not None and pages.get(number) != "new":
                     pages[number] = "written"

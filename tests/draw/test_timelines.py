@@ -139,6 +139,13 @@ def test_what_has_not_been_seen_yet_is_not_told(runs: dict[str, Run]) -> None:
         tips = " ".join(shape.findtext(f"{SVG}title") or "" for shape in root.iter(f"{SVG}text"))
         assert ("deadlock detected" in tips) == (upto >= 7)
         assert any("test: " in text for text in texts(root)) == (upto == rows_of(data)[-1])
+    bars = [
+        shape
+        for shape in drawn(run, 5).iter(f"{SVG}rect")
+        if "a transaction of" in (shape.findtext(f"{SVG}title") or "")
+    ]
+    ends = {float(bar.get("y")) + float(bar.get("height")) for bar in bars}
+    assert len(bars) == 2 and len(ends) == 1  # both are open, down to what was seen last
     marked = [shape for shape in drawn(run, 5).iter(f"{SVG}rect") if shape.get("stroke") == ORANGE]
     assert len(marked) == 1
 

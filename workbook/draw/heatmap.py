@@ -40,7 +40,7 @@ from workbook.draw.picture import (
     shortened,
 )
 
-WIDTH, LEFT = 880, 16
+WIDTH, LEFT = 840, 16
 ROOM = WIDTH - 2 * LEFT
 TITLE_LINE, SESSION_LINE, ENTRY_LINE, HEAD, GAP = 20, 17, 20, 26, 16
 TIPS_MAX = 450
@@ -133,7 +133,9 @@ def places(data: Mapping[str, Any]) -> list[int]:
 def grids(data: Mapping[str, Any]) -> list[Grid]:
     """Where each level's cells stand."""
     count = max(data["explored"], 1)
-    across = float(min(26, ROOM // count)) if count <= 70 else 12.0 if count <= 400 else 9.0 if count <= 4000 else 6.0
+    across = (
+        min(26.0, ROOM * 2 // count / 2) if count <= 70 else 12.0 if count <= 400 else 9.0 if count <= 4000 else 6.0
+    )
     down = 24.0 if count <= 70 else across
     columns = min(count, int(ROOM // across))
     y = _top(data)

@@ -49,7 +49,7 @@ from workbook.draw.picture import (
     shortened,
 )
 
-WIDTH, LEFT, RIGHT, GUTTER = 880, 16, 12, 34
+WIDTH, LEFT, RIGHT, GUTTER = 840, 16, 12, 34
 SQL_PX, SAID_PX, MONO, LINE, PAD = 12, 12, 0.602, 16, 9
 BAR, CHANNEL, LANES_AT = 7, 17, 78
 SQL_LINES, SAID_LINES, ROWS_TOLD = 3, 2, 6
@@ -261,7 +261,7 @@ class _Timeline:
         for lane in range(len(self.lane_of)):
             mine = [row for row in self.rows if row.lane == lane]
             for first, last, failed in _spans(mine, self.data):
-                end = last.middle if last else bottom
+                end = last.middle if last else min(self._now() - 8, bottom)
                 self._bar(lane, first.middle, failed.middle if failed else end, SKY)
                 if failed is not None:
                     x = self._bar_x(lane)
@@ -444,8 +444,7 @@ def _spans(mine: Sequence[_Row], data: Mapping[str, Any]) -> Iterator[tuple[_Row
             yield first, row, failed if failed is not row else None
             first = None
     if first is not None:
-        seen = [row for row in mine if not row.later]
-        yield first, None if len(seen) == len(mine) else seen[-1], failed
+        yield first, None, failed
 
 
 def _begins(sql: str) -> bool:

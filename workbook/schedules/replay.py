@@ -16,7 +16,7 @@ timeline of the order that was chosen at first, an anomaly where there is one.
     >>> shown = heat_map(explore(Program("one row each", "CREATE TABLE t (n int)", insert), "duckdb"))
     >>> shown.choose(2)
     >>> print(shown.caption)
-    Order 2 of 20 at snapshot: T1 T1 T2 T1 T2 T2. serial: equivalent to T1 then T2.
+    Order 2 of 20 at snapshot: T1 T1 T2 T1 T2 T2. Serial, equivalent to T1 then T2.
     >>> print(shown.player[2].caption)
     T2: BEGIN
 
@@ -26,7 +26,7 @@ Left out: playing by itself. Source: W3C, ARIA Authoring Practices, "Developing 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -65,23 +65,25 @@ rect.setAttribute('x',%s);rect.setAttribute('y',%s);rect.setAttribute('width',%s
 this.parentNode.setAttribute('aria-live','polite')"""
 
 
-def timeline_data(run: Run, graph: Graph | None = None) -> dict[str, Any]:
+def timeline_data(run: Run, graph: Graph | None = None, sessions: Sequence[str] = ()) -> dict[str, Any]:
     """`Run.data()` with what a graph knows of it: `graph` (as `Graph.data()`), and `saw`, for each step that read or
-    searched, whose version of each row it found."""
+    searched, whose version of each row it found. `sessions` puts the lanes in another order."""
+    data = {**run.data(), **({"sessions": list(sessions)} if sessions else {})}
     if graph is None or not graph.traced:
-        return run.data()
-    return {**run.data(), "graph": graph.data(), "saw": dict(_saw(graph.trace))}
+        return data
+    return {**data, "graph": graph.data(), "saw": dict(_saw(graph.trace))}
 
 
-def timeline(run: Run, graph: Graph | None = None) -> Picture:
-    """The timeline of a run, with the shortest cycle and what each read saw where its graph is given."""
-    return timeline_picture(timeline_data(run, graph), str(run))
+def timeline(run: Run, graph: Graph | None = None, sessions: Sequence[str] = ()) -> Picture:
+    """The timeline of a run, with the shortest cycle and what each read saw where its graph is given. `sessions` puts
+    the lanes in another order."""
+    return timeline_picture(timeline_data(run, graph, sessions), str(run))
 
 
 def step_through(run: Run, graph: Graph | None = None, verdict: SerialVerdict | None = None) -> Player:
     """A run that is stepped through, event by event; the last frame shows all of it, and says the `verdict` and why
     (the `graph`), where they are given."""
-    return Player(partial(_frame, run, graph, verdict), _count(run), title=run.schedule.title or "A schedule")
+    return Player(partial(_frame, run, graph, verdict, ()), _count(run), title=run.schedule.title or "A schedule")
 
 
 def heat_map(exploration: Exploration) -> HeatMap:
@@ -114,8 +116,8 @@ def _count(run: Run) -> int:
     return len(rows_of(run.data())) + 1
 
 
-def _frame(run: Run, graph: Graph | None, verdict: SerialVerdict | None, number: int) -> Frame:
-    data = timeline_data(run, graph)
+def _frame(run: Run, graph: Graph | None, verdict: SerialVerdict | None, sessions: Sequence[str], number: int) -> Frame:
+    data = timeline_data(run, graph, sessions)
     rows = rows_of(data)
     if number == len(rows):
         return Frame((timeline_picture(data, str(run)),), _conclusion(run, graph, verdict))
@@ -168,8 +170,9 @@ class HeatMap:
         self._place_of = {order: place for place, order in enumerate(self._order)}
         self._chosen = self._worst()
         self._widgets: _Widgets | None = None
-        self._widget_error = ""
+        self._lanes = tuple(exploration.program.sessions)
         self.player = Player(self._frames(), self._count(), title="The chosen order, step by step")
+        self.player.show(self._count() - 1)
 
     @property
     def cell(self) -> Cell:
@@ -178,12 +181,11 @@ class HeatMap:
 
     @property
     def caption(self) -> str:
-        """The chosen order, what it came to, and why."""
+        """The chosen order, and what it came to."""
         cell, of = self.cell, self.exploration.explored
         verdict = cell.verdict.text if cell.verdict else "it comes to no end"
-        graph = self._graph(cell)
-        why = f", for {graph.words}" if graph is not None and graph.traced and cell.kind == "anomaly" else ""
-        return f"Order {cell.number} of {of:,} at {cell.level}: {cell.order}. {cell.text}: {verdict}{why}."
+        text = cell.text[0].upper() + cell.text[1:]
+        return f"Order {cell.number:,} of {of:,} at {cell.level}: {cell.order}. {text}, {verdict}."
 
     def choose(self, order: int | str, level: str = "") -> None:
         """Choose an order by its number or its turns, at this level if none is given. Raises `Misuse`."""
@@ -209,7 +211,7 @@ class HeatMap:
     def still(self) -> Picture:
         """The map with the chosen order framed, and its timeline, as one picture."""
         shown = heatmap_picture(self._data, str(self.exploration), self._chosen)
-        one = Frame((shown, timeline(self.cell.run, self._graph(self.cell))), self.caption)
+        one = Frame((shown, timeline(self.cell.run, self._graph(self.cell), self._lanes)), self.caption)
         return Player([one], title="Every order").still
 
     @property
@@ -256,7 +258,7 @@ class HeatMap:
 
     def _frames(self) -> partial[Frame]:
         cell = self.cell
-        return partial(_frame, cell.run, self._graph(cell), cell.verdict)
+        return partial(_frame, cell.run, self._graph(cell), cell.verdict, self._lanes)
 
     def _count(self) -> int:
         return _count(self.cell.run)
@@ -282,7 +284,7 @@ class _Widgets:
         self._field.add_class("workbook-chosen")
         self._field.observe(self._told, names="value")
         self._map = w.HTML(_clickable(picture, spots), layout=w.Layout(width="auto"))
-        self._caption = w.HTML(layout=w.Layout(min_height="3.4em", width="auto"))
+        self._caption = w.HTML(layout=w.Layout(min_height="1.9em", width="auto"))
         self.box = w.VBox(
             [self._map, self._field, self._caption, owner.player.widget], layout=w.Layout(max_width="100%")
         )
@@ -294,7 +296,7 @@ class _Widgets:
         x, y = grid.at(place)
         moved = _FRAME % (f"{x - 2:g}", f"{y - 2:g}", f"{grid.across + 3:g}", f"{grid.down + 3:g}")
         self._caption.value = (
-            f'<style onload="{escape(moved)}"></style><span style="line-height:1.5">{escape(caption)}</span>'
+            f'<style onload="{escape(moved)}"></style><div style="line-height:1.5">{escape(caption)}</div>'
         )
 
     def _told(self, change: dict[str, Any]) -> None:

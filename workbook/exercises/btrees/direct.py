@@ -8,7 +8,7 @@ result, the tree after. Checks fail in two ways: they trust (what `find` says, t
 they want what their author would have done. The variants change the order that was given, and with it what is right:
 what becomes of a key that is there already, what a delete is about, whether a leaf may stay empty, whether pages name their left siblings.
 
-    >>> len(bank(VARIANTS[0].rules)) > 25, len(right_designs(VARIANTS[0].rules))
+    >>> len(bank(VARIANTS[-1].rules)) > 25, len(right_designs(VARIANTS[-1].rules))
     (True, 9)
 
 Sources: PostgreSQL's contrib/amcheck, for what can be checked of a structure; Claessen and Hughes, "QuickCheck", 2000, for checks by
@@ -43,15 +43,15 @@ class Variant:
 
 
 VARIANTS = (
-    Variant("An index that is no unique one: orders by customer", Rules()),
-    Variant("A unique index: accounts by number", Rules(there="refused")),
-    Variant("A map that keeps the latest value of each key", Rules(there="replaced", delete="key")),
-    Variant("An index on a device where each page counts", Rules(empty=False)),
-    Variant("An index that is read forwards only, as Lehman and Yao drew it", Rules(delete="key", left=False)),
     Variant(
         "A unique index for a device where each page counts, read forwards only",
         Rules(there="refused", empty=False, left=False),
     ),
+    Variant("A unique index: accounts by number", Rules(there="refused")),
+    Variant("A map that keeps the latest value of each key", Rules(there="replaced", delete="key")),
+    Variant("An index on a device where each page counts", Rules(empty=False)),
+    Variant("An index that is read forwards only, as Lehman and Yao drew it", Rules(delete="key", left=False)),
+    Variant("An index that is no unique one: orders by customer", Rules()),
 )
 
 

@@ -77,9 +77,11 @@ class Variant:
 
 VARIANTS = (
     Variant(
-        "A unique index as PostgreSQL keeps it: a separator is the first key of its right page, cut after the first column that tells it from the last key of the left page",
-        (Column("customer"), Column("day")),
-        because="A separator is the first key of what stands to its right, cut short: an equal key is right of it, and so is one that only goes on where the separator was cut.",
+        "An index as SQLite keeps it, where one process writes at a time: no high keys, no right links, NULL before all; a separator is the largest key of its left page, and is not cut",
+        (Column("customer", nulls_first=True), Column("day", nulls_first=True)),
+        largest=True,
+        links=False,
+        because="Nobody splits a page while another searches, so there is nothing to move right for; a separator is the largest key to its left, and an equal key is left of it.",
     ),
     Variant(
         "A unique index as Lehman and Yao drew it in 1981: a separator is the largest key of its left page, and so is the high key; neither is cut",
@@ -105,11 +107,9 @@ VARIANTS = (
         because="What the question leaves open counts as -∞, so that it stands before each separator that names a day of this customer; a separator that is the customer alone was cut, and the first entry stands right of it.",
     ),
     Variant(
-        "An index as SQLite keeps it, where one process writes at a time: no high keys, no right links, NULL before all; a separator is the largest key of its left page, and is not cut",
-        (Column("customer", nulls_first=True), Column("day", nulls_first=True)),
-        largest=True,
-        links=False,
-        because="Nobody splits a page while another searches, so there is nothing to move right for; a separator is the largest key to its left, and an equal key is left of it.",
+        "A unique index as PostgreSQL keeps it: a separator is the first key of its right page, cut after the first column that tells it from the last key of the left page",
+        (Column("customer"), Column("day")),
+        because="A separator is the first key of what stands to its right, cut short: an equal key is right of it, and so is one that only goes on where the separator was cut.",
     ),
 )  # fmt: skip
 

@@ -89,6 +89,48 @@ def test_an_address_in_a_compared_output_is_refused(home: House) -> None:
     assert "an address in memory" in wrong(home, '# %% tags=["nbval-check-output"]\nobject()')
 
 
+PLAYS = """# %%
+from workbook.draw.picture import Canvas, Picture
+from workbook.draw.player import Frame, Player
+
+def drawn(number):
+    canvas = Canvas(80, 40, "a number")
+    canvas.label(10, 30, str(number))
+    return Frame((Picture(canvas.svg(), f"it is {number}"),), f"You count to {number}.")
+
+# %%
+Player(drawn, 5, title="Counting")
+
+# %% tags=["nbval-check-output"]
+Player(drawn, 5, title="Counting", still=1)
+"""
+
+
+def test_of_what_can_be_stepped_through_only_the_still_is_stored(home: House) -> None:
+    (home.book / "00_lesson.py").write_text(PLAYS, encoding="utf-8")
+    lesson = build.books(home, ["00_lesson"])[0]
+    target, texts = home.notebooks / "00_lesson.ipynb", []
+    for _ in range(2):
+        build.make(home, lesson, show=False)
+        texts.append(target.read_bytes())
+    assert texts[0] == texts[1]
+    notebook = json.loads(texts[0])
+    assert "widgets" not in notebook["metadata"] and b"model_id" not in texts[0]
+    stills = [cell["outputs"][0]["data"] for cell in notebook["cells"] if cell.get("outputs")]
+    assert [set(still) for still in stills] == [{"image/svg+xml", "text/plain"}] * 2
+    for still, number in zip(stills, (5, 2), strict=True):
+        assert f"Counting · {number} of 5" in "".join(still["image/svg+xml"])
+        assert (
+            "".join(still["text/plain"])
+            == f"Counting · {number} of 5: You count to {number - 1}.\n  it is {number - 1}"
+        )
+    assert not build.differences(home, lesson)
+
+
+def test_a_widget_without_a_still_is_refused(home: House) -> None:
+    assert "no still picture" in wrong(home, "# %%\nimport ipywidgets\nipywidgets.IntSlider()")
+
+
 def test_a_kernel_that_dies_is_a_sentence(home: House) -> None:
     assert "ends its kernel" in wrong(home, "# %%\nimport os\nos._exit(1)")
 

@@ -11,6 +11,9 @@ frames, whose paths are this machine's.
     >>> issubclass(DoesNotBuild, WorkbookError)
     True
 
+A widget's view is a random number that means something only to the kernel that is gone; the still picture beside it is kept,
+and no state of widgets is stored. A widget that leaves no still behind cannot be committed.
+
 Left out: pictures as PNG. They differ from machine to machine.
 """
 
@@ -31,6 +34,8 @@ if TYPE_CHECKING:
     from nbformat import NotebookNode
 
 CELL_S_MAX = 180
+VIEW = "application/vnd.jupyter.widget-view+json"
+STILL = "image/svg+xml"
 _ADDRESS = re.compile(r"\b0x[0-9a-f]{8,}\b")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -78,6 +83,7 @@ def run(
         client = NotebookClient(
             notebook, km=manager, timeout=CELL_S_MAX, record_timing=False, coalesce_streams=True,
             resources={"metadata": {"path": str(folder)}}, on_cell_start=started, on_cell_complete=ended,
+            store_widget_state=False,
         )  # fmt: skip
         try:
             client.execute(env=environment(mode, Path(scratch)))
@@ -103,8 +109,11 @@ def environment(mode: str, scratch: Path) -> dict[str, str]:
 
 
 def cleaned(output: NotebookNode) -> NotebookNode:
-    """An output without what changes from run to run: display ids, frames of a traceback, colours of a terminal."""
+    """An output without what changes from run to run: display ids, a widget's view beside its still, frames of a
+    traceback, colours of a terminal."""
     output.pop("transient", None)
+    if STILL in output.get("data", {}):
+        output.data.pop(VIEW, None)
     if output.output_type == "error":
         output.evalue = _COLOUR.sub("", output.evalue)
         output.traceback = [f"{output.ename}: {output.evalue}"]
@@ -119,6 +128,9 @@ def refuse(name: str, cell: NotebookNode, number: int, forbidden: tuple[str, ...
         if found:
             what = f"its output names this machine: {found}."
             raise DoesNotBuild(name, cell, number, what, next="do not print paths, and mend what warns")
+        if VIEW in output.get("data", {}):
+            what = "shows a widget that leaves no still picture behind."
+            raise DoesNotBuild(name, cell, number, what, next="show a Player, or a picture beside the widget")
         if output.output_type == "error" and INTENDED not in cell.metadata.get("tags", []):
             raise DoesNotBuild(name, cell, number, f"shows {output.ename}: {output.evalue}")
         if COMPARED in cell.metadata.get("tags", []) and _ADDRESS.search(text):

@@ -459,7 +459,7 @@ EXERCISE = register(
     Exercise(
         id="btrees-key",
         lab="01_btrees",
-        number=8,
+        number=6,
         title="A key type for an insert stream",
         kind="S",
         declares="value",

@@ -330,8 +330,8 @@ def why(variant: Variant) -> str:
         f"{width} bytes: {found.leaf} rows a leaf, {found.inner} children" for width, found in held.items()
     )
     return (
-        f"{variant.because} Read off the real pages: {table}. A level more multiplies the rows by the children, and so a lookup in a billion rows reads one or two "
-        "pages more than one in a million. What would change it: another width of the entry, above all of what the inner pages keep; random arrival, which leaves pages 69 per cent full; "
+        f"{variant.because} Read off the real pages: {table}. A level more multiplies the rows by the children: a thousand times "
+        "the rows cost one level more, or three where the keys are widest. What would change it: another width of the entry, above all of what the inner pages keep; random arrival, which leaves pages 69 per cent full; "
         "pages of another size, as in SQLite (4,096) or InnoDB (16,384)."
     )
 

@@ -205,7 +205,7 @@ EXERCISE = register(
     Exercise(
         id="btrees-refute",
         lab="01_btrees",
-        number=6,
+        number=5,
         title="Refute three splits whose tests pass",
         kind="W",
         declares="value",

@@ -93,4 +93,4 @@ progress()
 # - Two queries that return the same row can differ a thousandfold, and no test of the result will tell.
 # - Predict, measure, explain. In that order, every time.
 #
-# **Next:** `02_indexes_1_finding.ipynb` in this folder, then the graded lab in `labs/02_indexes.ipynb`.
+# **Next:** `01_btrees_1_heap.ipynb` in this folder, from the bottom up; or, for whoever has a slow query today, `02_indexes_1_finding.ipynb`. Each module ends in a graded lab, in `labs/`.

@@ -466,4 +466,4 @@ with engine.connect() as connection:
 # %% [markdown]
 # **To read**: PostgreSQL's manual, *B-Tree Indexes* (*Implementation*, above all *Deduplication*) and *Indexes and ORDER BY*; Goetz Graefe, *Modern B-Tree Techniques* (2011), chapters 1 to 3; Lehman and Yao, *Efficient Locking for Concurrent Operations on B-Trees* (1981), where high keys and right links come from.
 #
-# **Practise**: the lab of this module, the exercises on height, leaves and reading. **Next evening**: `01_btrees_3_arrival.ipynb`, what the order of arrival and deletion do to the tree.
+# **Practise**: exercises 1 to 5 of `labs/01_btrees.ipynb`. **Next evening**: `01_btrees_3_arrival.ipynb`, what the order of arrival and deletion do to the tree.

@@ -36,7 +36,7 @@ CELLS = [
     "from workbook.schedules import Program, explore, run, step_through",
     f"program = Program('Lost update', {SETUP!r}, {SESSIONS!r})\nexplore(program)",
     f"many = Program('Three increments', {SETUP!r}, {MANY!r})\nexplore(many, 'sqlite')",
-    "one = run(next(order for order in program.orders() if [step.session for step in order.steps][:6] == ['T1', 'T2'] * 3))\nstep_through(one)",
+    "one = run(program.order('T1 T2 T1 T2 T1 T2 T1 T2'.split()))\nstep_through(one)",
     "one",
 ]
 MAP, LARGE, STEPS, STILL = "explore(program)", "explore(many", "step_through(one)", "one"
@@ -136,7 +136,8 @@ def test_a_click_chooses_the_order_that_is_replayed(
 def test_keys_choose_and_the_focus_stays_on_the_map(hand: Hand, here: HeatMap, desk: Desk) -> None:
     hand.click(here.exploration, 0, 20)
     here.choose(places(here.exploration.data())[20] + 1, "read committed")
-    for key in ("ArrowRight", "ArrowRight", "ArrowLeft", "ArrowDown", "ArrowDown", "ArrowDown", "n", "n", "End", "ArrowRight", "Home", "ArrowUp"):  # fmt: skip
+    across, down = ["ArrowRight", "ArrowRight", "ArrowLeft"], ["ArrowDown"] * 3
+    for key in (*across, *down, "n", "n", "End", "ArrowRight", "Home", "ArrowUp"):
         desk.page.keyboard.press(key)
         here.move(key)
         hand.shows(here)

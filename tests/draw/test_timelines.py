@@ -1,4 +1,5 @@
-"""Pictures of schedules that have run: whole XML, every step told, waits that point to the holder, nothing on anything else."""
+"""Pictures of schedules that have run: whole XML, every step told, waits that point to the holder, nothing on
+anything else."""
 
 from __future__ import annotations
 
@@ -159,7 +160,8 @@ def test_many_sessions_and_long_statements_stay_on_the_card(stage: Stage) -> Non
     assert sum(text.endswith(" …") for text in texts(root)) >= 8
     wide = stage.run(
         schedule(
-            "T1: SELECT n, 'x' FROM generate_series(1, 40) n\nT1: INSERT INTO test SELECT n, n FROM generate_series(3, 99) n"
+            "T1: SELECT n, 'x' FROM generate_series(1, 40) n\n"
+            "T1: INSERT INTO test SELECT n, n FROM generate_series(3, 99) n"
         )
     )
     assert_readable(drawn(wide))

@@ -184,6 +184,16 @@ def test_three_sessions_and_the_worst_counts(postgres: Stage) -> None:
         assert set(cell.verdict.committed) < {"T1", "T2", "T3"}
 
 
+def test_the_number_that_an_aborted_insert_took_is_no_anomaly(postgres: Stage) -> None:
+    setup = "CREATE TABLE t (id int GENERATED ALWAYS AS IDENTITY, n int)"
+    free = "INSERT INTO t (n) SELECT 1 WHERE NOT EXISTS (SELECT FROM t WHERE n = 1)"
+    found = explore(Program("", setup, {"T1": [free], "T2": [free]}), levels="serializable", stage=postgres)
+    assert dict(found.tallies["serializable"].texts) == {"serial": 8, "abort 40001": 12}
+    numbers = {cell.run.final["t"][0][0] for cell in found.cells}
+    assert numbers == {1, 2}  # what is left differs in nothing else
+    assert explore(found.program, levels="read committed", stage=postgres).tallies["read committed"].anomaly == 12
+
+
 def test_an_order_that_comes_to_no_end_is_told_and_the_next_ones_run(postgres: Stage) -> None:
     keeps = {"T1": ["SELECT pg_advisory_lock(7)"], "T2": ["SELECT pg_advisory_lock(7)"]}
     found = explore(Program("kept", SETUP, keeps), levels="read committed", stage=postgres)

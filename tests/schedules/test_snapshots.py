@@ -1,4 +1,5 @@
-"""Where a session takes its snapshot, by rule, against what a real engine lets it read: a commit that comes later is not seen."""
+"""Where a session takes its snapshot, by rule, against what a real engine lets it read: a commit that comes later is
+not seen."""
 
 from __future__ import annotations
 
@@ -108,8 +109,8 @@ def test_on_postgresql_a_statement_that_waits_has_its_snapshot_from_before(stage
 
 
 def test_every_statement_has_its_own_at_read_committed(stages: dict[str, Stage]) -> None:
-    text = f"setup:\n    {SETUP.replace(chr(10), ' ')}\nT1: BEGIN\nT1: {READ}\nT1: SET LOCAL work_mem = '1MB'\nT1: {READ}\nT1: COMMIT"
-    schedule = Schedule.read(text)
+    statements = ("BEGIN", READ, "SET LOCAL work_mem = '1MB'", READ, "COMMIT")
+    schedule = Schedule("", SETUP, tuple(Step("T1", sql) for sql in statements))
     stage = on(stages, "postgresql")
     assert [(one.at, one.covers) for one in snapshots(stage.run(schedule, "read committed"))] == [
         (1, "statement"),

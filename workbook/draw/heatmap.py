@@ -5,9 +5,10 @@
     repeatable read   □ 10 serial   ▲ 60 abort 40001   steps that waited: 40
       □□□□□□□□□□▲▲▲▲▲▲▲▲▲▲▲▲▲▲▲▲▲▲▲▲▲▲▲▲▲▲▲▲▲▲▲▲▲▲▲▲▲▲▲▲▲▲▲▲▲▲▲▲▲▲▲▲▲▲▲▲▲▲▲▲
 
-The orders are sorted by what they came to at the first level, then at the second, and so on, so that equals stand together
-and a column shows what a level changes. What an order came to is told by a shape as well as by a colour; two names of
-anomalies, or two SQLSTATEs, have two shapes. The data are those of `Exploration.data()`; nothing is computed but places.
+The orders are sorted by what they came to at the first level, then at the second, and so on, so that equals stand
+together and a column shows what a level changes. What an order came to is told by a shape as well as by a colour; two
+names of anomalies, or two SQLSTATEs, have two shapes. The data are those of `Exploration.data()`; nothing is computed
+but places.
 
     >>> cell = {"number": 1, "order": "T1 T2", "kind": "serial", "label": "", "text": "serial", "waits": 0}
     >>> level = {"level": "snapshot", "texts": {"serial": 1}, "waits": 0, "cells": [cell]}
@@ -15,7 +16,8 @@ anomalies, or two SQLSTATEs, have two shapes. The data are those of `Exploration
     >>> heatmap_picture(data, "one order").text, places(data), grids(data)[0].at(0)
     ('one order', [0], (16.0, 102.0))
 
-Left out: a map of steps by steps. Which step must not stand before which other one, the timeline of a single order tells.
+Left out: a map of steps by steps. Which step must not stand before which other one, the timeline of a single order
+tells.
 """
 
 from __future__ import annotations
@@ -99,10 +101,15 @@ MARKS: dict[str, tuple[Shape, ...]] = {
 }
 
 
+def mark_of(kind: str) -> Shape:
+    """The first mark of a kind."""
+    return MARKS[kind][0]
+
+
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """Where the cells of one level stand: the corner of the first one, the steps to the next one and to the next line, in
-    pixels, how many stand in a line, and how many there are."""
+    """Where the cells of one level stand: the corner of the first one, the steps to the next one and to the next
+    line, in pixels, how many stand in a line, and how many there are."""
 
     x: float
     y: float
@@ -151,7 +158,7 @@ def grids(data: Mapping[str, Any]) -> list[Grid]:
 def heatmap_picture(data: Mapping[str, Any], text: str, chosen: tuple[int, int] | None = None) -> Picture:
     """Draw `Exploration.data()`. `text` is the picture's twin; `chosen` a level and a place, which is framed."""
     spots = grids(data)
-    sheet = _Sheet(WIDTH, spots[-1].y + spots[-1].height + 30, data["title"], text)
+    sheet = Sheet(WIDTH, spots[-1].y + spots[-1].height + 30, data["title"], text)
     for number, line in enumerate(_title(data)):
         sheet.label(LEFT, 26 + TITLE_LINE * number, line, size=14, bold=True)
     y = 26.0 + TITLE_LINE * len(_title(data)) - 2
@@ -173,7 +180,7 @@ def heatmap_picture(data: Mapping[str, Any], text: str, chosen: tuple[int, int] 
     return Picture(sheet.svg(), text)
 
 
-class _Sheet(Canvas):
+class Sheet(Canvas):
     """A canvas that takes paths: thousands of cells are a few of them."""
 
     def path(self, path: str, *, fill: str = "none", stroke: str = "none", width: float = 1) -> None:
@@ -227,7 +234,7 @@ def _width(said: str) -> float:
     return 18 + len(said) * 12 * CHAR_PX + 20
 
 
-def _level(sheet: _Sheet, level: Mapping[str, Any], grid: Grid, order: Sequence[int], tips: bool) -> None:
+def _level(sheet: Sheet, level: Mapping[str, Any], grid: Grid, order: Sequence[int], tips: bool) -> None:
     entries, marks = _entries(level), _marks(level)
     y = grid.y - ENTRY_LINE * len(entries)
     sheet.label(LEFT, y - 6, level["level"], size=13, bold=True)
@@ -235,7 +242,7 @@ def _level(sheet: _Sheet, level: Mapping[str, Any], grid: Grid, order: Sequence[
         x = float(LEFT)
         for kind, label, said in line:
             if kind:
-                _cells(sheet, kind, marks[kind, label], [(x, y - 1)], 12, 12)
+                cells_at(sheet, kind, marks[kind, label], [(x, y - 1)], 12, 12)
                 x += 18
             sheet.label(x, y + 10, shortened(said, ROOM - x, 12), size=12, tip=said)
             x += _width(said) - (18 if kind else 0)
@@ -245,7 +252,7 @@ def _level(sheet: _Sheet, level: Mapping[str, Any], grid: Grid, order: Sequence[
         cell = level["cells"][number]
         by_mark[cell["kind"], cell["label"] or ""].append(grid.at(place))
     for (kind, label), corners in by_mark.items():
-        _cells(sheet, kind, marks[kind, label], corners, grid.across - 1, grid.down - 1)
+        cells_at(sheet, kind, marks[kind, label], corners, grid.across - 1, grid.down - 1)
     if tips:
         for place, number in enumerate(order):
             cell = level["cells"][number]
@@ -253,8 +260,8 @@ def _level(sheet: _Sheet, level: Mapping[str, Any], grid: Grid, order: Sequence[
             sheet.tip(*grid.at(place), grid.across - 1, grid.down - 1, said)
 
 
-def _cells(
-    sheet: _Sheet, kind: str, mark: Shape, corners: Sequence[tuple[float, float]], width: float, height: float
+def cells_at(
+    sheet: Sheet, kind: str, mark: Shape, corners: Sequence[tuple[float, float]], width: float, height: float
 ) -> None:
     """Cells of one kind at these corners."""
     boxes = "".join(f"M{x:g} {y:g}h{width:g}v{height:g}h{-width:g}z" for x, y in corners)

@@ -12,14 +12,15 @@
       6                                      ▒ goes on → 1 row
                    a bar while a transaction lasts, another while it waits, ◆ where a snapshot is taken
 
-It takes the plain data of `Run.data()`, where it is given with `graph` (`Graph.data()`) the edges of the shortest cycle, and
-with `saw` (step to text) which versions a step saw; it computes nothing but places. Below the lanes stand what each
-session came to, the tables, and each edge of the cycle in words. Rows are numbered as in the text twin, `str(run)`.
+It takes the plain data of `Run.data()`, where it is given with `graph` (`Graph.data()`) the edges of the shortest
+cycle, and with `saw` (step to text) which versions a step saw; it computes nothing but places. Below the lanes stand
+what each session came to, the tables, and each edge of the cycle in words. Rows are numbered as in the text twin,
+`str(run)`.
 
     >>> step = {"session": "T1", "sql": "SELECT 1", "name": "T1.1"}
-    >>> event = {"at": 0, "step": 0, "kind": "done", "rows": [[1]], "rowcount": 1, "sqlstate": "", "message": "", "waits_for": [], "waits_on": "", "answer": ""}
-    >>> data = {"title": "One step", "engine": "sqlite", "version": "3", "level": "deferred", "levels": {}, "sessions": ["T1"]}
-    >>> data |= {"steps": [step], "events": [event], "outcomes": {"T1": "committed"}, "final": {}, "snapshots": []}
+    >>> event = {"at": 0, "step": 0, "kind": "done", "rows": [[1]], "rowcount": 1, "answer": ""}
+    >>> data = {"title": "One step", "engine": "sqlite", "version": "3", "level": "deferred", "levels": {}}
+    >>> data |= {"steps": [step], "events": [event], "sessions": ["T1"], "outcomes": {"T1": "committed"}, "final": {}}
     >>> timeline_picture(data, "one step").text
     'one step'
 
@@ -94,8 +95,8 @@ class _Row:
 def timeline_picture(data: Mapping[str, Any], text: str, upto: int | None = None) -> Picture:
     """Draw `Run.data()`, with `graph` and `saw` where they are known.
 
-    Parameters: the `data`; the `text`, the picture's twin; `upto`, the number of the event that was seen last: what comes
-    later is faint, without what came of it (None: all of it was seen).
+    Parameters: the `data`; the `text`, the picture's twin; `upto`, the number of the event that was seen last: what
+    comes later is faint, without what came of it (None: all of it was seen).
     """
     return _Timeline(data, upto).picture(text)
 
@@ -339,7 +340,8 @@ class _Timeline:
                 yield _Edge(number, edge["kind"], edge["words"], source, target)
 
     def _side(self, row: _Row, right: int, channel: float) -> float:
-        """Where an edge leaves or meets a row: at the bar of the lane right of the channel, else behind the row's text."""
+        """Where an edge leaves or meets a row: at the bar of the lane right of the channel, else behind the row's
+        text."""
         if row.lane == right:
             return self._bar_x(right) - 2
         width = len(row.sql[0]) * SQL_PX * MONO

@@ -7,6 +7,7 @@
 
 from workbook.schedules.engine import ScheduleBroken
 from workbook.schedules.interleavings import Exploration, explore
+from workbook.schedules.remedies import Remedies, remedies
 from workbook.schedules.replay import heat_map, step_through
 from workbook.schedules.run import Event, Run, ScheduleTimeout
 from workbook.schedules.schedule import LEVELS, Level, Program, Schedule, Step
@@ -19,6 +20,7 @@ __all__ = [
     "Level",
     "Probe",
     "Program",
+    "Remedies",
     "Run",
     "Schedule",
     "ScheduleBroken",
@@ -27,6 +29,7 @@ __all__ = [
     "Step",
     "explore",
     "heat_map",
+    "remedies",
     "run",
     "step_through",
 ]

@@ -12,11 +12,13 @@ whole; above `limit`, so many different orders are drawn by a seed, each as like
 them says so. Shares of orders are no probabilities: nobody knows how often an order comes up in production.
 
 Each order's verdict is that of `verdict`: it is compared with every serial order, and those are run once, for they do
-not depend on the order that is judged. Where no serial order fits, `graph` gives the anomaly its name. It runs the
-schedule once more, so orders that differ in nothing but when a plain BEGIN was sent, and showed the same, share it.
+not depend on the order that is judged. Numbers that a sequence has given are left out of the comparison of what is
+left: a transaction that is rolled back keeps its number, which is no anomaly. Where no serial order fits, `graph`
+gives the anomaly its name. It runs the schedule once more, so orders that differ in nothing but when a plain BEGIN was
+sent, and showed the same, share it.
 
-    >>> program = Program("one row each", "CREATE TABLE t (n int)", {"T1": ["INSERT INTO t VALUES (1)"], "T2": ["INSERT INTO t VALUES (2)"]})
-    >>> found = explore(program, "duckdb")
+    >>> sessions = {"T1": ["INSERT INTO t VALUES (1)"], "T2": ["INSERT INTO t VALUES (2)"]}
+    >>> found = explore(Program("one row each", "CREATE TABLE t (n int)", sessions), "duckdb")
     >>> print(found)
     one row each · DuckDB 2.0.0 · all 20 orders of T1 (3 steps) and T2 (3 steps)
     <BLANKLINE>
@@ -25,8 +27,8 @@ schedule once more, so orders that differ in nothing but when a plain BEGIN was 
     >>> found.cells[0].order, found.cells[0].verdict.text
     ('T1 T1 T1 T2 T2 T2', 'equivalent to T1 then T2')
 
-Sources: PostgreSQL's src/test/isolation/README ("permutation"); facts of what is equivalent to what, see `verdict`. Left
-out: leaving out orders that cannot differ (partial order reduction): here every order is run, and counted.
+Sources: PostgreSQL's src/test/isolation/README ("permutation"); facts of what is equivalent to what, see `verdict`.
+Left out: leaving out orders that cannot differ (partial order reduction): here every order is run, and counted.
 """
 
 from __future__ import annotations
@@ -40,10 +42,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from workbook.errors import Misuse
 from workbook.schedules.bar import bar
+from workbook.schedules.engine import in_order
 from workbook.schedules.graph import Graph, dependencies
 from workbook.schedules.run import ENGINES, Run, ScheduleTimeout
 from workbook.schedules.schedule import Program, Schedule
 from workbook.schedules.stage import Stage, stage_of
+from workbook.schedules.tables import tables_of
 from workbook.schedules.transactions import NOT_RUN
 from workbook.schedules.verdict import Replays, SerialVerdict, judge
 
@@ -65,8 +69,8 @@ class Cell:
     """One order at one level.
 
     `number` counts the orders from 1, the same at each level; `run` is what was seen, `verdict` compares it with the
-    serial orders (None where it is stuck); `kind` is what it came to, and `code` the SQLSTATE of an abort; `name` is the
-    anomaly's ('' where there is none, or nobody has looked).
+    serial orders (None where it is stuck); `kind` is what it came to, and `code` the SQLSTATE of an abort; `name` is
+    the anomaly's ('' where there is none, or nobody has looked).
     """
 
     number: int
@@ -99,9 +103,8 @@ class Cell:
 
     @property
     def aborted(self) -> int:
-        """How many sessions' last transaction was ended by an error."""
-        ends = ("aborted by ROLLBACK", "committed", "open", "prepared")
-        return sum(outcome not in ends for outcome in self.run.outcomes.values())
+        """How many sessions an error has hit: it ended their transaction, or on SQLite undid their statement."""
+        return len({self.run.step(event).session for event in self.run.failures if event.sqlstate not in NOT_RUN})
 
     def data(self) -> dict[str, Any]:
         """Plain data: `number`, `order`, `kind`, `label`, `text`, `verdict` (in words), `waits`, `aborted`."""
@@ -112,8 +115,8 @@ class Cell:
 
 @dataclass(frozen=True)
 class Tally:
-    """What the orders at one level came to, counted. `waits` is the number of steps that waited, `aborted` the number of
-    transactions that an error has ended, over all orders; `texts` counts the cells by their text."""
+    """What the orders at one level came to, counted. `waits` is the number of steps that waited, `aborted` the number
+    of sessions that an error has hit, over all orders; `texts` counts the cells by their text."""
 
     orders: int
     serial: int
@@ -239,7 +242,8 @@ class Exploration:
         }
 
     def __str__(self) -> str:
-        """The canonical text: a line a level, and for each name and each SQLSTATE how often, and an order that shows it."""
+        """The canonical text: a line a level, and for each name and each SQLSTATE how often, and an order that shows
+        it."""
         shown = [kind for kind in KINDS if kind != "stuck" or any(one.stuck for one in self.tallies.values())]
         rows = [["", *shown, "waits"]]
         rows += [
@@ -289,10 +293,10 @@ def explore(
     """Run every order of a program on an engine, and say what each came to.
 
     Parameters: the `program` (of a schedule, its steps in any order); the `engine`; the `levels` (without any, the
-    program's own, else every level of the engine); `limit`, the number of orders above which so many are drawn by `seed`;
-    `names`, whether anomalies are named (a run more for each kind of order); the `stage` on which to run (the engine's
-    own, where none is given). Raises `Misuse`, and what `Stage.run` raises; a keyboard interrupt ends the schedule that
-    runs, and leaves nothing behind.
+    program's own, else every level of the engine); `limit`, the number of orders above which so many are drawn by
+    `seed`; `names`, whether anomalies are named (a run more for each kind of order); the `stage` on which to run (the
+    engine's own, where none is given). Raises `Misuse`, and what `Stage.run` raises; a keyboard interrupt ends the
+    schedule that runs, and leaves nothing behind.
     """
     program = program.program() if isinstance(program, Schedule) else program
     stage = stage or stage_of(engine)
@@ -300,12 +304,12 @@ def explore(
     if limit < 1:
         raise Misuse(f"{limit} orders cannot be run.", next="give a limit of 1 or more")
     orders = drawn(program, limit, seed)
-    replays, graphs = Replays(stage), {}  # type: Replays, dict[tuple[Any, ...], Graph]
+    examiner, graphs = Examiner(stage), {}  # type: Examiner, dict[tuple[Any, ...], Graph]
     with bar(f"orders on {ENGINES[stage.engine]}", len(orders) * len(chosen)) as step:
         cells = []
         for level in chosen:
             for number, order in enumerate(orders, 1):
-                cells.append(examined(order, level, stage, replays, number))
+                cells.append(examiner.run(order, level, number))
                 step()
     if names:
         cells = list(_named(cells, stage, graphs))
@@ -314,7 +318,8 @@ def explore(
 
 
 def levels_of(program: Program, stage: Stage, levels: str | Sequence[str] = ()) -> tuple[str, ...]:
-    """The levels at which a program is explored: those asked for, else its own, else the engine's, the weakest first."""
+    """The levels at which a program is explored: those asked for, else its own, else the engine's, the weakest
+    first."""
     wanted = (levels,) if isinstance(levels, str) and levels else tuple(levels)
     if not wanted and program.level:
         wanted = (program.level,)
@@ -340,17 +345,53 @@ def drawn(program: Program, limit: int, seed: int) -> list[Schedule]:
     return sorted(found, key=lambda order: [place[step.session] for step in order.steps])
 
 
-def examined(order: Schedule, level: str, stage: Stage, replays: Replays, number: int = 1) -> Cell:
-    """Run one order at a level, and say what it came to; `replays` keep the serial runs."""
-    try:
-        run = stage.run(order, level)
-    except ScheduleTimeout as error:
-        if error.run is None:
-            raise
-        return Cell(number, level, error.run, None, "stuck")
-    verdict = judge(run, stage, replays)
-    kind, code = came_to(run, verdict)
-    return Cell(number, level, run, verdict, kind, code)
+class Examiner:
+    """Says what orders of a program come to on a stage; keeps the serial runs with which each one is compared."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.stage = stage
+        self._replays = Replays(stage)
+        self._unnumbered = _Unnumbered(stage, self._replays.known)
+
+    def run(self, order: Schedule, level: str, number: int = 1) -> Cell:
+        """Run an order at a level, and say what it came to."""
+        try:
+            run = self.stage.run(order, level)
+        except ScheduleTimeout as error:
+            if error.run is None:
+                raise
+            return Cell(number, level, error.run, None, "stuck")
+        return self.cell(run, level, number)
+
+    def cell(self, run: Run, level: str, number: int = 1) -> Cell:
+        """What a run came to."""
+        verdict = judge(run, replays=self._replays)
+        if not verdict.serializable:
+            bare = self._unnumbered.bare(run)
+            verdict = verdict if bare is run else judge(bare, replays=self._unnumbered)
+        kind, code = came_to(run, verdict)
+        return Cell(number, level, run, verdict, kind, code)
+
+
+class _Unnumbered(Replays):
+    """Serial runs, and the run that is judged, without the columns that a sequence fills."""
+
+    def run(self, schedule: Schedule) -> Run | None:
+        run = super().run(schedule)
+        return None if run is None else self.bare(run)
+
+    def bare(self, run: Run) -> Run:
+        """The run without those columns; the run itself where there are none."""
+        filled = {
+            table.name: table.sequenced for table in tables_of(run.schedule, self.stage).tables if table.sequenced
+        }
+        if not filled:
+            return run
+        final = dict(run.final)
+        for name in filled.keys() & final.keys():
+            kept = [at for at, column in enumerate(run.columns[name]) if column not in filled[name]]
+            final[name] = in_order(tuple(row[at] for at in kept) for row in final[name])
+        return replace(run, final=final)
 
 
 def came_to(run: Run, verdict: SerialVerdict) -> tuple[Kind, str]:

@@ -6,10 +6,10 @@
       │ ┌ the timeline, up to here ┐          │   │ order 9: T1 T1 T2 ...  anomaly P4 lost update │
       └───────────────────────────────────────┘   └ the replay of that order, below ─────────────┘
 
-The map is drawn once. A click, or an arrow key where the map has the keyboard's focus, tells which cell is meant; only the
-frame around it, the sentence and the replay change. Home and End lead to the first and the last order of a level, and
-n to the next order that came to something else. What is stored in a notebook is a still picture and its text: the map, and the
-timeline of the order that was chosen at first, an anomaly where there is one.
+The map is drawn once. A click, or an arrow key where the map has the keyboard's focus, tells which cell is meant;
+only the frame around it, the sentence and the replay change. Home and End lead to the first and the last order of a
+level, and n to the next order that came to something else. What is stored in a notebook is a still picture and its
+text: the map, and the timeline of the order that was chosen at first, an anomaly where there is one.
 
     >>> from workbook.schedules import Program, explore
     >>> insert = {"T1": ["INSERT INTO t VALUES (1)"], "T2": ["INSERT INTO t VALUES (2)"]}
@@ -50,15 +50,16 @@ _SEND = """const send=word=>{const field=this.closest('.workbook-heatmap').query
 field.value=word+' '+(this.count=(this.count||0)+1);field.dispatchEvent(new Event('input',{bubbles:true}))};"""
 _CLICK = (
     _SEND
-    + """const svg=this.querySelector('svg'),at=new DOMPoint(event.clientX,event.clientY).matrixTransform(svg.getScreenCTM().inverse());
+    + """const svg=this.querySelector('svg'),at=new
+    DOMPoint(event.clientX,event.clientY).matrixTransform(svg.getScreenCTM().inverse());
 JSON.parse(this.dataset.grids).forEach(([x,y,across,down,columns,count],level)=>{
 const column=Math.floor((at.x-x)/across),line=Math.floor((at.y-y)/down),place=line*columns+column;
 if(column>=0&&column<columns&&line>=0&&place<count)send('at '+level+' '+place)});this.focus()"""
 )
 _KEY = (
     _SEND
-    + """if(['ArrowLeft','ArrowRight','ArrowUp','ArrowDown','Home','End','n'].includes(event.key)&&!event.ctrlKey&&!event.metaKey
-&&!event.altKey){event.preventDefault();event.stopPropagation();send(event.key)}"""
+    + """if(['ArrowLeft','ArrowRight','ArrowUp','ArrowDown','Home','End','n'].includes(event.key)
+&&!event.ctrlKey&&!event.metaKey&&!event.altKey){event.preventDefault();event.stopPropagation();send(event.key)}"""
 )
 _FRAME = """const frame=this.closest('.workbook-heatmap').querySelectorAll('.workbook-frame');frame.forEach(rect=>{
 rect.setAttribute('x',%s);rect.setAttribute('y',%s);rect.setAttribute('width',%s);rect.setAttribute('height',%s)});
@@ -193,7 +194,8 @@ class HeatMap:
         self._show(self.exploration.levels.index(found.level), self._place_of[found.number - 1])
 
     def move(self, key: str) -> None:
-        """Choose the cell that a key leads to: an arrow, Home, End, or n for the next one that came to something else."""
+        """Choose the cell that a key leads to: an arrow, Home, End, or n for the next one that came to something
+        else."""
         level, place = self._chosen
         last = self.exploration.explored - 1
         ways = {"ArrowLeft": (0, -1), "ArrowRight": (0, 1), "ArrowUp": (-1, 0), "ArrowDown": (1, 0)}
@@ -318,7 +320,6 @@ def _clickable(picture: Picture, spots: list[Grid]) -> str:
     svg = svg.replace("<svg ", '<svg style="max-width:100%;height:auto;display:block" ', 1)
     boxes = json.dumps([[one.x, one.y, one.across, one.down, one.columns, one.count] for one in spots])
     label = "every order as a cell: click one, or use the arrow keys, Home, End, and n for the next that differs"
-    return (
-        f'<div class="workbook-map" tabindex="0" role="application" aria-label="{label}" data-lm-suppress-shortcuts="true" '
-        f'data-grids="{boxes}" style="cursor:pointer" onclick="{escape(_CLICK)}" onkeydown="{escape(_KEY)}">{svg}</div>'
-    )
+    hands = f'onclick="{escape(_CLICK)}" onkeydown="{escape(_KEY)}"'
+    named = f'tabindex="0" role="application" aria-label="{label}" data-lm-suppress-shortcuts="true"'
+    return f'<div class="workbook-map" {named} data-grids="{boxes}" style="cursor:pointer" {hands}>{svg}</div>'

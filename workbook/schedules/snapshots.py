@@ -5,29 +5,30 @@
     DuckDB       snapshot               the transaction                  at its first statement
     SQLite       deferred               the transaction                  at its first statement, once it need not wait
                  immediate              the transaction                  at BEGIN
-    MariaDB      repeatable read        the transaction's plain reads    at the first of them; writes see the newest rows
+    MariaDB      repeatable read        the transaction's plain reads    at the first; writes see the newest rows
                  read committed         each plain read
 
 These are the engines' rules, as their manuals give them. They are held against the engines in
-`tests/schedules/test_snapshots.py`, by what a commit just before and just after such an event lets a session read. With a
-rollback journal SQLite keeps no old versions: there it is the moment from which nobody else can commit.
+`tests/schedules/test_snapshots.py`, by what a commit just before and just after such an event lets a session read.
+With a rollback journal SQLite keeps no old versions: there it is the moment from which nobody else can commit.
 
     >>> from workbook.schedules.run import Event
     >>> from workbook.schedules.schedule import Schedule, Step
     >>> steps = (Step("T1", "BEGIN"), Step("T1", "SELECT 1"), Step("T1", "SELECT 2"))
     >>> events = tuple(Event(at, at, "done") for at in range(3))
-    >>> run = Run(Schedule("", "", steps), "postgresql", "18", "repeatable read", events, {}, {}, levels={"T1": "repeatable read"})
+    >>> run = Run(Schedule("", "", steps), "postgresql", "18", "repeatable read", events, {}, {})
     >>> [(one.at, one.covers) for one in snapshots(run)]
     [(1, 'transaction')]
 
-Sources: PostgreSQL's manual, 13.2; SQLite's "Isolation In SQLite"; MariaDB's knowledge base, "SET TRANSACTION". Left out: what
-a locking statement at READ COMMITTED sees of a row for which it has waited (its newest version), and exported snapshots.
+Sources: PostgreSQL's manual, 13.2; SQLite's "Isolation In SQLite"; MariaDB's knowledge base, "SET TRANSACTION". Left
+out: what a locking statement at READ COMMITTED sees of a row for which it has waited (its newest version), and
+exported snapshots.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -35,8 +36,8 @@ from workbook.schedules.run import Run
 from workbook.schedules.transactions import NOT_RUN, Transaction, transactions
 
 NONE_NEEDED = re.compile(
-    r"\s*(BEGIN|START|COMMIT|END|ABORT|ROLLBACK|SAVEPOINT|RELEASE|PREPARE\s+TRANSACTION|SET|RESET|SHOW|LOCK|UNLOCK|FETCH|MOVE|"
-    r"CLOSE|DISCARD|NOTIFY|LISTEN|UNLISTEN|PRAGMA|CHECKPOINT|DEALLOCATE)\b",
+    r"\s*(BEGIN|START|COMMIT|END|ABORT|ROLLBACK|SAVEPOINT|RELEASE|PREPARE\s+TRANSACTION|SET|RESET|SHOW|LOCK|UNLOCK|"
+    r"FETCH|MOVE|CLOSE|DISCARD|NOTIFY|LISTEN|UNLISTEN|PRAGMA|CHECKPOINT|DEALLOCATE)\b",
     re.I,
 )
 OF_A_TABLE = re.compile(r"\b(FROM|INTO|UPDATE|TABLE)\b", re.I)
@@ -48,6 +49,7 @@ READS, LOCKS = (
     re.compile(r"\bFOR\s+(UPDATE|SHARE)\b|\bLOCK\s+IN\b", re.I),
 )
 Covers = Literal["transaction", "statement"]
+OF_MARIADB: Mapping[str, Covers] = {"repeatable read": "transaction", "read committed": "statement"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,7 @@ def _covers(engine: str, level: str) -> Covers | None:
     if engine == "postgresql":
         return "transaction" if level in ("repeatable read", "serializable") else "statement"
     if engine == "mariadb":
-        return {"repeatable read": "transaction", "read committed": "statement"}.get(level)  # type: ignore[return-value]
+        return OF_MARIADB.get(level)
     return "transaction"
 
 

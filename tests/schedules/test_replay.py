@@ -72,7 +72,7 @@ def test_what_a_read_found_is_told_with_whoever_left_it_so(postgres: Stage) -> N
     root = ElementTree.fromstring(timeline(run, graph).svg)
     assert "found row 1 as T1.2 left it" in texts(root) and graph.name in texts(root)
     own = postgres.run(SCENARIOS["G1b"].schedule, "read committed")
-    assert timeline_data(own, dependencies(own, postgres))["saw"]["T1.3"] == "found row 1 as itself left it"
+    assert timeline_data(own, dependencies(own, postgres))["saw"]["T1.3"] == "found its own row 1"
     assert "saw" not in timeline_data(run) and timeline_data(run, sessions=["T3", "T1", "T2"])["sessions"][0] == "T3"
 
 

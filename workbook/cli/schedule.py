@@ -121,9 +121,9 @@ def _schedules(file: Path) -> Iterator[Schedule]:
 
 def _play(schedules: list[Schedule], stage: Stage, level: str, svg: Path | None, json_: bool) -> bool:
     """Run and print the schedules, and draw the only one; whether each was as good as a serial order."""
-    from workbook.draw.timeline import timeline_picture
     from workbook.schedules import ScheduleBroken, ScheduleTimeout
     from workbook.schedules.graph import dependencies
+    from workbook.schedules.replay import timeline
     from workbook.schedules.verdict import judge
 
     if svg and len(schedules) > 1:
@@ -141,7 +141,7 @@ def _play(schedules: list[Schedule], stage: Stage, level: str, svg: Path | None,
             raise
         verdict, graph = judge(run, stage), dependencies(run, stage)
         if svg:
-            _draw(timeline_picture({**run.data(), "graph": graph.data()}, str(run)), svg)
+            _draw(timeline(run, graph), svg)
         serial = serial and verdict.serializable
         if json_:
             reports.append({"run": run.data(), "verdict": verdict.data(), "graph": graph.data()})

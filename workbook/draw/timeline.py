@@ -146,7 +146,8 @@ class _Timeline:
         self.lane_of = {name: number for number, name in enumerate(sessions)}
         self.edges_known = list(self.data.get("graph", {}).get("cycle", ()))
         self.room = 14 + CHANNEL * len(self.edges_known) if len(sessions) > 1 and self.edges_known else 4
-        self.lane_px = (WIDTH - LEFT - GUTTER - RIGHT) / len(sessions)
+        beside = self.room * (len(sessions) - 1)
+        self.lane_px = (WIDTH - LEFT - GUTTER - RIGHT - 4 - beside) / len(sessions)
         self._make_rows()
         foot = self._foot()
         bottom = self.rows[-1].y + self.rows[-1].height if self.rows else LANES_AT
@@ -171,14 +172,14 @@ class _Timeline:
     # places
 
     def _bar_x(self, lane: int) -> float:
-        return LEFT + GUTTER + self.lane_px * lane + (self.room if lane else 4)
+        return LEFT + GUTTER + 4 + (self.lane_px + self.room) * lane
 
     def _text_x(self, lane: int) -> float:
         return self._bar_x(lane) + BAR + 10
 
     def _text_px(self, lane: int) -> float:
         """The width that texts of a lane may have."""
-        return LEFT + GUTTER + self.lane_px * (lane + 1) - self._text_x(lane) - 8
+        return self._bar_x(lane) + self.lane_px - self._text_x(lane) - 8
 
     # what is told
 

@@ -109,8 +109,9 @@ def _whose(trace: Trace, version: Version, step: int) -> str:
     """A row, and who left it as it was found."""
     if version.step is None:
         return f"{trace.row(version)} of the setup"
-    mine = trace.writer(version) is trace.of_step.get(step)
-    return f"{trace.row(version)} as {'itself' if mine else trace.step(version.step)} left it"
+    if trace.writer(version) is trace.of_step.get(step):
+        return f"its own {trace.row(version)}"
+    return f"{trace.row(version)} as {trace.step(version.step)} left it"
 
 
 def _count(run: Run) -> int:

@@ -104,6 +104,11 @@ class Engine(ABC):
     def cancel(self) -> None:
         """Stop whatever runs, from outside."""
 
+    def abandon(self) -> None:
+        """End what an interruption has left: whoever waits here may have missed an answer. Raises `ScheduleBroken`."""
+        self.cancel()
+        self.leave()
+
     @abstractmethod
     def close(self) -> None:
         """Close every connection and remove the database."""

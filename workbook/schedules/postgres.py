@@ -278,6 +278,16 @@ class Postgres(Engine):
                 self._drop(session)
         self._early = []
 
+    def abandon(self) -> None:
+        """The sessions are ended, not used again: one that was interrupted between a statement and its answer would take
+        the next statement's answer for it."""
+        for session in self._seated.values():
+            with contextlib.suppress(psycopg.OperationalError):
+                self._admin().execute(f"SELECT pg_catalog.pg_terminate_backend({session.pid}, 5000)")
+            self._drop(session)
+        self._seated, self._early = {}, []
+        self._end_prepared()
+
     def close(self) -> None:
         self._forget()
         self.database.drop()

@@ -93,9 +93,8 @@ class Stage:
                 error = wedged
                 self.seats.cancel()
             except BaseException:
-                self.seats.cancel()
                 with contextlib.suppress(ScheduleBroken):
-                    self.seats.leave()
+                    self.seats.abandon()
                 raise
             try:
                 self.seats.leave()

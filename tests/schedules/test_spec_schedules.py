@@ -14,14 +14,15 @@ from workbook.schedules.spec_schedules import schedules
 
 SPECS = Path(__file__).parent / "specs"
 LONG = (
-    *("classroom-scheduling", "partial-index", "project-manager", "referential-integrity", "skip-locked"),
+    *("classroom-scheduling", "project-manager", "referential-integrity", "skip-locked"),
     *("temporal-range-integrity", "total-cash", "tuplelock-conflict", "two-ids"),
 )
 AS_SUPERUSER = ("eval-plan-qual",)
+TOO_LARGE = ("partial-index",)  # a table of more rows than a Stage compares; `test_specs.py` runs it
 NAMES = [
     pytest.param(path.stem, marks=pytest.mark.slow) if path.stem in LONG else path.stem
     for path in sorted(SPECS.glob("*.spec"))
-    if path.stem not in AS_SUPERUSER
+    if path.stem not in (*AS_SUPERUSER, *TOO_LARGE)
 ]
 
 

@@ -1,6 +1,7 @@
 """JupyterLab as a learner has it, and a Chromium that uses it: for the test beside this file and for `docs/make.py`.
 
     learner() ──▶ a copy of the checkout, its own my-work/ and databases ──▶ `workbook lab` ──▶ its address
+    desk_with(cells) ──▶ the same, opened at a notebook of these cells, which have run
     Desk(page) ── opens it ── run all, type, run a cell, save, change the theme ──▶ outputs, the saved notebook
 
 Whatever happens, JupyterLab, its kernels and the databases are stopped, and the copy is removed. Each wait is for
@@ -19,12 +20,13 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import psutil
 from playwright.sync_api import Locator, Page, sync_playwright
 
@@ -33,7 +35,7 @@ from workbook.errors import Unavailable
 ROOT = Path(__file__).resolve().parents[2]
 COPIED = ("workbook", "notebooks", "labs", "book", "datasets", "pyproject.toml")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-START_S, CELL_S = 60, 120
+START_S = CELL_S = 120
 IDLE = "#jp-main-statusbar :text-matches('\\\\| Idle$')"
 
 ENDED = """() => {
@@ -280,3 +282,18 @@ class Desk:
         """Change to the `light` or the `dark` theme by the menu."""
         self.menu("Settings", "Theme", f"JupyterLab {name.title()}")
         self.page.wait_for_selector(f"body[data-jp-theme-light='{str(name == 'light').lower()}']", state="attached")
+
+
+@contextmanager
+def desk_with(cells: Sequence[str], name: str, height: int = 900) -> Iterator[Desk]:
+    """A learner's JupyterLab at a notebook of this name that holds these cells, all of which have run."""
+    with learner() as someone, browser(height=height) as page:
+        notebook = nbformat.v4.new_notebook(
+            cells=[nbformat.v4.new_code_cell(cell, id=f"cell-{number}") for number, cell in enumerate(cells)],
+            metadata={"kernelspec": {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}},
+        )
+        nbformat.write(notebook, someone.home / "my-work" / "notebooks" / f"{name}.ipynb")
+        desk = Desk(page, replace(someone, url=someone.url.replace("00_start", name)))
+        desk.open()
+        desk.run_all()
+        yield desk

@@ -5,16 +5,14 @@ Pictures of what was seen are kept where `WORKBOOK_SCREENSHOTS` says, else in py
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.lab import Desk, browser, chromium, learner
+from tests.browser.lab import Desk, browser, learner
 from tests.browser.looking import faults, measured
-from workbook.errors import Unavailable
 from workbook.exercises.start.mend import EXERCISE
 
 pytestmark = pytest.mark.slow
@@ -28,10 +26,6 @@ CHECK, CARD = 'check("start-mend", mended)', ".jp-OutputArea-output > div"
 @pytest.fixture(scope="module")
 def desk() -> Iterator[Desk]:
     """JupyterLab as it opens, and the browser before it."""
-    try:
-        chromium()
-    except Unavailable as error:
-        pytest.fail(str(error), pytrace=False)
     with learner() as someone, browser() as page:
         desk = Desk(page, someone)
         desk.open()
@@ -43,14 +37,6 @@ def ran(desk: Desk) -> Desk:
     """The same, after all cells of the first notebook have run."""
     desk.run_all()
     return desk
-
-
-@pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    named = os.environ.get("WORKBOOK_SCREENSHOTS")
-    folder = Path(named) if named else tmp_path_factory.mktemp("screenshots")
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 def answered(desk: Desk, sql: str, words: str) -> str:

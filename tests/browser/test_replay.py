@@ -1,25 +1,20 @@
 """The map of every order and the timeline in a real JupyterLab, by clicks and keys, in the light and in the dark theme.
 
-What the page shows is held against what the same program gives here. Pictures of what was seen are kept where
-`WORKBOOK_SCREENSHOTS` says, else in pytest's folder for this run.
+What the page shows is held against what the same program gives here.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 
-import nbformat
 import pytest
 from playwright.sync_api import Locator, expect
 
-from tests.browser.lab import Desk, browser, chromium, learner
+from tests.browser.lab import Desk, desk_with
 from tests.browser.looking import faults, measured
 from workbook.draw.heatmap import grids, places
-from workbook.errors import Unavailable
 from workbook.schedules import Exploration, Program, Stage, explore, heat_map
 from workbook.schedules.replay import HeatMap
 
@@ -46,29 +41,8 @@ ITS_OWN = ("noUi-", "slider-container")  # ipywidgets' slider, whose handle stan
 @pytest.fixture(scope="module")
 def desk() -> Iterator[Desk]:
     """A notebook with a map, a large one, and a run that is stepped through, all cells run."""
-    try:
-        chromium()
-    except Unavailable as error:
-        pytest.fail(str(error), pytrace=False)
-    with learner() as someone, browser(height=1600) as page:
-        cells = [nbformat.v4.new_code_cell(cell, id=f"cell-{number}") for number, cell in enumerate(CELLS)]
-        kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}}
-        nbformat.write(
-            nbformat.v4.new_notebook(cells=cells, metadata=kernel),
-            someone.home / "my-work" / "notebooks" / "orders.ipynb",
-        )
-        desk = Desk(page, replace(someone, url=someone.url.replace("00_start", "orders")))
-        desk.open()
-        desk.run_all()
+    with desk_with(CELLS, "orders", height=1600) as desk:
         yield desk
-
-
-@pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    named = os.environ.get("WORKBOOK_SCREENSHOTS")
-    folder = Path(named) if named else tmp_path_factory.mktemp("screenshots")
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 @pytest.fixture(scope="module")

@@ -1,25 +1,20 @@
 """The stepper in a real JupyterLab, by clicks, keys and what is typed, in the light and in the dark theme.
 
-What the page shows is held against the frames that the same keys give here. Pictures of what was seen are kept where
-`WORKBOOK_SCREENSHOTS` says, else in pytest's folder for this run.
+What the page shows is held against the frames that the same keys give here.
 """
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
-import nbformat
 import pytest
 from playwright.sync_api import Locator, expect
 
-from tests.browser.lab import Desk, browser, chromium, learner
+from tests.browser.lab import Desk, desk_with
 from tests.browser.looking import faults, measured
 from workbook.btree.stepper import Stepper, stepper
-from workbook.errors import Unavailable
 
 pytestmark = pytest.mark.slow
 
@@ -37,29 +32,8 @@ ITS_OWN = ("noUi-origin",)  # ipywidgets' slider moves its handle within a wider
 @pytest.fixture(scope="module")
 def desk() -> Iterator[Desk]:
     """A notebook with steppers, all cells run."""
-    try:
-        chromium()
-    except Unavailable as error:
-        pytest.fail(str(error), pytrace=False)
-    with learner() as someone, browser() as page:
-        cells = [nbformat.v4.new_code_cell(cell, id=f"cell-{number}") for number, cell in enumerate(CELLS)]
-        kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}}
-        nbformat.write(
-            nbformat.v4.new_notebook(cells=cells, metadata=kernel),
-            someone.home / "my-work" / "notebooks" / "steps.ipynb",
-        )
-        desk = Desk(page, replace(someone, url=someone.url.replace("00_start", "steps")))
-        desk.open()
-        desk.run_all()
+    with desk_with(CELLS, "steps") as desk:
         yield desk
-
-
-@pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    named = os.environ.get("WORKBOOK_SCREENSHOTS")
-    folder = Path(named) if named else tmp_path_factory.mktemp("screenshots")
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 class Hand:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,17 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
         engines.clean()
         shutil.rmtree(config.stash[STATE], ignore_errors=True)
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that a server's user may enter. pytest's own are closed, each time that another run begins."""
+    folder = Path(tempfile.mkdtemp(prefix="workbook-tests-")).resolve()
+    folder.chmod(0o755)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 STATE = pytest.StashKey[str]()

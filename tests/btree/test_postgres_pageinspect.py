@@ -189,8 +189,8 @@ def test_every_value_is_there_as_the_server_has_it(old: tuple[Database, Any]) ->
 
 
 @pytest.fixture
-def stopped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    made = Server(tmp_path_factory.mktemp("half-dead"))
+def stopped(open_folder: Path) -> Iterator[Server]:
+    made = Server(open_folder)
     try:
         yield made
     finally:
@@ -233,8 +233,6 @@ class Server:
         self.programs, self.folder = of_the_system(), folder
         self.data, self.kept = folder / "data", folder / "kept"
         self.connection: psycopg.Connection[Any] | None = None
-        for part in (*folder.parents[:2], folder):
-            part.chmod(0o755)
         places.give_to_server(folder, 0o755)
 
     def begin(self) -> None:

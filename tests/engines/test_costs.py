@@ -104,7 +104,7 @@ def test_a_checkpoint_changes_no_counter(sql):
 
 
 @pytest.mark.slow
-def test_two_fresh_clusters_cost_the_same(tmp_path_factory):
+def test_two_fresh_clusters_cost_the_same(open_folder):
     code = (
         "from tests.engines.test_costs import PARENTS, AUDITED\nfrom workbook.engines import *\n"
         "a = database(PARENTS).measure('DELETE FROM parents WHERE id > 1990')\nb = database(AUDITED).measure('UPDATE t SET n = 1')\n"
@@ -112,14 +112,11 @@ def test_two_fresh_clusters_cost_the_same(tmp_path_factory):
     )
     said = set()
     for name in ("one", "two"):
-        folder = tmp_path_factory.mktemp(name)
-        for part in (folder, folder.parent, folder.parent.parent):
-            part.chmod(0o755)
         done = subprocess.run(
             [sys.executable, "-c", code],
             capture_output=True,
             text=True,
-            env={**private(folder), "PYTHONPATH": "."},
+            env={**private(open_folder / name), "PYTHONPATH": "."},
         )
         assert done.returncode == 0, done.stderr
         said.add(done.stdout)

@@ -137,12 +137,11 @@ home.stop()
 
 
 @pytest.mark.slow
-def test_a_server_that_is_killed_is_reported_and_the_next_schedule_runs(tmp_path: Path) -> None:
-    tmp_path.chmod(0o755)
+def test_a_server_that_is_killed_is_reported_and_the_next_schedule_runs(open_folder: Path) -> None:
     kept = {name: value for name, value in os.environ.items() if name != "WORKBOOK_POSTGRES_URL"}
     done = subprocess.run(
         [sys.executable, "-c", KILLED],
-        env={**kept, "WORKBOOK_STATE": str(tmp_path)},
+        env={**kept, "WORKBOOK_STATE": str(open_folder)},
         capture_output=True,
         text=True,
         timeout=180,

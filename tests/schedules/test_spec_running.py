@@ -145,11 +145,10 @@ def test_a_number_stands_to_the_right_and_bytes_are_counted() -> None:
 
 
 @pytest.mark.slow
-def test_a_server_that_is_killed_ends_the_run_and_the_next_one_runs(tmp_path: Path) -> None:
-    tmp_path.chmod(0o755)
+def test_a_server_that_is_killed_ends_the_run_and_the_next_one_runs(open_folder: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", KILLED],
-        env=os.environ | {"WORKBOOK_STATE": str(tmp_path / "state")},
+        env=os.environ | {"WORKBOOK_STATE": str(open_folder)},
         capture_output=True,
         text=True,
     )

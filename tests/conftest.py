@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +19,12 @@ def pytest_configure(config: pytest.Config) -> None:
         folder = tempfile.mkdtemp(prefix="workbook-tests-")
         Path(folder).chmod(0o755)  # the server's user must be able to enter it
         os.environ["WORKBOOK_STATE"] = config.stash[STATE] = folder
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files of few tests first: each of theirs is long, and a worker that begins one last keeps the other waiting."""
+    tests = Counter(item.path for item in items)
+    items.sort(key=lambda item: tests[item.path])
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -5,7 +5,7 @@ start.py test --all      and a real browser, the real nbgrader, other servers
 start.py test ARGUMENTS  what else is given goes to pytest
 
 >>> arguments(["--all", "-k", "loops"])
-['-n', '2', '--dist', 'loadfile', '-k', 'loops']
+['-n', '2', '--dist', 'loadfile', '--no-loadscope-reorder', '-k', 'loops']
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def arguments(given: list[str]) -> list[str]:
     everything = "--all" in given
     more = [argument for argument in given if argument not in ("--all", "--")]
     alone = any(argument.startswith("-n") or argument in ("--pdb", "--collect-only", "--co") for argument in more)
-    workers = [] if alone else ["-n", str(WORKERS), "--dist", "loadfile"]
+    workers = [] if alone else ["-n", str(WORKERS), "--dist", "loadfile", "--no-loadscope-reorder"]
     chosen = [] if everything or "-m" in more else ["-m", "not slow"]
     return [*workers, *chosen, *more]
 

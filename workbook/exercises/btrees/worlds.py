@@ -43,7 +43,7 @@ from workbook.engines import Cost, Database, Recipe, database
 from workbook.engines.profiles import Profile
 
 NEW, LOADED_KEYS, LOADED, FACTOR = 300, 40_000, 12_000, 8
-LEASES, JOBS, ATTEMPTS, ROUNDS = 100, 1_000, 10_000, 40
+LEASES, JOBS, ATTEMPTS, ROUNDS = 100, 1_000, 10_000, 25
 SESSION = "nightly_report"
 
 

@@ -23,7 +23,7 @@ from workbook.exercises.btrees.refill import (
     until_past,
 )
 
-RISING, TOKENS, IMPORT, FALLING, ROOMY, READER = VARIANTS
+RISING, TOKENS, READER, FALLING, ROOMY, IMPORT = VARIANTS
 EVERY_OTHER, OLDEST, NEWEST, MIDDLE, LOW_TOKENS = (f"DELETE FROM orders WHERE {each}" for each in DELETES.values())
 CUSTOMERS = "DELETE FROM orders WHERE customer < 100"
 HIGH_TOKENS = f"DELETE FROM orders WHERE ctid IN (SELECT ctid FROM orders ORDER BY token DESC LIMIT {HALF})"

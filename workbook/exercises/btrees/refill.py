@@ -7,11 +7,11 @@
 VACUUM takes the entries of deleted rows out of the index. A page that is empty then leaves the tree, and whoever needs
 a page may have it. A page that still holds one entry stays where it is, with room for keys of its own range and for no others. So
 it is the new rows that decide which delete was a good one, and the variants change where they go: behind all others,
-anywhere, back to where they were, in front; once the index has room already, and once somebody still reads, so that VACUUM may not
+anywhere, in front, back to where they were; once the index has room already, and once somebody still reads, so that VACUUM may not
 take anything.
 
     >>> [variant.name for variant in VARIANTS]
-    ['rising', 'tokens', 'import', 'falling', 'roomy', 'reader']
+    ['rising', 'tokens', 'reader', 'falling', 'roomy', 'import']
     >>> stretches({1, 2, 3, 7, 8}, [1, 2, 3, 4, 5, 6, 7, 8])
     2
 
@@ -106,14 +106,15 @@ VARIANTS = (
         "the oldest half by number, which lies scattered in the index",
     ),
     Variant(
-        "import",
-        "Half of the orders are deleted and imported again, corrected, with the numbers that they had, in ascending order",
+        "reader",
+        "A report has begun a transaction (REPEATABLE READ) before the DELETE, and reads until the morning. Half of the orders go to the archive, and as many new ones come in, with higher numbers",
         "(number)",
-        BACK,
-        "The rows come back to where they were. Scattered ones find their old places free on every page. A stretch of them has lost its pages: it comes to one place inside the tree, where a full page is cut in the middle, "
-        "and in ascending order its left half gets nothing more: little more than half as many rows a page as before. Only at the right edge, for the newest half, pages are left 90 per cent full.",
-        "the oldest half, or a stretch in the middle",
-        "every other row, or the newest half",
+        NEW,
+        "The report may still want to see the rows that are deleted, so VACUUM takes neither them nor their entries away, as often as it runs. No page becomes empty, whatever was deleted: the new numbers take new pages.",
+        "any half",
+        "",
+        none="same",
+        held=True,
     ),
     Variant(
         "falling",
@@ -138,15 +139,14 @@ VARIANTS = (
         none="grows",
     ),
     Variant(
-        "reader",
-        "A report has begun a transaction (REPEATABLE READ) before the DELETE, and reads until the morning. Half of the orders go to the archive, and as many new ones come in, with higher numbers",
+        "import",
+        "Half of the orders are deleted and imported again, corrected, with the numbers that they had, in ascending order",
         "(number)",
-        NEW,
-        "The report may still want to see the rows that are deleted, so VACUUM takes neither them nor their entries away, as often as it runs. No page becomes empty, whatever was deleted: the new numbers take new pages.",
-        "any half",
-        "",
-        none="same",
-        held=True,
+        BACK,
+        "The rows come back to where they were. Scattered ones find their old places free on every page. A stretch of them has lost its pages: it comes to one place inside the tree, where a full page is cut in the middle, "
+        "and in ascending order its left half gets nothing more: little more than half as many rows a page as before. Only at the right edge, for the newest half, pages are left 90 per cent full.",
+        "the oldest half, or a stretch in the middle",
+        "every other row, or the newest half",
     ),
 )  # fmt: skip
 
@@ -441,7 +441,7 @@ def brief(variant: Variant) -> str:
         f"- `grows`: afterwards the index has at least **{GROWS_MIN - 1:.0%} more** pages than before the DELETE;\n"
         f"- `same`: it has less than **{SAME_MAX - 1:.0%} more**.\n\n"
         "Where there is no such delete, hand in `None` in its place. To try: "
-        '`mine = database_of(practice("btrees-refill"))`, `mine.run("...")` for each of the steps, and `mine.relation_bytes("orders_index") // 8192`. (`from workbook import database_of`)'
+        '`mine = database_of(practice("btrees-refill"))`, `mine.run("...")` for each of the steps (the next `practice` gives you fresh tables), and `mine.relation_bytes("orders_index") // 8192`. (`from workbook import database_of`)'
         + (
             " The report is yours to play: `report = mine.connect()`, `report.execute(...)`, and `report.close()` in the morning."
             if variant.held

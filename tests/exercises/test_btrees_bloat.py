@@ -99,5 +99,5 @@ def test_to_switch_autovacuum_off_is_no_way_to_leave_it() -> None:
 
 def test_what_is_handed_in_has_two_parts() -> None:
     assert accepts(handed_in("", 8)) == ""
-    for wrong in (handed_in("", 0), handed_in("", float("inf")), handed_in("", True), {"sql": ""}, handed_in(None, 8)):  # type: ignore[arg-type]
+    for wrong in (handed_in("", 0), handed_in("", float("inf")), handed_in("", True), {"sql": ""}, handed_in(None, 8)):
         assert accepts(wrong), wrong

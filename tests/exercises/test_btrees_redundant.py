@@ -16,27 +16,27 @@ TWIN = {True: ("parcels_delivered_desc", "delivered"), False: ("parcels_customer
 SWAPPED = {
     "the bicycle couriers": [
         ("parcels_tracking_one", "parcels_tracking", "accepted a second parcel without a tracking number", "nulls-are-equal"),
-        ("parcels_email_pattern", "parcels_email", "The read `begins`, asked three times with other values, touches 1,3", "text-is-text"),
+        ("parcels_email_pattern", "parcels_email", "The read `begins`, asked twice with other values, touches 908", "text-is-text"),
     ],
     "the vans of the north": [
-        ("parcels_delivered_last", "parcels_delivered", "The read `last`, asked three times with other values, touches 1,3", "backward-is-any"),
+        ("parcels_delivered_last", "parcels_delivered", "The read `last`, asked twice with other values, touches 908", "backward-is-any"),
         ("parcels_tracking", "parcels_tracking_one", "refuses a second parcel without a tracking number", "unique-is-harmless"),
     ],
     "the house of returns": [
-        ("parcels_customer_newest", "parcels_customer_placed", "The read `page`, asked three times with other values, touches 3,0", "backward-is-any"),
+        ("parcels_customer_newest", "parcels_customer_placed", "The read `page`, asked twice with other values, touches 2,0", "backward-is-any"),
         ("parcels_courier_open", "parcels_courier", "accepted a second open parcel", "partial-is-small"),
     ],
     "the planners": [
         ("parcels_customer", "", "The read `survey`, asked once, touches 454 pages", "prefix-always-goes"),
-        ("parcels_courier", "", "The read `tour`, asked three times with other values, touches 1,3", "partial-serves-all"),
+        ("parcels_courier", "", "The read `tour`, asked twice with other values, touches 908", "partial-serves-all"),
         ("parcels_tracking", "parcels_tracking_lookup", "accepted a second parcel with the tracking number", "plain-is-unique"),
     ],
     "the help desk": [
-        ("parcels_email", "", "The read `book`, asked three times with other values, touches 1,3", "pattern-does-it-all"),
-        ("parcels_customer_newest", "parcels_customer", "The read `page`, asked three times with other values, touches 1,3", "backward-is-any"),
+        ("parcels_email", "", "The read `book`, asked twice with other values, touches 908", "pattern-does-it-all"),
+        ("parcels_customer_newest", "parcels_customer", "The read `page`, asked twice with other values, touches 916", "backward-is-any"),
     ],
     "the branch in the south": [
-        ("parcels_delivered", "", "The read `first`, asked three times with other values, touches 1,3", "backward-is-any"),
+        ("parcels_delivered", "", "The read `first`, asked twice with other values, touches 908", "backward-is-any"),
         ("parcels_tracking_lookup", "parcels_tracking", "refuses a second parcel with the tracking number of another", "unique-is-harmless"),
     ],
 }  # fmt: skip
@@ -107,7 +107,7 @@ def test_a_second_unique_index_and_a_plain_one_beside_it_are_both_too_much() -> 
 def test_to_drop_nothing_or_everything() -> None:
     assert "15 of 15 indexes are left" in shown(verdict(EXERCISE, "SELECT 1", VARIANTS[5]))
     found = verdict(EXERCISE, keeping(), VARIANTS[5])
-    assert not found.full and "The read `track`, asked three times with other values, touches 1,3" in shown(found)
+    assert not found.full and "The read `track`, asked twice with other values, touches 908" in shown(found)
 
 
 def test_the_reads_are_served_by_indexes_as_they_are_given() -> None:

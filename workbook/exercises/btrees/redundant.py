@@ -84,7 +84,7 @@ INDEXES = {
 
 @dataclass(frozen=True)
 class Read:
-    """A query with parameters, three sets of values, and what to ask a person whose indexes do not serve it, with the
+    """A query with parameters, two sets of values, and what to ask a person whose indexes do not serve it, with the
     misconception that it points to."""
 
     sql: str
@@ -103,19 +103,19 @@ MIRROR = "Which columns of that order go up, which go down, and where do its NUL
 READS = {
     "history": Read(
         "SELECT parcel_id, weight_g FROM parcels WHERE customer_id = :customer ORDER BY placed_minute DESC LIMIT 10",
-        _by("customer", 7, 19, 33),
+        _by("customer", 7, 19),
         "One customer, newest first: which of the indexes on `customer_id` can be read from one end of that customer's entries?",
         "prefix-is-enough",
     ),
     "count": Read(
         "SELECT count(*) FROM parcels WHERE customer_id = :customer",
-        _by("customer", 8, 20, 34),
+        _by("customer", 8, 20),
         "Which index that is left begins with `customer_id`?",
         "prefix-is-enough",
     ),
     "page": Read(
         "SELECT parcel_id, weight_g FROM parcels WHERE customer_id >= :customer ORDER BY customer_id, placed_minute DESC LIMIT 20",
-        _by("customer", 3, 21, 30),
+        _by("customer", 3, 21),
         MIRROR,
         "backward-is-any",
     ),
@@ -127,61 +127,61 @@ READS = {
     ),
     "newest": Read(
         "SELECT parcel_id FROM parcels WHERE delivered_minute <= :now ORDER BY delivered_minute DESC LIMIT 20",
-        _by("now", 43_000, 30_000, 20_000),
+        _by("now", 43_000, 30_000),
         MIRROR,
         "backward-is-any",
     ),
     "first": Read(
         "SELECT parcel_id, delivered_minute FROM parcels ORDER BY delivered_minute DESC LIMIT :many",
-        _by("many", 20, 10, 15),
+        _by("many", 20, 10),
         MIRROR,
         "backward-is-any",
     ),
     "last": Read(
         "SELECT parcel_id, delivered_minute FROM parcels ORDER BY delivered_minute DESC NULLS LAST LIMIT :many",
-        _by("many", 20, 10, 15),
+        _by("many", 20, 10),
         MIRROR,
         "backward-is-any",
     ),
     "window": Read(
         "SELECT count(*) FROM parcels WHERE delivered_minute BETWEEN :since AND :since + 60",
-        _by("since", 1_000, 20_000, 40_000),
+        _by("since", 1_000, 20_000),
         "Which index that is left begins with `delivered_minute`? In which direction does not matter here.",
         "backward-is-any",
     ),
     "begins": Read(
         "SELECT parcel_id, email FROM parcels WHERE email LIKE :text",
-        _by("text", "ab0%", "7f3%", "c05%"),
+        _by("text", "ab0%", "7f3%"),
         "In which order does `email` stand under its collation, and do all that begin alike stand together in it, for PostgreSQL?",
         "text-is-text",
     ),
     "login": Read(
         "SELECT parcel_id FROM parcels WHERE email = :text",
-        _by("text", "9e3779b1@example.com", "3c6ef362@example.com", "daa66d13@example.com"),
+        _by("text", "9e3779b1@example.com", "3c6ef362@example.com"),
         "Which index that is left begins with `email`?",
         "text-is-text",
     ),
     "book": Read(
         "SELECT parcel_id, email FROM parcels WHERE email > :text ORDER BY email LIMIT 20",
-        _by("text", "ab", "7f", "c0"),
+        _by("text", "ab", "7f"),
         "`text_pattern_ops` compares byte by byte. Whose order is that, and whose order does ORDER BY ask for?",
         "pattern-does-it-all",
     ),
     "track": Read(
         "SELECT parcel_id, delivered_minute FROM parcels WHERE tracking = :number",
-        _by("number", "T000424652", "T000706645", "T000988638"),
+        _by("number", "T000424652", "T000706645"),
         "Which index that is left begins with `tracking`, be it unique or not?",
         "rule-finds-nothing",
     ),
     "tour": Read(
         "SELECT sum(weight_g) FROM parcels WHERE courier_id = :courier",
-        _by("courier", 7, 200, 390),
+        _by("courier", 7, 200),
         "The index on open parcels has entries for those alone: what does it know of a courier's others?",
         "partial-serves-all",
     ),
     "carries": Read(
         "SELECT parcel_id FROM parcels WHERE courier_id = :courier AND delivered_minute IS NULL",
-        _by("courier", 8, 201, 391),
+        _by("courier", 8, 201),
         "Of a courier's hundred parcels this one wants those that are open. Which index holds no others?",
         "partial-serves-all",
     ),
@@ -341,7 +341,7 @@ def read_within(parcels: Database, read: str, wanted: Mapping[str, int]) -> Find
         pages(parcels, read),
         wanted[read],
         "pages",
-        does=f"The read `{read}`, asked {'three times with other values' if len(asked.values) > 1 else 'once'}, touches",
+        does=f"The read `{read}`, asked {'twice with other values' if len(asked.values) > 1 else 'once'}, touches",
         question=asked.question,
         misconception=asked.misconception,
     )

@@ -8,10 +8,13 @@ from typing import Any
 import pytest
 
 from tests.exercises.harness import Answers, ExerciseTests, Wrong, shown, verdict
+from workbook.engines import database
 from workbook.exercises.btrees.orders import (
     CUSTOMERS,
     EXERCISE,
+    INSERT,
     ROWS,
+    TRYING,
     VARIANTS,
     Variant,
     accepts,
@@ -19,6 +22,7 @@ from workbook.exercises.btrees.orders import (
     in_order,
     in_thirds,
     known,
+    recipe,
     shuffled,
 )
 
@@ -169,3 +173,9 @@ def test_numbers_that_only_look_like_whole_ones_are_refused() -> None:
 
 def test_the_customers_are_as_the_task_says() -> None:
     assert {sum(number * 7919 % CUSTOMERS == customer for number in RISING) for customer in (0, 7, 1999)} == {10}
+
+
+def test_the_code_of_the_task_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    with database(recipe(CODE)) as mine:
+        exec(TRYING, {"practice": lambda id: mine.engine, "insert": INSERT, "order": in_order(CODE)})
+    assert capsys.readouterr().out == f"{known(CODE)['ascending']} pages\n"

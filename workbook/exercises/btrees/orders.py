@@ -365,6 +365,15 @@ def is_it_free(made: dict[str, int], variant: Variant) -> Finding:
     )
 
 
+TRYING = """from sqlalchemy import text
+
+engine = practice("btrees-orders").execution_options(isolation_level="AUTOCOMMIT")
+with engine.connect() as mine:
+    mine.execute(text("TRUNCATE orders"))
+    mine.execute(text(insert), {"arrival": order})
+    print(mine.execute(text("SELECT pg_relation_size('orders_index') / 8192")).scalar(), "pages")"""
+
+
 def brief(variant: Variant) -> str:
     return (
         f"{variant.story}:\n\n```sql\n{TABLE}\n{variant.definition};\n```\n\n"
@@ -372,8 +381,7 @@ def brief(variant: Variant) -> str:
         'Hand in `{"largest": [...], "smallest": [...]}`: two orders of the numbers from 1 to '
         f"{ROWS:,}, one that makes the index as large as an order can, and one that makes it as small. Both are tried on PostgreSQL; the pages of the index may miss the largest and the smallest that are known by "
         f"{SLACK:.0%}. If no two orders differ by more than {APART - 1:.0%}, hand in `None`.\n\n"
-        'To try: `mine = database_of(practice("btrees-orders"))`, then `mine.run("TRUNCATE orders")`, `mine.run(insert, {"arrival": order})` with the statement above as `insert`, and '
-        '`mine.relation_bytes("orders_index") // 8192`. (`from workbook import database_of`)'
+        f"To try, with the statement above as `insert`:\n\n```python\n{TRYING}\n```"
     )
 
 

@@ -432,7 +432,16 @@ def written_anew(name: str) -> Finding:
     )
 
 
+TRYING = """from sqlalchemy import text
+
+engine = practice("btrees-refill").execution_options(isolation_level="AUTOCOMMIT")  # fresh tables each time
+with engine.connect() as mine:
+    mine.execute(text("DELETE FROM orders WHERE ..."))  # and so on, step by step
+    print(mine.execute(text("SELECT pg_relation_size('orders_index') / 8192")).scalar(), "pages")"""
+
+
 def brief(variant: Variant) -> str:
+    theirs = " (The report is another connection of yours, which is closed at the end.)" if variant.held else ""
     return (
         f"{variant.story}.\n\n```sql\n{TABLES}\n{variant.definition};\n```\n\n"
         f"This is what happens: your DELETE of exactly **{HALF:,}** of the {ROWS:,} rows; `VACUUM orders`; the shop sells something (`INSERT INTO sales VALUES (1)`, a transaction of its own); `VACUUM orders`; "
@@ -440,13 +449,7 @@ def brief(variant: Variant) -> str:
         'Hand in `{"grows": "DELETE ...", "same": "DELETE ..."}`, each one statement:\n\n'
         f"- `grows`: afterwards the index has at least **{GROWS_MIN - 1:.0%} more** pages than before the DELETE;\n"
         f"- `same`: it has less than **{SAME_MAX - 1:.0%} more**.\n\n"
-        "Where there is no such delete, hand in `None` in its place. To try: "
-        '`mine = database_of(practice("btrees-refill"))`, `mine.run("...")` for each of the steps (the next `practice` gives you fresh tables), and `mine.relation_bytes("orders_index") // 8192`. (`from workbook import database_of`)'
-        + (
-            " The report is yours to play: `report = mine.connect()`, `report.execute(...)`, and `report.close()` in the morning."
-            if variant.held
-            else ""
-        )
+        f"Where there is no such delete, hand in `None` in its place.{theirs} To try:\n\n```python\n{TRYING}\n```"
     )
 
 

@@ -18,23 +18,23 @@ ALSO = {
     "held-back": [
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND backend_xmin IS NOT NULL AND pid <> pg_backend_pid()"
     ],
-    "foreign-key": ["CREATE INDEX back ON attempts USING hash (job)", "CREATE INDEX ON attempts (job, said)"],
+    "foreign-key": ["CREATE INDEX back ON attempts USING hash (job)"],
     "random-key": ["ALTER TABLE orders ALTER id SET DEFAULT lpad(to_hex(nextval('orders_number')), 32, '0')::uuid"],
-    "scattered-index": [ON_TIME, "DROP INDEX CONCURRENTLY orders_lookup"],
-    "bloat": ["REINDEX TABLE orders", "VACUUM FULL orders", "REINDEX INDEX CONCURRENTLY orders_customer"],
+    "scattered-index": [ON_TIME],
+    "bloat": ["VACUUM FULL orders"],
     "wide-key": ["CREATE INDEX narrow ON orders (customer); DROP INDEX orders_customer"],
 }
-"""Of each cause other changes that tell it from the report's."""
+"""Of each cause other changes that tell it from the runner-up."""
 
 NAMED = {
-    "held-back": ("foreign-key", "In the stream sequential scans read 0 rows", "bloat", "leaves are full to 82 per cent"),
+    "held-back": ("foreign-key", "In the stream sequential scans read 0 rows", "bloat", "leaves are full to 77 per cent"),
     "foreign-key": ("held-back", "VACUUM left 0 dead versions", "scattered-index", "no index but its primary key's"),
     "random-key": ("scattered-index", "Of orders_lookup 1 leaves got new entries", "growth", "The table has 40,000 rows"),
     "scattered-index": ("random-key", "Of the primary key's index 2 leaves", "bloat", "72 per cent (orders_lookup)"),
     "bloat": ("growth", "The table has 12,000 rows", "wide-key", "An entry takes 20 bytes"),
     "wide-key": ("growth", "The table has 12,000 rows", "bloat", "The leaves are full to 72 per cent"),
 }  # fmt: skip
-"""Of each cause the report's, another one, and what speaks against them."""
+"""Of each cause the runner-up, another one, and what speaks against them."""
 
 ALL_AT_ONCE = {
     "held-back": f"{END}; CREATE INDEX ON attempts (job)",
@@ -60,10 +60,10 @@ def answer(cause: str, change: str) -> dict[str, str]:
 
 def answers(variant: Variant) -> Answers:
     cause, table = variant.cause, variant.world.table
-    report, against, other, against_other = NAMED[cause]
+    rival, against, other, against_other = NAMED[cause]
     wrong = [
         Wrong(answer("disk", variant.change), says="A disk that is slow makes", misconception="blame-the-disk"),
-        Wrong(answer(report, variant.change), says=against, misconception="first-fit"),
+        Wrong(answer(rival, variant.change), says=against, misconception="first-fit"),
         Wrong(answer(other, variant.change), says=against_other, misconception="any-fit"),
         Wrong(answer(cause, BESIDE[cause]), says="something that stands beside it", misconception="beside-the-cause"),
         Wrong(answer(cause, ALL_AT_ONCE[cause]), says="your change helps as well", misconception="mend-all"),
@@ -99,7 +99,7 @@ def test_the_evidence_of_the_first_variant_speaks_for_its_cause_alone() -> None:
 @pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.cause)
 def test_both_worlds_have_the_complaint(variant: Variant) -> None:
     """Without a change neither world is as it was then, on the rows on which answers are judged."""
-    for name in (variant.cause, variant.reported):
+    for name in (variant.cause, variant.rival):
         with begin(WORLDS[name], judged=True) as live:
             quiet(live)
             assert not budget(variant).holds(stream(live)), name
@@ -125,3 +125,19 @@ def test_both_worlds_have_the_complaint(variant: Variant) -> None:
 def test_short_ways_are_none(cause: str, change: str, says: str) -> None:
     found = verdict(EXERCISE, answer(cause, change), BY_CAUSE[cause])
     assert not found.points and says in shown(found), found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("cause", "change"),
+    [
+        ("bloat", "REINDEX INDEX CONCURRENTLY orders_customer"),
+        ("bloat", "REINDEX TABLE orders"),
+        ("foreign-key", "CREATE INDEX ON attempts (job, said)"),
+        ("scattered-index", "DROP INDEX CONCURRENTLY orders_lookup"),
+        ("random-key", f"{ORDERED}; DROP SEQUENCE orders_number"),
+    ],
+)
+def test_other_ways_are_right_as_well(cause: str, change: str) -> None:
+    found = verdict(EXERCISE, answer(cause, change), BY_CAUSE[cause])
+    assert found.full, found

@@ -1,15 +1,15 @@
 """Incident: inserts became slow. What is the cause, and which change shows that it is no other?
 
-    evidence (then, now) ──▶ cause       the report of the night shift names another one, and it fits all but one line
-                             change ──┬─▶ this world           must come back to what it was
-                                      └─▶ the report's world   must stay as it is: there, something else is the cause
+    evidence (then, now) ──▶ cause       another one, the runner-up, fits all lines but one; a report names either of them
+                             change ──┬─▶ this world              must come back to what it was
+                                      └─▶ the runner-up's world   must stay as it is: there, that is the cause
 
 A name earns nothing. A change after which the counters fall is a witness, but not yet of one cause: who ends the sessions, vacuums,
 rebuilds the indexes and drops one has mended everything, and knows as much as before. So the change is tried
 twice, in the world of the incident and in another one with the same tables, the same stream and the same complaint, where the
-report is right; it must help in one of them only. All numbers are the engine's (`worlds`).
+runner-up is the cause; it must help in one of them only. All numbers are the engine's (`worlds`).
 
-    >>> {variant.cause: variant.reported for variant in VARIANTS}["bloat"]
+    >>> {variant.cause: variant.rival for variant in VARIANTS}["bloat"]
     'growth'
     >>> sorted(CAUSES) == sorted(RULED_OUT)
     True
@@ -66,13 +66,15 @@ CAUSES = {
 
 @dataclass(frozen=True)
 class Variant:
-    """An incident: its `story`; the world and with it the `cause`; the world of the cause that the report names
-    (`reported`); the `healthy` one as it was then; the line that rules the report out; a change that tells the two apart."""
+    """An incident: its `story`; the world and with it the `cause`; the world of the
+    runner-up (`rival`); the `healthy` one as it was then; what the `report` names, which may be right; the line that rules the runner-up
+    out; a change that tells the two apart."""
 
     story: str
     cause: str
-    reported: str
+    rival: str
     healthy: str
+    report: str
     line: str
     change: str
     because: str
@@ -88,6 +90,7 @@ VARIANTS = (
         "held-back",
         "foreign-key",
         "healthy-lease",
+        "foreign-key",
         "no row was read by a sequential scan: whoever looks for children finds them by an index",
         f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = '{SESSION}'",
         "Each insert of a key that was there before has to look at every dead version of it, in the index and in the table, before it knows that the key is free. VACUUM would remove them, and comes, and may not: "
@@ -98,6 +101,7 @@ VARIANTS = (
         "foreign-key",
         "held-back",
         "healthy-lease",
+        "foreign-key",
         "the session that is idle in its transaction holds no snapshot, and VACUUM had no dead version to leave",
         "CREATE INDEX ON attempts (job)",
         "Before a lease may go, the engine asks whether an attempt refers to it. The index that answered this was dropped as unused: no query reads it, and its scans were those of the foreign key. Now each delete reads "
@@ -108,6 +112,7 @@ VARIANTS = (
         "random-key",
         "scattered-index",
         "healthy-key",
+        "scattered-index",
         "of the other index one leaf got all of the new entries",
         "ALTER TABLE orders ALTER id SET DEFAULT uuidv7()",
         "The first change to a page after a checkpoint writes the whole page into the log. Keys in order change one leaf; these change a leaf each, and all of those pages go into the log. Nothing is wrong with UUIDs: what the default "
@@ -118,6 +123,7 @@ VARIANTS = (
         "scattered-index",
         "random-key",
         "healthy-key",
+        "random-key",
         "of the primary key's index two leaves got all of the new entries",
         "DROP INDEX orders_lookup",
         "The keys are UUIDs and in order, so that they go to the right edge. The index beside them was made anew on the token, which is chance: each new entry goes to a leaf of its own, which after a checkpoint is logged as a whole. "
@@ -128,6 +134,7 @@ VARIANTS = (
         "bloat",
         "growth",
         "healthy-customer",
+        "bloat",
         "the table has as many rows as it had",
         "REINDEX INDEX orders_customer",
         "Seven of eight rows were deleted, all over the place, so that no leaf became empty and none was given back: the same rows stand on eight times the leaves, and the new ones go to as many more. An image of a thin page is short, which is why "
@@ -138,6 +145,7 @@ VARIANTS = (
         "wide-key",
         "growth",
         "healthy-customer",
+        "growth",
         "the table has as many rows as it had",
         "DROP INDEX orders_customer; CREATE INDEX orders_customer ON orders (customer)",
         "The note travels in the index: an entry takes seven times the bytes, the entries stand on seven times the leaves, and the new ones change as many more. The tree has not become higher, since entries above the leaves keep only what tells "
@@ -291,14 +299,14 @@ def about(count: int) -> str:
 def cause_named(cause: str, variant: Variant) -> Finding:
     now, then = evidence(variant.cause), evidence(variant.healthy)
     if cause == variant.cause:
-        return Finding(True, f"The cause: {CAUSES[cause]}. What rules the report out: {variant.line}.")
+        return Finding(True, f"The cause: {CAUSES[cause]}. What rules the runner-up out: {variant.line}.")
     line, question = RULED_OUT[cause](now, then)
     return Finding(
         ok=False,
         seen=f"You say that {CAUSES[cause]}. {line}",
         expected="A cause that no line of the evidence speaks against.",
         question=question,
-        misconception={"disk": "blame-the-disk", variant.reported: "first-fit"}.get(cause, "any-fit"),
+        misconception={"disk": "blame-the-disk", variant.rival: "first-fit"}.get(cause, "any-fit"),
     )
 
 
@@ -347,8 +355,8 @@ def after_change(variant: Variant, cost: Cost, read_pages: int, added: int) -> F
 
 
 def tried_there(change: str, variant: Variant) -> Finding:
-    """Whether the change leaves the other world as it is, where the report is right. Refused there is as good as no help."""
-    other = WORLDS[variant.reported]
+    """Whether the change leaves the world of the runner-up as it is. Refused there is as good as no help."""
+    other = WORLDS[variant.rival]
     try:
         with begin(other, judged=True) as live:
             live.database.run(change)
@@ -357,11 +365,13 @@ def tried_there(change: str, variant: Variant) -> Finding:
     except SqlError:
         helped = False
     if not helped:
-        return Finding(True, "In the world in which the report is right it does not help: so the report is wrong here.")
+        return Finding(
+            True, f"In a world in which {CAUSES[variant.rival]} it does not help: so that is not what happened here."
+        )
     return Finding(
         ok=False,
-        seen=f"In the other world, where {CAUSES[variant.reported]}, your change helps as well.",
-        expected="A change that helps where the cause is yours, and does not where it is the report's.",
+        seen=f"In the other world, where {CAUSES[variant.rival]}, your change helps as well.",
+        expected="A change that helps where the cause is yours, and does not where it is the runner-up.",
         question="Which of your statements helps there, and would it be missed here?",
         misconception="mend-all",
     )
@@ -459,11 +469,11 @@ def brief(variant: Variant) -> str:
     causes = "\n".join(f"- `{name}`: {text}" for name, text in CAUSES.items())
     return (
         f"{variant.story}. The stream, one transaction, after a checkpoint:\n\n```sql\n{made};\n```\n\nWhat the application reads besides, and nothing else:\n\n```sql\n{reads}\n```\n\n"
-        f"The engine's own counters, then and now:\n\n{table_of(variant)}\n\nThe team says: 'The disk.' The report of the night shift, by an agent, says: '{CAUSES[variant.reported].capitalize()}.'\n\n"
+        f"The engine's own counters, then and now:\n\n{table_of(variant)}\n\nThe team says: 'The disk.' The report of the night shift, by an agent, says: '{CAUSES[variant.report].capitalize()}.' It may be right.\n\n"
         f"Which of these is it? One fits all lines:\n\n{causes}\n\n"
         "Hand in a dict: `cause`, one of these names, and `change`, SQL that is the experiment. It is run in this world, and the stream, of other rows of the same kind, must be back at what it was "
-        f"(at most {allowed.touched:,} pages, {allowed.wal_bytes:,} bytes of WAL, {allowed.images:,} page images), with the same rows, rules and reads. And it is run in **another world**, with the same tables, the same stream and the same complaint, where the report is "
-        "right: there it must **not** help. A change that mends everything shows nothing.\n\n"
+        f"(at most {allowed.touched:,} pages, {allowed.wal_bytes:,} bytes of WAL, {allowed.images:,} page images), with the same rows, rules and reads. And it is run in **another world**, with the same tables, the same stream and the same complaint, where the "
+        "runner-up is the cause, which fits all lines here but one: there it must **not** help. A change that mends everything shows nothing.\n\n"
         f'{practising(variant)}'
     )  # fmt: skip
 
@@ -482,7 +492,7 @@ def practising(variant: Variant) -> str:
 
 def third_hint(variant: Variant) -> str:
     return (
-        f"The cause is `{variant.cause}`: {CAUSES[variant.cause]}. The report's cannot be: {variant.line}. The change begins with `{' '.join(variant.change.split()[:2])}`, and does one thing. "
+        f"The cause is `{variant.cause}`: {CAUSES[variant.cause]}. The runner-up is that {CAUSES[variant.rival]}, and it cannot be: {variant.line}. The change begins with `{' '.join(variant.change.split()[:2])}`, and does one thing. "
         + (
             "What the session is called stands in `pg_stat_activity`."
             if variant.cause == "held-back"
@@ -511,14 +521,14 @@ EXERCISE = register(
                 "Which lines of the evidence have changed, and which have not? For each cause: which line would have to be another one, if it were true?"
             ),
             lambda variant: (
-                f"The report says that {CAUSES[variant.reported]}. Find the one line that does not fit. Then take the causes that are left: one of them says where the pages are that the stream now "
+                "Go through the list, and look for the line that speaks against each: rows, fill, columns, leaves that got entries, versions left, rows scanned. What is left says where the pages are that the stream now "
                 "touches or writes besides. Which statement takes away that, and nothing else?"
             ),
             third_hint,
         ),
         judge=judge,
         why=lambda variant: (
-            f"{variant.because} What rules the report out: {variant.line}. The change (`{variant.change}`) helps here, and in a world in which the report is right it does not: that is what a cause is. "
+            f"{variant.because} What rules the runner-up out ({CAUSES[variant.rival]}): {variant.line}. The change (`{variant.change}`) helps here, and where the runner-up is the cause it does not: that is what a cause is. "
             "What would change it: another line of the evidence. On a database of your own the lines come from `pg_stat_user_tables`, `pg_stat_activity`, `pg_stat_wal`, `pg_stat_io` and, with the extension pgstattuple, `pgstatindex`."
         ),
         misconceptions={

@@ -29,8 +29,8 @@ ALSO = {
 NAMED = {
     "held-back": ("foreign-key", "In the stream sequential scans read 0 rows", "bloat", "leaves are full to 77 per cent"),
     "foreign-key": ("held-back", "VACUUM left 0 dead versions", "scattered-index", "no index but its primary key's"),
-    "random-key": ("scattered-index", "Of orders_lookup 1 leaves got new entries", "growth", "The table has 40,000 rows"),
-    "scattered-index": ("random-key", "Of the primary key's index 2 leaves", "bloat", "72 per cent (orders_lookup)"),
+    "random-key": ("scattered-index", "Leaves of orders_lookup that got new entries: 1 now", "growth", "The table has 40,000 rows"),
+    "scattered-index": ("random-key", "Leaves of the primary key's index that got new entries: 2 now", "bloat", "72 per cent (orders_lookup)"),
     "bloat": ("growth", "The table has 12,000 rows", "wide-key", "An entry takes 20 bytes"),
     "wide-key": ("growth", "The table has 12,000 rows", "bloat", "The leaves are full to 72 per cent"),
 }  # fmt: skip

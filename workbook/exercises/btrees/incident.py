@@ -246,7 +246,7 @@ def _foreign_key(now: Evidence, then: Evidence) -> tuple[str, str]:
 def _random_key(now: Evidence, then: Evidence) -> tuple[str, str]:
     key = next(name for name in now.indexes if name.endswith("_pkey"))
     return (
-        f"Of the primary key's index {now.indexes[key].touched} leaves got new entries, and then {then.indexes[key].touched}.",
+        f"Leaves of the primary key's index that got new entries: {now.indexes[key].touched} now, {then.indexes[key].touched} then.",
         "To how many leaves would new keys go, if they were made by chance?",
     )
 
@@ -257,7 +257,7 @@ def _scattered(now: Evidence, then: Evidence) -> tuple[str, str]:
         return "The table has no index but its primary key's.", "Which other index would that be?"
     name = others[0]
     return (
-        f"Of {name} {about(now.indexes[name].touched)} leaves got new entries, and of {now.indexes[name].pages:,} pages it has; then {about(then.indexes[name].touched)} of {then.indexes[name].pages:,}.",
+        f"Leaves of {name} that got new entries: {about(now.indexes[name].touched)} now, {about(then.indexes[name].touched)} then. Its pages: {now.indexes[name].pages:,} and {then.indexes[name].pages:,}.",
         "Are there more places to go to now, or has the way in which a place is chosen changed?",
     )
 
@@ -468,7 +468,7 @@ def brief(variant: Variant) -> str:
     made = ";\n".join(world.statements(world.first[0]))
     causes = "\n".join(f"- `{name}`: {text}" for name, text in CAUSES.items())
     return (
-        f"{variant.story}. The stream, one transaction, after a checkpoint:\n\n```sql\n{made};\n```\n\nWhat the application reads besides, and nothing else:\n\n```sql\n{reads}\n```\n\n"
+        f"{variant.story}. The stream, one transaction, after a checkpoint:\n\n```sql\n{made};\n```\n\nThe tables: {world.described}. What the application reads besides, and nothing else:\n\n```sql\n{reads}\n```\n\n"
         f"The engine's own counters, then and now:\n\n{table_of(variant)}\n\nThe team says: 'The disk.' The report of the night shift, by an agent, says: '{CAUSES[variant.report].capitalize()}.' It may be right.\n\n"
         f"Which of these is it? One fits all lines:\n\n{causes}\n\n"
         "Hand in a dict: `cause`, one of these names, and `change`, SQL that is the experiment. It is run in this world, and the stream, of other rows of the same kind, must be back at what it was "

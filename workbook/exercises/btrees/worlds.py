@@ -51,7 +51,7 @@ SESSION = "nightly_report"
 class World:
     """A database in a state, and what is done to it.
 
-    Parameters: the `profile` under which it is measured; the SQL that makes its tables and rows (`tables`); the main
+    Parameters: the `profile` under which it is measured; the SQL that makes its tables and rows (`tables`), and the tables in words (`described`); the main
     `table`; statements of the `stream` of inserts, one transaction, of rows number {first} to {last}; `new`, the condition on the rows that it
     made; `first`, the number that it begins with where it is shown, and where it is judged; `reads` that the application makes; the `session` that
     stays open: '' none, 'idle' in a transaction, 'snapshot' one that has a snapshot as well; how many `rounds` of the
@@ -61,6 +61,7 @@ class World:
     name: str
     profile: Profile
     tables: str
+    described: str
     table: str
     stream: tuple[str, ...]
     new: str
@@ -98,6 +99,7 @@ def _keys(name: str, scattered: bool, index: str, reads: tuple[str, ...]) -> Wor
         "CREATE SEQUENCE orders_number;\nCREATE TABLE orders (\n"
         f"    id uuid PRIMARY KEY DEFAULT {default}::uuid, token text NOT NULL, placed int NOT NULL, total int NOT NULL\n);\n{index}"
         f"INSERT INTO orders (token, placed, total) SELECT {row} FROM generate_series(1, {LOADED_KEYS}) i",
+        f"`orders (id uuid, token, placed, total)`, {LOADED_KEYS:,} rows, whose key comes from a default",
         "orders",
         (f"INSERT INTO orders (token, placed, total) SELECT {row} FROM generate_series({{first}}, {{last}}) i",),
         f"placed > {LOADED_KEYS}",
@@ -114,6 +116,7 @@ def _customers(name: str, index: str, rows: int, then: str = "") -> World:
         "CREATE TABLE orders (\n    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, customer int NOT NULL, note text NOT NULL, total int NOT NULL\n);\n"
         f"CREATE INDEX orders_customer ON orders {index};\n"
         f"INSERT INTO orders (customer, note, total) SELECT {row} FROM generate_series(1, {rows}) i{then}",
+        "`orders (id bigint, customer, note, total)`, whose key is an identity",
         "orders",
         (f"INSERT INTO orders (customer, note, total) SELECT {row} FROM generate_series({{first}}, {{last}}) i",),
         f"id > {rows}",
@@ -131,6 +134,7 @@ def _leases(name: str, session: str, rounds: int, index: str) -> World:
         "CREATE TABLE attempts (attempt bigint PRIMARY KEY, job int NOT NULL REFERENCES leases, said text NOT NULL);\n"
         f"{index}INSERT INTO leases SELECT {lease} FROM generate_series(1, {JOBS}) i;\n"
         f"INSERT INTO attempts SELECT i, {JOBS // 2} + 1 + i % {JOBS // 2}, 'attempt ' || i FROM generate_series(1, {ATTEMPTS}) i",
+        f"`leases (job, minute, worker)`, with the primary key `job`, and `attempts (attempt, job, said)`, {ATTEMPTS:,} rows, each of which refers to a lease by its `job`",
         "leases",
         (
             "DELETE FROM leases WHERE job BETWEEN {first} AND {last}",

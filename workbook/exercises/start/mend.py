@@ -59,7 +59,7 @@ def brief(variant: Variant) -> str:
 def judge(answer: str, variant: Variant) -> Judgement:
     with database(shop()) as shop_database:
         shop_database.run(f"UPDATE orders SET status = 'refunded' WHERE order_id = {variant.order_id}")
-        shop_database.run("VACUUM orders")  # without it a lookup visits the old version too, until no transaction may see it
+        shop_database.run("VACUUM orders")  # or a lookup visits the old version too, while any transaction may see it
         before = shop_database.catalog()
         wanted = shop_database.run(variant.suspect)
         lookup = explain(

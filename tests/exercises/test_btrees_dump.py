@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 from harness import Answers, ExerciseTests, Wrong, shown, verdict
 
-from workbook.exercises.btrees.dump import EXERCISE, INDEX, ORDER, VARIANTS, Variant
+from workbook.btree import read_index
+from workbook.engines import database
+from workbook.exercises.btrees.dump import EXERCISE, INDEX, ORDER, TRYING, VARIANTS, Variant, recipe
 
 SQL = {variant.name: variant.sql for variant in VARIANTS}
 BY_NAME = {variant.name: variant for variant in VARIANTS}
@@ -165,3 +167,11 @@ def test_far_too_many_rows_are_told_by_the_size_of_the_file() -> None:
 def test_an_unlogged_table_is_another_table() -> None:
     found = verdict(EXERCISE, f"ALTER TABLE readings SET UNLOGGED; {load(60_000)}", BY_NAME["thinned"])
     assert "The answer changed 1 table (readings)" in shown(found)
+
+
+def test_the_code_of_the_task_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    thinned = BY_NAME["thinned"]
+    with database(recipe(thinned)) as mine:
+        names = {"practice": lambda id: mine.engine, "read_index": read_index, "history": thinned.sql}
+        exec(TRYING, names)
+    assert capsys.readouterr().out.startswith("{1: 1, 0: 164} 0.18")

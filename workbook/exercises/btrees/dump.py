@@ -46,6 +46,15 @@ LARGER_MAX = 5
 ROWS_A_PAGE = 226
 SHOWN_PAGES = 6
 
+TRYING = """from sqlalchemy import text
+
+engine = practice("btrees-dump")
+with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as mine:
+    for statement in history.split(";"):
+        mine.execute(text(statement))
+tree = read_index(engine, "readings_n")
+print(tree.counts, tree.density, tree.fragmentation, tree.rows)"""
+
 
 @dataclass(frozen=True)
 class Variant:
@@ -400,7 +409,7 @@ def brief(variant: Variant) -> str:
         f"What has happened to it? Hand in the statements that make such an index out of an empty table, `{TABLE}`: `CREATE INDEX`, `INSERT`, and whatever else it takes; each is a transaction of its "
         f"own as soon as VACUUM is among them. They are run, and the statistics compared: counts of rows, pointers and keys within {COUNTS_APART:.0%} (posting lists within {LISTS_APART:.0%}, entries within a factor of two), pages "
         f"within {PAGES_APART:.0%}, percentages within {POINTS_APART} points. Any keys will do, and any way that comes out there.\n\n"
-        '`engine = practice("btrees-dump")` is the empty table, and `tree = read_index(engine, "readings_n")` reads an index of it: `tree.counts`, `tree.density`, `tree.fragmentation`, `tree.rows`, `tree.leaves()`.'
+        f"To try (`read_index` reads pages at the desk, not in a class):\n\n```python\n{TRYING}\n```"
     )
 
 

@@ -485,8 +485,8 @@ def practising(variant: Variant) -> str:
             "Open one on a connection of your own (`session = engine.connect()`) and run the rounds. VACUUM comes by after each change, as autovacuum does."
         )
     return (
-        '`engine = practice("btrees-incident")` has these tables. It counts under settings that repeat, without page images; what would be an image there is a page that becomes `dirtied` in '
-        "`EXPLAIN (ANALYZE, BUFFERS)` of the stream after a checkpoint. (`read_index(engine, name)` makes one.)"
+        '`engine = practice("btrees-incident")` has these tables. It counts under settings that repeat, without page images; what would be an image there is a page that `EXPLAIN (ANALYZE, BUFFERS)` of the stream shows as '
+        "`dirtied`: in a database that was just made, or after a checkpoint (`read_index(engine, name)` makes one, at the desk)."
     )
 
 

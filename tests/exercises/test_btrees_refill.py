@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from tests.exercises.harness import Answers, ExerciseTests, Wrong, shown, verdict
-from workbook.errors import Unavailable
-from workbook.exercises.btrees import refill
+from workbook.engines import Recipe, database
 from workbook.exercises.btrees.refill import (
     DELETES,
     EXERCISE,
@@ -19,9 +20,10 @@ from workbook.exercises.btrees.refill import (
     does,
     index_order,
     known,
+    pages,
     recipe,
+    refilled,
     stretches,
-    until_past,
 )
 
 RISING, TOKENS, READER, FALLING, ROOMY, IMPORT = VARIANTS
@@ -158,21 +160,45 @@ def test_the_new_rows_decide_which_delete_was_a_good_one() -> None:
             assert made.growth < 1.05 or made.growth > 1.25, (variant.name, made)
 
 
-def test_a_page_that_left_the_tree_is_not_handed_out_while_somebody_may_come_to_it() -> None:
-    """A transaction that is open in another database holds it back, so the judge waits for its end; and says so."""
-    with refill.database(recipe(TOKENS)) as other, refill.database(recipe(RISING)) as orders:
-        connection = other.connect()
-        connection.execute("INSERT INTO sales VALUES (1)")
+@pytest.fixture
+def open_elsewhere() -> Iterator[None]:
+    """A transaction with a number of its own is open in another database of the server."""
+    with database(Recipe("a neighbour", "CREATE TABLE neighbours (n int)")) as other, other.connect() as session:
+        session.execute("INSERT INTO neighbours VALUES (1)")
+        yield
+
+
+@pytest.mark.usefixtures("open_elsewhere")
+@pytest.mark.parametrize(
+    ("variant", "right"),
+    [(RISING, pair(EVERY_OTHER, OLDEST)), (ROOMY, pair(None, MIDDLE)), (IMPORT, pair(MIDDLE, NEWEST))],
+    ids=["rising", "roomy", "import"],
+)
+def test_a_transaction_that_is_open_in_another_database_changes_nothing(
+    variant: Variant, right: dict[str, str | None]
+) -> None:
+    """A learner's own writer on the practice database holds back no page of the judge's."""
+    found = verdict(EXERCISE, right, variant)
+    assert found.full, shown(found)
+
+
+@pytest.mark.usefixtures("open_elsewhere")
+def test_but_to_a_session_that_has_not_vacuumed_itself_no_page_is_handed_out() -> None:
+    """Why the judge vacuums and fills in one session: in two of them, the empty pages stay empty."""
+    together = refilled(OLDEST, RISING)
+    with database(recipe(RISING)) as orders:
+        before = pages(orders)
         orders.run(OLDEST)
-        orders.run("VACUUM orders")
-        sale = orders.run("INSERT INTO sales VALUES (1) RETURNING pg_current_xact_id()::text").rows[0][0]
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(refill, "WAIT_S_MAX", 0)
-            with pytest.raises(Unavailable, match=other.name):
-                until_past(orders, int(sale))
-            connection.commit()
-            connection.close()
-        until_past(orders, int(sale))
+        orders.run("VACUUM orders; INSERT INTO sales VALUES (1); VACUUM orders")
+        orders.run(RISING.refill)
+        apart = Refilled(1, before, pages(orders))
+    assert isinstance(together, Refilled) and does("same", together) and does("grows", apart), (together, apart)
+
+
+@pytest.mark.usefixtures("open_elsewhere")
+def test_a_reader_of_the_same_database_holds_the_rows_back_all_the_same() -> None:
+    made = refilled(OLDEST, READER)
+    assert isinstance(made, Refilled) and does("grows", made), made
 
 
 def test_the_steps_as_the_task_tells_them_give_what_the_judge_sees(capsys: pytest.CaptureFixture[str]) -> None:
@@ -181,7 +207,7 @@ def test_the_steps_as_the_task_tells_them_give_what_the_judge_sees(capsys: pytes
     code = TRYING.replace(
         'mine.execute(text("DELETE FROM orders WHERE ..."))', "[mine.execute(text(step)) for step in steps]"
     )
-    with refill.database(recipe(RISING)) as mine:
+    with database(recipe(RISING)) as mine:
         exec(code, {"practice": lambda id: mine.engine, "steps": steps})
     told = capsys.readouterr().out.strip()
     assert f"`grows`: the index has 57 pages before it, {told.removesuffix(' pages')} after the new rows" in shown(

@@ -228,6 +228,50 @@ superfluous = (
 check("btrees-redundant", superfluous)
 
 # %% [markdown]
+# ## 11. Further: an unlabelled page dump
+#
+# Two indexes have the same size and the same average fill. One needs REINDEX, one VACUUM, one another fill factor, and one nothing at all. What has happened to an index
+# stands in its pages. Here are those of a stranger: make another one like it.
+
+# %%
+ask("btrees-dump")
+
+# %%
+history = (
+    ### BEGIN SOLUTION
+    """CREATE INDEX readings_n ON readings (n);
+    INSERT INTO readings SELECT i FROM generate_series(1, 60000) i;
+    DELETE FROM readings WHERE n % 5 <> 0;
+    VACUUM readings"""
+    ### END SOLUTION
+)
+
+# %%
+check("btrees-dump", history)
+
+# %% [markdown]
+# ## 12. Further: inserts became slow, an incident
+#
+# *"It's the disk"*, says the team. The night shift's agent has another explanation, and it may be right. You have the engine's counters, then and now. Name the cause, and hand in the
+# change that shows it: it helps here, and it would not help if the runner-up were to blame.
+
+# %%
+ask("btrees-incident")
+
+# %%
+incident = (
+    ### BEGIN SOLUTION
+    {
+        "cause": "held-back",
+        "change": "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'nightly_report'",
+    }
+    ### END SOLUTION
+)
+
+# %%
+check("btrees-incident", incident)
+
+# %% [markdown]
 # ## 13. Further: direct
 #
 # An agent will write the tree. You do not write a line of it; you write what decides whether it is taken. Too little, and a tree passes that loses rows; too much, and you send back one that

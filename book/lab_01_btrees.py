@@ -1,14 +1,14 @@
 # %% [markdown]
 # # Lab: B-trees
 #
-# Six core exercises and a further one. You hand in rules, witnesses and a table; what is right is measured on real indexes of PostgreSQL, or on a teaching tree that is
+# Eight core exercises and five further ones. You hand in rules, witnesses and a table; what is right is measured on real indexes of PostgreSQL, or on a teaching tree that is
 # PostgreSQL's page for page. A seed of your own chooses the variants, and each changes the right answer.
 #
 # **How to work.** Read the task that `ask` shows. `practice("...")` gives you a database to try on where there is one, `explain(sql, engine)` counts pages, and `read_index` and `stepper` show a
 # tree. Put your answer in the place of the `...`, run the cell and the one below it. `hint("...")`, three times at most, goes from a question to nearly the answer. Points are for
 # answers, hints cost nothing.
 #
-# The core takes about an hour. Agents are welcome. Nobody but you can say what your answer costs.
+# The core takes about seventy-five minutes. Agents are welcome. Nobody but you can say what your answer costs.
 
 # %%
 from workbook import ask, check, explain, hint, measure, practice, progress, start_lab
@@ -62,7 +62,26 @@ def leaves(rows, order, fill_factor):
 check("btrees-leaves", leaves)
 
 # %% [markdown]
-# ## 3. Pages visited
+# ## 3. The largest and the smallest
+#
+# *"Twenty thousand orders are twenty thousand orders, in whatever order they are moved in."* Whoever writes the loop decides more than that: the same rows make an index of one size or of nearly twice that size, and which
+# order is the good one stands in the index, not in the numbers.
+
+# %%
+ask("btrees-orders")
+
+# %%
+arrivals = ...
+### BEGIN SOLUTION
+by_code = sorted(range(1, 20_001), key=lambda number: f"R{number}")
+arrivals = {"largest": by_code[::-1], "smallest": by_code}
+### END SOLUTION
+
+# %%
+check("btrees-orders", arrivals)
+
+# %% [markdown]
+# ## 4. Pages visited
 #
 # A plan says `Index Scan` for one row and for a thousand. What lies between is a way: down, along, and into the table. Walk it once with a finger, and write down what it costs, as
 # a function with the arguments that the task names.
@@ -81,7 +100,7 @@ def visits(height, rows_a_leaf, rows_a_page, n):
 check("btrees-visits", visits)
 
 # %% [markdown]
-# ## 4. Which page next?
+# ## 5. Which page next?
 #
 # A search stands on an inner page. Who sent it there read the page above a moment ago, and holds no lock on it; since then the page may have been split. The keys on the page look
 # like rows, and are none: each says where something begins, or ends. You hand in `def find_child(page, key):`.
@@ -106,7 +125,7 @@ def find_child(page, key):
 check("btrees-child", find_child)
 
 # %% [markdown]
-# ## 5. All tests pass
+# ## 6. All tests pass
 #
 # Three people have written the function that cuts a full page in two. Each has tested it, and all tests pass. Each has forgotten a case. Which few keys show it?
 
@@ -128,7 +147,29 @@ refutations = (
 check("btrees-refute", refutations)
 
 # %% [markdown]
-# ## 6. A key for a stream
+# ## 7. Deleted and filled again
+#
+# The job at night deletes half of the orders, and by the next evening as many rows are there again. *"DELETE frees the space"*, says one; *"an index never shrinks"*, says the other. Find a DELETE of half of the rows that proves
+# the one wrong, and one that proves the other wrong, unless one of them is right here.
+
+# %%
+ask("btrees-refill")
+
+# %%
+deletes = (
+    ### BEGIN SOLUTION
+    {
+        "grows": "DELETE FROM orders WHERE number <= 10000",
+        "same": "DELETE FROM orders WHERE number % 2 = 0",
+    }
+    ### END SOLUTION
+)
+
+# %%
+check("btrees-refill", deletes)
+
+# %% [markdown]
+# ## 8. A key for a stream
 #
 # *"Never use UUIDs as keys"*, says one agent. *"Always use UUIDs"*, says the other. Neither has asked what the key is for.
 
@@ -149,7 +190,89 @@ orders_table = (
 check("btrees-key", orders_table)
 
 # %% [markdown]
-# ## 7. Further: direct
+# ## 9. Further: bloat
+#
+# The dashboard is red: most of the index is free space. *"REINDEX, tonight"*, says the agent. Perhaps. Free space is only lost if nobody is going to write into it. Before you mend, say who will; and say how large the index will be in a fortnight, with what you do.
+
+# %%
+ask("btrees-bloat")
+
+# %%
+tonight = (
+    ### BEGIN SOLUTION
+    {"sql": "REINDEX INDEX CONCURRENTLY orders_pkey", "kilobytes": 584}
+    ### END SOLUTION
+)
+
+# %%
+check("btrees-bloat", tonight)
+
+# %% [markdown]
+# ## 10. Further: redundant
+#
+# Each ticket got its index, and each index looked reasonable on its day. Some of them are the same list, read from the other end. Some only look as if they were, and hold a rule or an order that no other one has.
+
+# %%
+ask("btrees-redundant")
+
+# %%
+superfluous = (
+    ### BEGIN SOLUTION
+    """DROP INDEX parcels_id, parcels_tracking_one, parcels_tracking_lookup, parcels_customer,
+        parcels_customer_newest, parcels_customer_desc, parcels_delivered, parcels_delivered_desc,
+        parcels_email_pattern, parcels_courier_open"""
+    ### END SOLUTION
+)
+
+# %%
+check("btrees-redundant", superfluous)
+
+# %% [markdown]
+# ## 11. Further: an unlabelled page dump
+#
+# Two indexes have the same size and the same average fill. One needs REINDEX, one VACUUM, one another fill factor, and one nothing at all. What has happened to an index
+# stands in its pages. Here are those of a stranger: make another one like it.
+
+# %%
+ask("btrees-dump")
+
+# %%
+history = (
+    ### BEGIN SOLUTION
+    """CREATE INDEX readings_n ON readings (n);
+    INSERT INTO readings SELECT i FROM generate_series(1, 60000) i;
+    DELETE FROM readings WHERE n % 5 <> 0;
+    VACUUM readings"""
+    ### END SOLUTION
+)
+
+# %%
+check("btrees-dump", history)
+
+# %% [markdown]
+# ## 12. Further: inserts became slow, an incident
+#
+# *"It's the disk"*, says the team. The night shift's agent has another explanation, and it may be right. You have the engine's counters, then and now. Name the cause, and hand in the
+# change that shows it: it helps here, and it would not help if the runner-up were to blame.
+
+# %%
+ask("btrees-incident")
+
+# %%
+incident = (
+    ### BEGIN SOLUTION
+    {
+        "cause": "held-back",
+        "change": "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'nightly_report'",
+    }
+    ### END SOLUTION
+)
+
+# %%
+check("btrees-incident", incident)
+
+# %% [markdown]
+# ## 13. Further: direct
 #
 # An agent will write the tree. You do not write a line of it; you write what decides whether it is taken. Too little, and a tree passes that loses rows; too much, and you send back one that
 # is right, because it is not the one that you would have written. You hand in `def accept(step):`.

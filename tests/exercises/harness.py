@@ -196,4 +196,5 @@ class ExerciseTests:
 
 
 def _told(answer: Any) -> str:
-    return f"the answer {answer!r}" if not callable(answer) else f"the answer {getattr(answer, '__name__', answer)}"
+    shortened = repr(answer) if len(repr(answer)) < 3000 else f"{repr(answer)[:3000]}..."
+    return f"the answer {shortened}" if not callable(answer) else f"the answer {getattr(answer, '__name__', answer)}"

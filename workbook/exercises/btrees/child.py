@@ -417,7 +417,7 @@ EXERCISE = register(
     Exercise(
         id="btrees-child",
         lab="01_btrees",
-        number=4,
+        number=5,
         title="Find the child on a page with a high key",
         kind="R",
         declares="value",

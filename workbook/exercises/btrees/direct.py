@@ -204,7 +204,7 @@ EXERCISE = register(
     Exercise(
         id="btrees-direct",
         lab="01_btrees",
-        number=7,
+        number=13,
         title="Direct: acceptance checks for an agent's B-tree",
         kind="R",
         declares="value",

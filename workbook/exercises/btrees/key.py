@@ -459,7 +459,7 @@ EXERCISE = register(
     Exercise(
         id="btrees-key",
         lab="01_btrees",
-        number=6,
+        number=8,
         title="A key type for an insert stream",
         kind="S",
         declares="value",

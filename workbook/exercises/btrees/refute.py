@@ -205,7 +205,7 @@ EXERCISE = register(
     Exercise(
         id="btrees-refute",
         lab="01_btrees",
-        number=5,
+        number=6,
         title="Refute three splits whose tests pass",
         kind="W",
         declares="value",

@@ -280,7 +280,7 @@ EXERCISE = register(
     Exercise(
         id="btrees-visits",
         lab="01_btrees",
-        number=3,
+        number=4,
         title="Pages that a lookup and a range visit",
         kind="R",
         declares="value",

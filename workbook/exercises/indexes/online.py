@@ -17,21 +17,15 @@ parent has to be locked, briefly and with a `lock_timeout`, whatever one does.
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
-
-import psycopg
 
 from workbook.engines import Database, Recipe, database
-from workbook.errors import SqlError
+from workbook.exercises.beside import beside_writers, nobody_waits
 from workbook.grading.exercise import Exercise, Finding, Judgement, accepts_sql
 from workbook.grading.registry import register
 from workbook.grading.sql import changes_allowed
 
 ROWS = 20_000
-POLL_S, PATIENCE_S = 0.005, 10.0
 TABLES = f"""CREATE TABLE orders (order_id bigint PRIMARY KEY, customer_id int NOT NULL, status text NOT NULL, placed_minute int NOT NULL);
 INSERT INTO orders SELECT i, i * 7919 % 601, 'done', i FROM generate_series(1::bigint, {ROWS}::bigint) i"""
 COUNTED = f"SELECT count(*), sum(customer_id), sum(placed_minute) FROM orders WHERE order_id <= {ROWS}"
@@ -113,89 +107,6 @@ def recipe(variant: Variant) -> Recipe:
     return Recipe("20,000 orders beside writers", TABLES, then=variant.start, invalid=variant.invalid)
 
 
-@dataclass
-class Observed:
-    """What was seen while the answer ran: the statement behind which a writer had to wait; whether the reads were without an index at
-    some time; how the answer ended."""
-
-    blocking: str = ""
-    unserved: bool = False
-    error: SqlError | None = None
-
-
-def beside_writers(orders: Database, answer: str, variant: Variant) -> Observed:
-    """Run the answer while at every moment one transaction has written to the table and is still open.
-
-    Each time the answer waits for that one, another writer tries: it either writes, and takes over, or waits for the answer.
-    """
-    seen, done = Observed(), threading.Event()
-
-    def migrate() -> None:
-        try:
-            orders.run(answer, deadline_s=PATIENCE_S)
-        except SqlError as error:
-            seen.error = error
-        finally:
-            done.set()
-
-    key = ROWS + 1
-    writer, _ = _write(orders, key, 0)
-    thread = threading.Thread(target=migrate, daemon=True)
-    thread.start()
-    try:
-        while (waiting := _waiting(orders, writer, done)) is not None:
-            pid, statement = waiting
-            seen.unserved |= bool(variant.served) and not served(orders, variant.served)
-            key += 1
-            before, (writer, blocked) = writer, _write(orders, key, pid, then=writer.commit)
-            before.close()
-            if blocked:
-                seen.blocking = seen.blocking or statement
-    finally:
-        writer.close()
-        thread.join()
-    return seen
-
-
-def _waiting(orders: Database, writer: psycopg.Connection[Any], done: threading.Event) -> tuple[int, str] | None:
-    """The answer's backend and statement as soon as it waits for the open writer; None when the answer has ended."""
-    sql = (
-        "SELECT pid, query FROM pg_catalog.pg_stat_activity "
-        f"WHERE datname = '{orders.name}' AND {writer.info.backend_pid} = ANY (pg_catalog.pg_blocking_pids(pid))"
-    )
-    while not done.wait(POLL_S):
-        if found := orders.cluster.admin(sql):
-            return int(found[0][0]), str(found[0][1])
-    return None
-
-
-def _write(
-    orders: Database, key: int, waiting: int, then: Callable[[], None] = lambda: None
-) -> tuple[psycopg.Connection[Any], bool]:
-    """Insert an order and leave the transaction open: its connection, and whether it had to wait for the backend `waiting`.
-    `then` is called when that is known."""
-    connection, written = orders.connect(), threading.Event()
-
-    def insert() -> None:
-        try:
-            connection.execute(WRITE.format(key=key))
-        except psycopg.Error:
-            pass  # the table is gone or another one: the catalogs will say so
-        finally:
-            written.set()
-
-    thread = threading.Thread(target=insert, daemon=True)
-    thread.start()
-    blocked = False
-    while not blocked and not written.wait(POLL_S):
-        blocked = (
-            waiting in orders.cluster.admin(f"SELECT pg_catalog.pg_blocking_pids({connection.info.backend_pid})")[0][0]
-        )
-    then()
-    thread.join()
-    return connection, blocked
-
-
 def served(orders: Database, column: str) -> bool:
     """Whether a valid index begins with this column."""
     return any(valid and columns.split(", ")[0] == column for _, columns, valid in indexes(orders))
@@ -213,7 +124,13 @@ def indexes(orders: Database) -> list[tuple[str, str, bool]]:
 def judge(answer: str, variant: Variant) -> Judgement:
     with database(recipe(variant)) as orders:
         before, rows = orders.catalog(), orders.run(COUNTED).rows
-        seen = beside_writers(orders, answer, variant)
+        unserved = False
+
+        def look() -> None:
+            nonlocal unserved
+            unserved |= bool(variant.served) and not served(orders, variant.served)
+
+        seen = beside_writers(orders, answer, lambda number: WRITE.format(key=ROWS + number), look=look)
         changed = changes_allowed(
             before,
             orders.catalog(),
@@ -225,7 +142,11 @@ def judge(answer: str, variant: Variant) -> Judgement:
             return Judgement(0.0, (changed if not changed.ok else rows_gone(),))
         if seen.error is not None and not seen.blocking:
             raise seen.error
-        findings = (nobody_waits(seen), *in_service(orders, variant), never_without(seen, variant))
+        findings = (
+            nobody_waits(seen, "ddl-is-online"),
+            *in_service(orders, variant),
+            never_without(unserved, variant),
+        )
     shown = tuple(finding for finding in findings if finding is not None)
     return Judgement(float(all(finding.ok for finding in shown)), shown)
 
@@ -234,16 +155,6 @@ def rows_gone() -> Finding:
     return Finding(
         False, "The answer changed the orders.", "The same orders as before.", "Which of its statements touches rows?"
     )
-
-
-def nobody_waits(seen: Observed) -> Finding:
-    if not seen.blocking:
-        return Finding(True, "Beside each of its steps another writer wrote, and did not wait.")
-    first = " ".join(seen.blocking.split())
-    return Finding(
-        False, f"A writer had to wait: `{first[:90]}{'...' if len(first) > 90 else ''}` waited for an open transaction, and the next INSERT waited behind it.",
-        "At every step an INSERT goes past.", "Which lock does that statement take, and which of its forms takes a weaker one?", "ddl-is-online",
-    )  # fmt: skip
 
 
 def in_service(orders: Database, variant: Variant) -> list[Finding]:
@@ -293,10 +204,10 @@ def in_service(orders: Database, variant: Variant) -> list[Finding]:
     return findings
 
 
-def never_without(seen: Observed, variant: Variant) -> Finding | None:
+def never_without(unserved: bool, variant: Variant) -> Finding | None:
     if not variant.served:
         return None
-    if not seen.unserved:
+    if not unserved:
         return Finding(True, f"At every step a valid index began with `{variant.served}`.")
     return Finding(
         False, f"For a while no valid index began with `{variant.served}`: the reads read the whole table.", "An index for the reads at every step.",

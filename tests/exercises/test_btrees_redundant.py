@@ -1,0 +1,124 @@
+"""Redundant indexes: mirror images, beginnings, NULLs, rules and operator classes, and which of them only look redundant."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.exercises.harness import Answers, ExerciseTests, Wrong, shown, verdict
+from workbook.engines import database
+from workbook.exercises.btrees.redundant import EXERCISE, INDEXES, RULES, VARIANTS, Variant, pages, recipe
+
+MIRRORED = {
+    "parcels_customer_newest": "parcels_customer_desc",
+    "parcels_delivered": "parcels_delivered_desc",
+}
+TWIN = {True: ("parcels_delivered_desc", "delivered"), False: ("parcels_customer_desc", "customer")}
+SWAPPED = {
+    "the bicycle couriers": [
+        ("parcels_tracking_one", "parcels_tracking", "accepted a second parcel without a tracking number", "nulls-are-equal"),
+        ("parcels_email_pattern", "parcels_email", "The read `begins`, asked twice with other values, touches 908", "text-is-text"),
+    ],
+    "the vans of the north": [
+        ("parcels_delivered_last", "parcels_delivered", "The read `last`, asked twice with other values, touches 908", "backward-is-any"),
+        ("parcels_tracking", "parcels_tracking_one", "refuses a second parcel without a tracking number", "unique-is-harmless"),
+    ],
+    "the house of returns": [
+        ("parcels_customer_newest", "parcels_customer_placed", "The read `page`, asked twice with other values, touches 2,0", "backward-is-any"),
+        ("parcels_courier_open", "parcels_courier", "accepted a second open parcel", "partial-is-small"),
+    ],
+    "the planners": [
+        ("parcels_customer", "", "The read `survey`, asked once, touches 454 pages", "prefix-always-goes"),
+        ("parcels_courier", "", "The read `tour`, asked twice with other values, touches 908", "partial-serves-all"),
+        ("parcels_tracking", "parcels_tracking_lookup", "accepted a second parcel with the tracking number", "plain-is-unique"),
+    ],
+    "the help desk": [
+        ("parcels_email", "", "The read `book`, asked twice with other values, touches 908", "pattern-does-it-all"),
+        ("parcels_customer_newest", "parcels_customer", "The read `page`, asked twice with other values, touches 916", "backward-is-any"),
+    ],
+    "the branch in the south": [
+        ("parcels_delivered", "", "The read `first`, asked twice with other values, touches 908", "backward-is-any"),
+        ("parcels_tracking_lookup", "parcels_tracking", "refuses a second parcel with the tracking number of another", "unique-is-harmless"),
+    ],
+}  # fmt: skip
+ONE_MORE = "1 of them could go, and no read and no rule would miss it. Among those on "
+
+
+def keeping(*names: str) -> str:
+    """Drop all indexes but these."""
+    return f"DROP INDEX {', '.join(name for name in INDEXES if name not in names)}"
+
+
+def answers(variant: Variant) -> Answers:
+    right = keeping(*variant.keep)
+    mirrored = keeping(*(MIRRORED.get(name, name) for name in variant.keep))
+    twin, column = TWIN["parcels_delivered" in variant.keep]
+    swapped = [
+        Wrong(keeping(*(variant.keep - {old}), new), says=says, misconception=key)
+        for old, new, says, key in SWAPPED[variant.story]
+    ]
+    return Answers(
+        right=right,
+        also_right=[mirrored, "; ".join(f"DROP INDEX CONCURRENTLY {name}" for name in sorted(variant.superfluous))],
+        wrong=[
+            *swapped,
+            Wrong(
+                keeping(*variant.keep, "parcels_id"),
+                says=f"{ONE_MORE}`parcel_id`",
+                misconception="key-finds-nothing",
+            ),
+            Wrong(
+                keeping(*variant.keep, twin),
+                says=f"{ONE_MORE}`{column}`",
+                misconception="desc-needs-its-own",
+            ),
+            Wrong(f"{right}; CREATE INDEX mine ON parcels (tracking, email)", says="created 1 index (mine)"),
+            Wrong(f"{right}; DELETE FROM parcels WHERE parcel_id = 7", says="other rows than before"),
+            Wrong("ALTER TABLE parcels DROP CONSTRAINT parcels_pkey", says="dropped 1 constraint"),
+            Wrong("DROP INDEX parcels_pkey", says="constraint parcels_pkey on table parcels requires it"),
+            Wrong("DROP INDEX parcels_trackings", says='index "parcels_trackings" does not exist'),
+        ],
+    )
+
+
+class TestRedundant(ExerciseTests):
+    exercise = EXERCISE
+    answers = staticmethod(answers)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", VARIANTS, ids=[variant.story for variant in VARIANTS])
+def test_none_of_the_kept_could_go_as_well(variant: Variant) -> None:
+    """The reference is as small as can be: whatever else is dropped, a read or a rule misses it."""
+    for name in variant.keep:
+        assert not verdict(EXERCISE, keeping(*(variant.keep - {name})), variant).full, name
+
+
+def test_a_second_unique_index_and_a_plain_one_beside_it_are_both_too_much() -> None:
+    variant = VARIANTS[0]
+    for extra, misconception in (
+        ("parcels_tracking_lookup", "rule-finds-nothing"),
+        ("parcels_tracking", "each-needs-its-own"),
+        ("parcels_customer", "each-needs-its-own"),
+    ):
+        found = verdict(EXERCISE, keeping(*variant.keep, extra), variant)
+        assert ONE_MORE in shown(found) and found.misconception == EXERCISE.misconceptions[misconception], found
+
+
+def test_to_drop_nothing_or_everything() -> None:
+    assert "15 of 15 indexes are left" in shown(verdict(EXERCISE, "SELECT 1", VARIANTS[5]))
+    found = verdict(EXERCISE, keeping(), VARIANTS[5])
+    assert not found.full and "The read `track`, asked twice with other values, touches 908" in shown(found)
+
+
+def test_the_reads_are_served_by_indexes_as_they_are_given() -> None:
+    """With all fifteen no read of a variant touches more than with the reference, so nothing is asked that cannot be had."""
+    variant = VARIANTS[3]
+    with database(recipe(variant)) as parcels:
+        before = {name: pages(parcels, name) for name in variant.reads}
+        parcels.run(keeping(*variant.keep))
+        assert {name: pages(parcels, name) for name in variant.reads} == before
+
+
+def test_every_rule_holds_somewhere_and_has_lapsed_elsewhere() -> None:
+    for rule in RULES:
+        assert 0 < sum(rule in variant.rules for variant in VARIANTS) < len(VARIANTS)

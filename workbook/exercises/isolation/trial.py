@@ -1,0 +1,310 @@
+"""Answers on trial beside one another: every order of a few clients' statements on PostgreSQL, and a rule for each.
+
+    Program(setup, {"ann": statements("... :room", {...}), "ben": ...})
+        │ tried(program, level, tries=3)         BEGIN goes with the first statement, so 20 orders of 2 + 2 statements
+        ▼
+    Trial ── outcomes ──▶ Outcome   order, run, retries, waited, failed("ben"), rows("bookings")
+        │
+        └─ kept(trial, Rule(broken, ...), ...) ──▶ findings, and the timeline of the first order that breaks one
+
+A `Program` is a world (`setup`) and what each client sends between BEGIN and COMMIT. The clients see errors as clients do:
+where a statement fails with a code in `codes`, a client with `tries` above 1 rolls back and sends the transaction
+again when the others are done; any other error ends what it wanted. A rule says of one outcome what is wrong with it, '' where
+nothing is; it looks at what is left and at who waited, never at the text of an answer. An order that comes to no end (a lock that
+is never given back) is an outcome, too: `stuck`, and no further order is run.
+
+How an exercise uses it:
+
+    wrong = control(sql, "`booking`") or ...              # BEGIN, COMMIT, SET in an answer: a Finding, or None
+    program = Program("", SETUP + ddl, {"ann": statements(sql, {"room": 7}), "ben": statements(sql, {"room": 7})})
+    trial = tried(program, "read committed", tries=3)     # raises SqlError where the setup is refused
+    findings, pictures = kept(trial, ends, understood, Rule(...), ...)
+
+    >>> sums = "UPDATE account SET cents = cents - 5 WHERE name = :name"
+    >>> setup = "CREATE TABLE account (name text PRIMARY KEY, cents int); INSERT INTO account VALUES ('joint', 12)"
+    >>> every = tried(Program("", setup, {one: statements(sums, {"name": "joint"}) for one in ("ann", "ben")}))
+    >>> len(every.outcomes), every.outcomes[0].order, every.outcomes[1].waited
+    (6, 'ann ann ben ben', ('ben',))
+    >>> rich = Rule(lambda one: "" if one.rows("account")[0]["cents"] >= 7 else "7 cents are not left", "Rich.", "7 cents.")
+    >>> print(kept(every, rich)[0][0].seen)
+    In 6 of 6 orders 7 cents are not left, as in the order `ann ann ben ben`.
+
+Source: `schedules.interleavings`, which compares each order with the serial ones; here an exercise says itself what is right. Left out:
+clients that decide between two statements by what they read: an answer says it in SQL.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import re
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache
+from typing import Any
+
+from psycopg import sql as composed
+
+from workbook.engines.running import TOKEN, split
+from workbook.errors import SqlTimeout
+from workbook.grading.exercise import Finding
+from workbook.schedules import Program, Run, Schedule, ScheduleTimeout, Stage
+from workbook.schedules.retrying import run_with_retries
+
+RETRIED = ("40001", "40P01")
+"""What a client's loop answers by sending the transaction again."""
+LIMIT = 1_000
+STEP_S, ALL_S = 2.0, 20.0
+"""How long a statement that neither ends nor waits may run, and all orders together."""
+CONTROL = re.compile(
+    r"\s*(BEGIN|START\s+TRANSACTION|COMMIT|END|ROLLBACK|ABORT|SAVEPOINT|RELEASE|PREPARE\s+TRANSACTION|SET|RESET|DISCARD|"
+    r"ALTER\s+(ROLE|USER|DATABASE|SYSTEM))\b",
+    re.I,
+)
+
+
+def statements(sql: str, values: Mapping[str, Any] | None = None) -> tuple[str, ...]:
+    """The statements of a text, each `:name` of `values` written as a literal (outside strings and comments).
+
+    >>> statements("SELECT :n; SELECT ':n', 1::int -- the end", {"n": "it's"})
+    ("SELECT 'it''s'", "SELECT ':n', 1::int")
+    """
+    known = values or {}
+
+    def written(token: re.Match[str]) -> str:
+        name = token.group(2)
+        return composed.Literal(known[name]).as_string(None).strip() if name in known else token.group(0)
+
+    return tuple("".join(written(token) for token in TOKEN.finditer(one)) for one in split(sql))
+
+
+def control(sql: str, what: str = "The answer") -> Finding | None:
+    """The finding on a statement that begins or ends a transaction, or sets something for the session; None where
+    there is none. `what` names the part of the answer."""
+    for one in split(sql):
+        if CONTROL.match(one):
+            said = " ".join(one.split())
+            return Finding(
+                ok=False,
+                seen=f"{what} says `{said[:60]}{'...' if len(said) > 60 else ''}`.",
+                expected="Statements that run inside one transaction: its BEGIN, its level and its COMMIT are the client's.",
+                question="What would be undone, and what not, if the client's transaction were rolled back after it?",
+            )
+    return None
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """One order as it came out.
+
+    `order` names the clients as they take turns (BEGIN goes with the first statement); `run` is what was seen, tries
+    again included; `retries` how many transactions were sent again; `stuck` whether it came to no end; `serial` the
+    clients one after the other, where no one began before the other had ended (else empty).
+    """
+
+    order: str
+    run: Run
+    retries: int = 0
+    stuck: bool = False
+    serial: tuple[str, ...] = ()
+
+    def rows(self, table: str) -> list[dict[str, Any]]:
+        """What is left in a table, each row as a dict; nothing where there is no such table."""
+        columns = self.run.columns.get(table, ())
+        return [dict(zip(columns, row, strict=True)) for row in self.run.final.get(table, ())]
+
+    def has(self, table: str, *columns: str) -> bool:
+        """Whether there is such a table with these columns in the end."""
+        return set(columns) <= set(self.run.columns.get(table, ())) and table in self.run.columns
+
+    def failed(self, client: str) -> str:
+        """The SQLSTATE of what ended the client's last transaction; '' where it committed."""
+        outcome = self.run.outcomes[client]
+        return "" if outcome == "committed" else outcome.removeprefix("aborted ").strip() or outcome
+
+    @property
+    def committed(self) -> tuple[str, ...]:
+        """The clients whose last transaction committed."""
+        return self.run.committed
+
+    @property
+    def waited(self) -> tuple[str, ...]:
+        """The clients that had to wait for another one."""
+        return tuple(dict.fromkeys(self.run.step(event).session for event in self.run.waits))
+
+    @property
+    def waits(self) -> int:
+        """How many steps waited."""
+        return len({event.step for event in self.run.waits})
+
+    def message(self, client: str) -> str:
+        """The statement of this client that failed last and what PostgreSQL said of it; '' where none did."""
+        found = [one for one in self.run.failures if self.run.step(one).session == client and one.sqlstate != "25P02"]
+        if not found:
+            return ""
+        said = " ".join(self.run.step(found[-1]).sql.split())
+        return f"`{said[:90]}{'...' if len(said) > 90 else ''}`: {found[-1].sqlstate} {found[-1].message}"
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """The orders of a program that were run, the serial ones among them; `of` how many there are."""
+
+    program: Program
+    level: str
+    outcomes: tuple[Outcome, ...]
+    of: int
+
+    @property
+    def serial(self) -> tuple[Outcome, ...]:
+        """The outcomes of one client after the other."""
+        return tuple(one for one in self.outcomes if one.serial)
+
+    @property
+    def retries(self) -> int:
+        """How many transactions were sent again, over all orders."""
+        return sum(one.retries for one in self.outcomes)
+
+
+def tried(
+    program: Program,
+    level: str = "",
+    *,
+    tries: int = 1,
+    codes: Collection[str] = RETRIED,
+    limit: int = LIMIT,
+    seed: int = 0,
+) -> Trial:
+    """Run a program in every order (in `limit` of them drawn by `seed`, where there are more) at a level.
+
+    Parameters: `tries`, how often a client sends its transaction in all (1: it has no loop), after the SQLSTATEs in
+    `codes`. Raises `SqlError` where the setup is refused, `SqlTimeout` where the orders take more than 20 s.
+    """
+    outcomes, until = [], time.monotonic() + ALL_S
+    for order in _orders(program, limit, seed):
+        outcomes.append(_outcome(program, order, level, tries, codes))
+        if outcomes[-1].stuck:
+            break
+        if time.monotonic() > until:
+            raise SqlTimeout(f"{len(outcomes):,} orders ran longer than {ALL_S:g} s.", sqlstate="57014")
+    return Trial(program, level, tuple(outcomes), _together(program).count())
+
+
+def _outcome(program: Program, order: Schedule, level: str, tries: int, codes: Collection[str]) -> Outcome:
+    turns = [step.session for step in order.steps if not step.begins]
+    said = " ".join(turns)
+    serial = tuple(dict.fromkeys(turns))
+    if said != " ".join(name for name in serial for turn in turns if turn == name):
+        serial = ()
+    try:
+        looped = run_with_retries(program, order, level, stage(), codes=codes, most=tries)
+    except ScheduleTimeout as error:
+        if error.run is None:
+            raise
+        return Outcome(said, error.run, stuck=True, serial=serial)
+    return Outcome(said, looped.run, looped.retries, serial=serial)
+
+
+def _together(program: Program) -> Program:
+    """The program whose BEGINs are left out of the count: they take no lock and no snapshot."""
+    sessions = {name: tuple(step for step in steps if not step.begins) for name, steps in program.sessions.items()}
+    bare = replace(program)
+    object.__setattr__(bare, "sessions", sessions)
+    return bare
+
+
+def _orders(program: Program, limit: int, seed: int) -> Iterator[Schedule]:
+    """The orders, each BEGIN just before its client's first statement; the serial ones first where they are drawn."""
+    bare = _together(program)
+    begins = {name: tuple(step for step in steps if step.begins) for name, steps in program.sessions.items()}
+    chosen = bare.orders() if bare.count() <= limit else iter([*bare.serial(), *bare.sample(limit, seed)])
+    for order in chosen:
+        seen: set[str] = set()
+        steps = []
+        for step in order.steps:
+            if step.session not in seen:
+                steps += begins[step.session]
+                seen.add(step.session)
+            steps.append(step)
+        yield replace(order, steps=tuple(steps))
+
+
+def stage() -> Stage:
+    """The judge's own stage, kept until the process ends."""
+    return _stage(os.environ.get("WORKBOOK_STATE", ""), os.environ.get("WORKBOOK_POSTGRES_URL", ""))
+
+
+@cache
+def _stage(state: str, url: str) -> Stage:
+    made = Stage("postgresql", timeout_s=STEP_S)
+    atexit.register(made.close)
+    return made
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What every order must come to.
+
+    Parameters: `broken`, an outcome to what is wrong with it, a clause such as `two bookings hold the slot` ('' where
+    nothing is); `holds`, the sentence where no order breaks it; `expected`, `question`, `misconception` as in `Finding`;
+    `of`, the orders that are looked at (all, or the serial ones).
+    """
+
+    broken: Callable[[Outcome], str]
+    holds: str
+    expected: str = ""
+    question: str = ""
+    misconception: str = ""
+    of: Callable[[Trial], Sequence[Outcome]] = field(default=lambda trial: trial.outcomes)
+
+
+def kept(trial: Trial, *rules: Rule) -> tuple[list[Finding], list[Any]]:
+    """A finding for each rule, in their order, up to the first that is broken; and the timeline of the first order that
+    breaks it (none where all are kept)."""
+    findings: list[Finding] = []
+    for rule in rules:
+        looked = rule.of(trial)
+        wrong = [(one, clause) for one in looked if (clause := rule.broken(one))]
+        if not wrong:
+            findings.append(Finding(True, rule.holds))
+            continue
+        first, clause = wrong[0]
+        same = sum(other == clause for _, other in wrong)
+        seen = f"In {_share(same, trial, looked)} {clause}, as in the order `{first.order}`."
+        findings.append(Finding(False, seen, rule.expected, rule.question, rule.misconception))
+        return findings, [first.run.picture]
+    return findings, []
+
+
+def _share(count: int, trial: Trial, looked: Sequence[Outcome]) -> str:
+    if len(looked) == 1:
+        return "the only order that was run" if trial.of == 1 else "the first order that was run"
+    if len(looked) < len(trial.outcomes):
+        return f"{count:,} of {len(looked):,} serial orders"
+    return f"{count:,} of {len(looked):,} orders{f' drawn from {trial.of:,}' if trial.of > len(looked) else ''}"
+
+
+def _refused(outcome: Outcome) -> str:
+    for client in outcome.run.outcomes:
+        if outcome.failed(client)[:2] in ("42", "22", "0A", "2D", "25", "54", "XX"):
+            return f"PostgreSQL refuses a statement, {outcome.message(client)}"
+    return ""
+
+
+understood = Rule(
+    _refused,
+    "Each statement runs.",
+    "Statements that PostgreSQL takes, one client after the other.",
+    "Run the statements one after the other in a cell, with values for the names that begin with a colon: which one is refused?",
+    of=lambda trial: trial.serial,
+)
+"""Nothing is refused for its syntax, its types or its names when one client runs after the other."""
+
+ends = Rule(
+    lambda outcome: "the sessions come to no end, and were cancelled" if outcome.stuck else "",
+    "Each order comes to an end.",
+    "Every client ends, whatever the others do.",
+    "Which lock is held when its client's transaction is over, and who gives it back?",
+)
+"""Every order comes to an end: no lock outlives its transaction, and nothing runs on and on."""

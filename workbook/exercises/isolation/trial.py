@@ -49,7 +49,7 @@ from psycopg import sql as composed
 from workbook.engines.running import TOKEN, split
 from workbook.errors import SqlTimeout
 from workbook.grading.exercise import Finding
-from workbook.schedules import Program, Run, Schedule, ScheduleTimeout, Stage
+from workbook.schedules import Program, Run, Schedule, ScheduleTimeout, Stage, Step
 from workbook.schedules.retrying import run_with_retries
 
 RETRIED = ("40001", "40P01")
@@ -221,7 +221,7 @@ def _orders(program: Program, limit: int, seed: int) -> Iterator[Schedule]:
     chosen = bare.orders() if bare.count() <= limit else iter([*bare.serial(), *bare.sample(limit, seed)])
     for order in chosen:
         seen: set[str] = set()
-        steps = []
+        steps: list[Step] = []
         for step in order.steps:
             if step.session not in seen:
                 steps += begins[step.session]

@@ -9,18 +9,15 @@ import pytest
 from tests.exercises.harness import Answers, ExerciseTests, Wrong, shown, verdict
 from workbook.exercises.isolation.lost import (
     EXERCISE,
-    KINDS,
     NAMES,
-    PAGE,
-    STOCK,
     VARIANTS,
     Variant,
     accepts,
-    bank,
     losing,
     orders,
     outcome,
 )
+from workbook.exercises.isolation.writers import KINDS, PAGE, STOCK, bank
 
 BY_HAND: tuple[dict[str, Any], ...] = (
     {"A": "ana ben ana ben ana ben", "B": None, "C": "ana ben ben ben ben ana ana ana", "D": None},
@@ -32,7 +29,7 @@ BY_HAND: tuple[dict[str, Any], ...] = (
     {"A": "ana ben ben ana", "B": "ben ana ana ana ana ben ben ben", "C": None, "D": None},
 )
 """An answer to each variant, found with a pencil."""
-HOLD = {"repeatable", "serializable", "atomic", "with lock", "lock", "share lock", "compare", "advisory"}
+HOLD = {"repeatable", "atomic", "with lock", "lock", "share lock", "compare", "advisory"}
 HOLD |= {"whole row repeatable", "own columns"}
 ONE_SIDED = {"one level": ("ana",), "one lock": ("ben",), "one atomic": ("ben",)}
 """Kinds in which nobody loses, and those in which only these sessions do not."""

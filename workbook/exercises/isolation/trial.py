@@ -1,13 +1,13 @@
 """Answers on trial beside one another: every order of a few clients' statements on PostgreSQL, and a rule for each.
 
-    Program(setup, {"ann": statements("... :room", {...}), "ben": ...})
+    world(setup, {"ann": statements("... :room", {...}), "ben": ...})
         │ tried(program, level, tries=3)         BEGIN goes with the first statement, so 20 orders of 2 + 2 statements
         ▼
     Trial ── outcomes ──▶ Outcome   order, run, retries, waited, failed("ben"), rows("bookings")
         │
         └─ kept(trial, Rule(broken, ...), ...) ──▶ findings, and the timeline of the first order that breaks one
 
-A `Program` is a world (`setup`) and what each client sends between BEGIN and COMMIT. The clients see errors as clients do:
+A world is a `Program`: its `setup`, and what each client sends between BEGIN and COMMIT. The clients see errors as clients do:
 where a statement fails with a code in `codes`, a client with `tries` above 1 rolls back and sends the transaction
 again when the others are done; any other error ends what it wanted. A rule says of one outcome what is wrong with it, '' where
 nothing is; it looks at what is left and at who waited, never at the text of an answer. An order that comes to no end (a lock that
@@ -16,13 +16,13 @@ is never given back) is an outcome, too: `stuck`, and no further order is run.
 How an exercise uses it:
 
     wrong = control(sql, "`booking`") or ...              # BEGIN, COMMIT, SET in an answer: a Finding, or None
-    program = Program("", SETUP + ddl, {"ann": statements(sql, {"room": 7}), "ben": statements(sql, {"room": 7})})
+    program = world(SETUP + ddl, {"ann": statements(sql, {"room": 7}), "ben": statements(sql, {"room": 7})})
     trial = tried(program, "read committed", tries=3)     # raises SqlError where the setup is refused
     findings, pictures = kept(trial, ends, understood, Rule(...), ...)
 
     >>> sums = "UPDATE account SET cents = cents - 5 WHERE name = :name"
     >>> setup = "CREATE TABLE account (name text PRIMARY KEY, cents int); INSERT INTO account VALUES ('joint', 12)"
-    >>> every = tried(Program("", setup, {one: statements(sums, {"name": "joint"}) for one in ("ann", "ben")}))
+    >>> every = tried(world(setup, {one: statements(sums, {"name": "joint"}) for one in ("ann", "ben")}))
     >>> len(every.outcomes), every.outcomes[0].order, every.outcomes[1].waited
     (6, 'ann ann ben ben', ('ben',))
     >>> rich = Rule(lambda one: "" if one.rows("account")[0]["cents"] >= 7 else "7 cents are not left", "Rich.", "7 cents.")
@@ -77,6 +77,12 @@ def statements(sql: str, values: Mapping[str, Any] | None = None) -> tuple[str, 
         return composed.Literal(known[name]).as_string(None).strip() if name in known else token.group(0)
 
     return tuple("".join(written(token) for token in TOKEN.finditer(one)) for one in split(sql))
+
+
+def world(setup: str, clients: Mapping[str, Sequence[str]], *, title: str = "", level: str = "") -> Program:
+    """The program in which each of the `clients` sends its statements between BEGIN and COMMIT; they begin after `setup`."""
+    steps = {name: tuple(Step(name, one) for one in sent) for name, sent in clients.items()}
+    return Program(title, setup, steps, level)
 
 
 def control(sql: str, what: str = "The answer") -> Finding | None:
@@ -247,15 +253,15 @@ class Rule:
     """What every order must come to.
 
     Parameters: `broken`, an outcome to what is wrong with it, a clause such as `two bookings hold the slot` ('' where
-    nothing is); `holds`, the sentence where no order breaks it; `expected`, `question`, `misconception` as in `Finding`;
-    `of`, the orders that are looked at (all, or the serial ones).
+    nothing is); `holds`, the sentence where no order breaks it; `expected`, `question`, `misconception` as in `Finding`
+    (the latter may depend on the outcome); `of`, the orders that are looked at (all, or the serial ones).
     """
 
     broken: Callable[[Outcome], str]
     holds: str
     expected: str = ""
     question: str = ""
-    misconception: str = ""
+    misconception: str | Callable[[Outcome], str] = ""
     of: Callable[[Trial], Sequence[Outcome]] = field(default=lambda trial: trial.outcomes)
 
 
@@ -270,16 +276,17 @@ def kept(trial: Trial, *rules: Rule) -> tuple[list[Finding], list[Any]]:
             findings.append(Finding(True, rule.holds))
             continue
         first, clause = wrong[0]
-        same = sum(other == clause for _, other in wrong)
-        seen = f"In {_share(same, trial, looked)} {clause}, as in the order `{first.order}`."
-        findings.append(Finding(False, seen, rule.expected, rule.question, rule.misconception))
+        seen = f"One client after the other: {clause}."
+        if len(looked) > 1:
+            same = sum(other == clause for _, other in wrong)
+            seen = f"In {_share(same, trial, looked)} {clause}, as in the order `{first.order}`."
+        belief = rule.misconception if isinstance(rule.misconception, str) else rule.misconception(first)
+        findings.append(Finding(False, seen, rule.expected, rule.question, belief))
         return findings, [first.run.picture]
     return findings, []
 
 
 def _share(count: int, trial: Trial, looked: Sequence[Outcome]) -> str:
-    if len(looked) == 1:
-        return "the only order that was run" if trial.of == 1 else "the first order that was run"
     if len(looked) < len(trial.outcomes):
         return f"{count:,} of {len(looked):,} serial orders"
     return f"{count:,} of {len(looked):,} orders{f' drawn from {trial.of:,}' if trial.of > len(looked) else ''}"
@@ -297,7 +304,7 @@ understood = Rule(
     "Each statement runs.",
     "Statements that PostgreSQL takes, one client after the other.",
     "Run the statements one after the other in a cell, with values for the names that begin with a colon: which one is refused?",
-    of=lambda trial: trial.serial,
+    of=lambda trial: trial.serial[:1],
 )
 """Nothing is refused for its syntax, its types or its names when one client runs after the other."""
 

@@ -50,7 +50,7 @@ from workbook.engines.running import TOKEN, split
 from workbook.errors import SqlTimeout
 from workbook.grading.exercise import Finding
 from workbook.schedules import Program, Run, Schedule, ScheduleTimeout, Stage, Step
-from workbook.schedules.retrying import run_with_retries
+from workbook.schedules.retrying import AGAIN, run_with_retries
 
 RETRIED = ("40001", "40P01")
 """What a client's loop answers by sending the transaction again."""
@@ -129,6 +129,12 @@ class Outcome:
         outcome = self.run.outcomes[client]
         return "" if outcome == "committed" else outcome.removeprefix("aborted ").strip() or outcome
 
+    def saw(self, step: str) -> tuple[tuple[Any, ...], ...]:
+        """The rows that a step (by its name, `ann.2` is the first after BEGIN) returned in its client's last try; none
+        where it did not come to an answer."""
+        done = [one for one in self.run.events if one.kind == "done" and AGAIN.sub("", self.run.step(one).name) == step]
+        return (done[-1].rows or ()) if done else ()
+
     @property
     def committed(self) -> tuple[str, ...]:
         """The clients whose last transaction committed."""
@@ -194,7 +200,19 @@ def tried(
             break
         if time.monotonic() > until:
             raise SqlTimeout(f"{len(outcomes):,} orders ran longer than {ALL_S:g} s.", sqlstate="57014")
-    return Trial(program, level, tuple(outcomes), _together(program).count())
+    return Trial(program, level, tuple(outcomes), _together(program)[0].count())
+
+
+def played(
+    program: Program, turns: str, level: str = "", *, tries: int = 1, codes: Collection[str] = RETRIED
+) -> Outcome:
+    """Run one order of a program: `turns` names the clients as they take turns, as `Outcome.order` does (or with a turn
+    for each BEGIN as well). Raises `Misuse` where a client is named more or less often than it has statements."""
+    names = turns.split()
+    if len(names) == sum(len(steps) for steps in program.sessions.values()):
+        return _outcome(program, program.order(names), level, tries, codes)
+    bare, begins = _together(program)
+    return _outcome(program, _whole(bare.order(names), begins), level, tries, codes)
 
 
 def _outcome(program: Program, order: Schedule, level: str, tries: int, codes: Collection[str]) -> Outcome:
@@ -212,28 +230,38 @@ def _outcome(program: Program, order: Schedule, level: str, tries: int, codes: C
     return Outcome(said, looped.run, looped.retries, serial=serial)
 
 
-def _together(program: Program) -> Program:
-    """The program whose BEGINs are left out of the count: they take no lock and no snapshot."""
-    sessions = {name: tuple(step for step in steps if not step.begins) for name, steps in program.sessions.items()}
+Begins = Mapping[str, tuple[Step, ...]]
+"""The name of a statement to the BEGIN that goes just before it: it takes no lock and no snapshot."""
+
+
+def _together(program: Program) -> tuple[Program, Begins]:
+    """The program without its BEGINs, and where they belong."""
+    begins: dict[str, tuple[Step, ...]] = {}
+    sessions: dict[str, tuple[Step, ...]] = {}
+    for name, steps in program.sessions.items():
+        waiting: list[Step] = []
+        for step in steps:
+            waiting.append(step)
+            if not step.begins:
+                begins[step.name] = tuple(waiting[:-1])
+                sessions[name] = (*sessions.get(name, ()), step)
+                waiting = []
     bare = replace(program)
-    object.__setattr__(bare, "sessions", sessions)
-    return bare
+    object.__setattr__(bare, "sessions", sessions)  # a program of its own would get its BEGINs back
+    return bare, begins
+
+
+def _whole(order: Schedule, begins: Begins) -> Schedule:
+    """The order with each BEGIN just before the first statement of its transaction."""
+    return replace(order, steps=tuple(one for step in order.steps for one in (*begins[step.name], step)))
 
 
 def _orders(program: Program, limit: int, seed: int) -> Iterator[Schedule]:
-    """The orders, each BEGIN just before its client's first statement; the serial ones first where they are drawn."""
-    bare = _together(program)
-    begins = {name: tuple(step for step in steps if step.begins) for name, steps in program.sessions.items()}
+    """The orders; where they are drawn, the serial ones first."""
+    bare, begins = _together(program)
     chosen = bare.orders() if bare.count() <= limit else iter([*bare.serial(), *bare.sample(limit, seed)])
     for order in chosen:
-        seen: set[str] = set()
-        steps: list[Step] = []
-        for step in order.steps:
-            if step.session not in seen:
-                steps += begins[step.session]
-                seen.add(step.session)
-            steps.append(step)
-        yield replace(order, steps=tuple(steps))
+        yield _whole(order, begins)
 
 
 def stage() -> Stage:

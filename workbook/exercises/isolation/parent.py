@@ -25,6 +25,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
+from workbook.exercises.isolation.deadlock import every
 from workbook.exercises.isolation.trial import Outcome, Rule, Trial, control, ends, kept, statements, tried, understood
 from workbook.grading.exercise import Exercise, Finding, Judgement, accepts_sql
 from workbook.grading.registry import register
@@ -213,12 +214,12 @@ def judge(answer: str, variant: Variant) -> Judgement:
 
 def rules(name: str, variant: Variant, trial: Trial, world: World) -> list[Rule]:
     """What is asked of one of the programs."""
-    every = len(trial.outcomes)
+    orders = every(trial)
     same = Rule(
         lambda outcome: "" if world.right(outcome) else "other rows are left than the transaction as it was given leaves",
-        {"child": f"Beside a child's insert the same rows are left as before, in all of {every} orders.",
-         "again": f"Two calls for the same row come out as one after the other, in all of {every} orders.",
-         "other": f"Two calls for other rows come out rightly, in all of {every} orders.",
+        {"child": f"Beside a child's insert the same rows are left as before, in {orders}.",
+         "again": f"Two calls for the same row come out as one after the other, in {orders}.",
+         "other": f"Two calls for other rows come out rightly, in {orders}.",
          "new": "Where there is no such row, one is made."}[name],
         "The same work as before, and nothing lost where two do it at the same time.",
         "What may another transaction change between the first look at the row and the last write?",
@@ -234,12 +235,12 @@ def rules(name: str, variant: Variant, trial: Trial, world: World) -> list[Rule]
     found = [ends, understood, failing, same]
     if name == "child":
         found.insert(2, Rule(
-            _waits, f"Neither waits for the other, in none of {every} orders.",
+            _waits, f"Neither waits for the other, in {orders}.",
             "The insert goes past, wherever it falls, and so does the update.", variant.question, variant.belief,
         ))  # fmt: skip
     if name == "other" and variant.apart:
         found.insert(2, Rule(
-            _waits, f"Work on another row waits in none of {every} orders.", "Two that have nothing to do with each other go past each other.",
+            _waits, f"Work on another row goes past, in {orders}.", "Two that have nothing to do with each other go past each other.",
             "Which rows, or which one thing, do both of them lock?", "one-for-all",
         ))  # fmt: skip
     return found

@@ -216,7 +216,7 @@ def brief(variant: Variant) -> str:
         "Five programs, two clients each, on PostgreSQL. What a program remembers stands in `my.seen`. Each client begins a transaction before its first statement (where no BEGIN is "
         f"written), and sends its transactions again when one is ended by 40001 or 40P01, until it is through.\n\n{stories}\n\n"
         f"For each story: which is the **lowest** level ({', '.join(LEVELS)}) at which no order of the statements breaks the rule, or is it `none` of them? And which order breaks it at the next lower one (for "
-        "`none`: at serializable)? Hand in a dict from each letter to a pair, such as `('repeatable read', 'T1 T2 T2 T2 T1 T1')`. The order names the clients as they take turns, once a "
+        "`none`: at serializable)? Hand in a dict from each letter to a pair, such as `('repeatable read', 'T2 T1 ...')`. The order names the clients as they take turns, once a "
         "statement and once a COMMIT; BEGIN goes with the statement after it. Below read committed there is nothing: `('read committed', '')`.\n\n"
         "The judge runs every order at your level, and your order at the next lower one, and asks for the rule alone: whether each history is serializable is another question. "
         "Each story is a text that `Schedule.read(...)` of `workbook.schedules` reads, and `explore(Schedule.read(...), levels='read committed')` shows all of its orders."
@@ -248,7 +248,7 @@ EXERCISE = register(
         points=4,
         core=True,
         minutes=15,
-        answer="a dict from 'A' to 'E' to pairs of a level and an order, such as ('repeatable read', 'T1 T2 T2 T2 T1 T1')",
+        answer="a dict from 'A' to 'E' to pairs of a level and an order, such as ('repeatable read', 'T2 T1 ...')",
         accepts=accepts,
         variants=VARIANTS,
         brief=brief,

@@ -375,11 +375,11 @@ def parted(said: Sequence[Any], asked: Sequence[Case], wrong: Sequence[int], fir
     counts = ", ".join(f"{levels[level]} of {each} at {level}" for level in variant.levels)
     question, of = QUESTIONS.get(belief, ""), variant.question
     if not question and not formed(said[first], one.truth):
-        question = f"Asked is {of.asks}. Does each way through the function give {of.form}?"
+        question = f"Does each way through the function give {of.form}?"
     return Finding(
         ok=False,
         seen=f"`{one.told}`, at {one.level}: the function gives {_shown(said[first])}. Wrong in all: {counts}.",
-        expected=f"{_shown(one.truth)}: {of.asks}, as the engine has it.",
+        expected=f"{_shown(one.truth)}, as the engine has it. Asked is {of.asks}.",
         question=question
         or "Go through the drawn schedule step by step: what is committed at each, and what does each session know of it?",
         misconception=belief,

@@ -287,7 +287,7 @@ def brief(variant: Variant) -> str:
         f"{shown}\n\n"
         "Hand in a dict with the keys `'A'` to `'D'`, each an order in which the change that is asked for is lost, or `None` where there is no such order. An order names who has the turn, once for each "
         f"statement; BEGIN takes no turn, it is sent with the statement behind it. `'{example}'` is an order of A (one after the other). Who has to wait takes the turns up later. The judge runs the order, and for "
-        "`None` all orders there are."
+        "`None` all orders there are. To try one: `run(Schedule.read(...))`, with the numbers that `:seen` would be written out."
     )
 
 
@@ -320,7 +320,7 @@ def why(variant: Variant) -> str:
     )
     because = " ".join(f"{name}: {pair.because}" for name, pair, _ in variant.parts)
     return (
-        f"{because} Counted over all orders: {counts}. What would change it: another engine. DuckDB refuses the second writer at once, MySQL and MariaDB lose the update at repeatable read as "
+        f"{because} Counted over all orders: {counts}. What would change it: another engine. DuckDB refuses the second writer at once, MariaDB loses the update at repeatable read as "
         "PostgreSQL does at read committed, and SQLite lets one transaction write at a time."
     )
 

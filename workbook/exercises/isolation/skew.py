@@ -141,7 +141,7 @@ VARIANTS = (
         _rooms,
         "look for bookings that overlap with theirs, and find none",
         "insert a booking, each with another first hour",
-        "a constraint, `EXCLUDE USING gist (room WITH =, int4range(from_hour, to_hour) WITH &&)`, or SERIALIZABLE",
+        "a constraint, `EXCLUDE USING gist (room WITH =, int4range(from_hour, to_hour) WITH &&)` with the extension btree_gist, or SERIALIZABLE",
     ),
     Variant(
         "For project 3, 600 of 1000 euros are claimed. Ana and ben each want to hand in a claim of 300. The lines of a project are numbered",
@@ -203,7 +203,7 @@ def judge(answer: str | None, variant: Variant) -> Judgement:
         Finding(True, "Alone, each of the two keeps the rule. Together, both commit."),
         rule_broken(run, verdict, variant),
         no_order(verdict),
-        named(graph),
+        named(run, graph),
     ]
     failed = next((at for at, finding in enumerate(findings) if not finding.ok), len(findings) - 1)
     return Judgement(float(findings[failed].ok), tuple(findings[: failed + 1]), (timeline(run, graph),))
@@ -372,11 +372,19 @@ def no_order(verdict: SerialVerdict) -> Finding:
     )
 
 
-def named(graph: Graph) -> Finding:
+def named(run: Run, graph: Graph) -> Finding:
     if not graph.traced:
+        again = stage().run(run.schedule)
+        if [event.rows for event in again.events] != [event.rows for event in run.events]:
+            return Finding(
+                False,
+                "What the schedule reads differs from run to run, so that no serial order can be compared with it.",
+                "Reads that depend on the rows of the tables alone.",
+                "Which of its statements asks for a clock, for chance or for a name of the session?",
+            )
         return Finding(
             True,
-            f"The graph cannot follow every statement ({graph.words}). Of two transactions at {LEVEL} nothing else than write skew is possible here.",
+            f"The graph cannot follow every statement ({graph.words}). Of two transactions at {LEVEL}, nothing else than write skew is equivalent to no order.",
         )
     if graph.anomaly and graph.anomaly.title.startswith("write skew"):
         return Finding(True, f"The graph calls it {graph.name}: {graph.words}.")
@@ -440,7 +448,7 @@ EXERCISE = register(
         judge=judge,
         why=lambda variant: (
             f"Each saw the world before the other one, and wrote what nobody else wrote: no row lock and no comparison of versions has anything to say. What would have kept the rule: {variant.remedy}. "
-            "What would change it: on SQLite the second writer is refused, since its snapshot is out of date; on DuckDB, and on MariaDB at repeatable read, it is the same as here."
+            "What would change it: SQLite lets one transaction write at a time, and refuses the second writer; on DuckDB, and on MariaDB at repeatable read, it is the same as here."
         ),
         misconceptions={
             "suffices": "Repeatable read suffices: who sees one world throughout is as good as alone.",

@@ -48,7 +48,7 @@ def vacuum(table, on):
         connection.execute(text(f"VACUUM (VERBOSE) {table}"))
     return int(re.search(r"(\d+) are dead but not yet removable", "".join(said))[1])
 
-
+# %%
 def stay_behind(level, says, row_by_row, on):
     with on.connect().execution_options(isolation_level=level, stream_results=row_by_row) as idle:
         rows = idle.execute(text(says))
@@ -106,7 +106,7 @@ swept = measure(next_mail, engine).buffers
 print(f"pages to find the next mail: {quiet}, after VACUUM {swept}")
 
 # %% [markdown]
-# Now the same morning with D in a corner. It has counted the customers, it is idle, and it knows nothing of mails. `VACUUM` has been here, too.
+# Now the same morning with D in a corner. It has read the customers, it is idle, and it knows nothing of mails. `VACUUM` has been here, too.
 #
 # **Predict.** How many pages to find *one* mail?
 
@@ -209,7 +209,7 @@ ana: INSERT INTO lines VALUES (1, 40)
 office: COMMIT
 """)
 
-
+# %%
 changes = office("UPDATE products SET euros = 25 WHERE product_id = 40")
 locks = office("SELECT euros FROM products WHERE product_id = 40 FOR UPDATE")
 
@@ -233,7 +233,7 @@ assert not changed.waits and locked.waits[0].waits_on == "row product_id=40 of p
 # The one that changes the price does not disturb her, and the one that changes nothing does. To be sure that the product stays, her insert locks its row a little: `FOR KEY SHARE`, *the key must stay as it is*. An update of the price takes `FOR NO KEY UPDATE`, which says that it will. `FOR UPDATE` says
 # *I may delete it*. It is the strongest of four locks, and the one that everybody writes.
 #
-# It gets worse where two customers do both, insert a line and then count up the product that they have locked. Nobody has asked for the first lock, and each has it:
+# It gets worse where two customers do both: insert a line, and then lock the product to count it up. Each already has the little lock that nobody asked for, and each now waits for the other's:
 
 # %%
 def count_up(lock):
@@ -263,8 +263,8 @@ assert deadlocks == {"FOR UPDATE": 36, "FOR NO KEY UPDATE": 0}
 # %% [markdown]
 # ## 5. It only reads
 #
-# The till notes receipts under the day that it is. At midnight somebody closes the day, by setting it to the next one. Both at repeatable read. A receipt that was begun before midnight may be written after it, and still counts for the old day; that is as if it had been
-# written before. All 35 orders of the two are fine:
+# The till notes receipts under the day that it is. At midnight somebody closes the day, by setting it to the next one. Both at repeatable read. A receipt that was begun before midnight may be written after it, and counts for the old day, just as if it had been written
+# before. All 35 orders of the two are fine:
 
 # %%
 midnight = """
@@ -287,19 +287,15 @@ print(f"{two.serial} of {two.orders} orders are serial")
 # Now somebody prints day 1, as soon as it is closed. It is a transaction that only reads, at repeatable read, on one snapshot:
 
 # %%
-printed = Schedule.read(
-    midnight.replace("# Midnight", "# Midnight, and a report").replace(
-        "till: INSERT",
-        """report: BEGIN READ ONLY
+report = """report: BEGIN READ ONLY
 report: SELECT today FROM days
 report: SELECT sum(euros) FROM receipts WHERE day = 1
 report: COMMIT
-till: INSERT""",
-    )
-)
+"""
+printed = Schedule.read(midnight.replace("till: INSERT", f"{report}till: INSERT"))
 
 # %% [markdown]
-# **Predict:**
+# **Predict** what the reader changes:
 #
 # - `a`: nothing changes; who only reads can spoil nothing
 # - `b`: somebody is aborted
@@ -321,7 +317,7 @@ assert two.serial == two.orders == 35 and not verdict.serializable and len(spoil
 
 # %% [markdown]
 # The report says: the day is closed, and it brought 100 euros. In the table are 120. The till comes before the closing, for it saw day 1; the closing comes before the report; the report comes before the till, whose receipt it did not see. A circle, and only
-# the reader closes it. The two others are fine without it. What was *printed* never was.
+# the reader closes it. The two others are fine without it; but in no order of the three is day 1 closed with 100 euros.
 #
 # At serializable somebody has to go. **Whom** does it hit?
 
@@ -331,12 +327,11 @@ print(dict(strict.outcomes))
 assert strict.outcomes["till"] == "aborted 40001"
 
 # %% [markdown]
-# The till, which stood still: a customer's receipt fails because somebody *read*. A report can spare others that. It is declared as one that only reads and that has time, and then waits until its snapshot is one that can do no harm:
+# The till: a customer's receipt fails, because somebody *read*. A report can spare others that. It says that it only reads, and that it has time; then it waits until its snapshot can do no harm:
 
 # %%
-patient = run(
-    Schedule.read(str(printed).replace("BEGIN READ ONLY", "BEGIN READ ONLY DEFERRABLE")), level="serializable"
-)
+waiting = str(printed).replace("READ ONLY", "READ ONLY DEFERRABLE")
+patient = run(Schedule.read(waiting), level="serializable")
 patient
 
 # %%
@@ -412,7 +407,7 @@ assert texts["postgresql", "repeatable read"]["Gs-w"] == "e" and texts["duckdb",
 assert all("X" not in cell for cell in [*texts["postgresql", "serializable"].values(), *texts["sqlite", "deferred"].values()])
 
 # %% [markdown]
-# `X`: it happens. `b`: somebody waits; `e`: somebody gets an error; `ok`: neither is needed. (`†`: this one does not happen, another one does.) Read it by column: `P4` is the last lamp, `G2i` the packers, `Fekete` tonight's report. Before you move a program,
+# `X`: it happens. `b`: somebody waits; `e`: somebody gets an error; `ok`: neither is needed. (`†`: this one does not happen, another one does.) Read it by column: `P4` is the last lamp, `G2i` the packers, `Fekete` the report at midnight. Before you move a program,
 # read two rows: where they differ, it changes its meaning, and where the new one says `X`, it does so without a word.
 
 # %% [markdown]
@@ -452,7 +447,7 @@ with production.connect() as connection:
 # - The living pay: one mail of a queue costs hundreds of pages instead of three.
 # - Even one that has only read holds its tables against `ALTER`, and everybody queues up behind the `ALTER`. Migrations run with a `lock_timeout`.
 # - A foreign key locks the parent's row, weakly. `FOR UPDATE` on a parent stops inserts of children; `FOR NO KEY UPDATE` does not.
-# - At repeatable read a transaction that only reads can see what never was. Serializable mends that, at a writer's expense; `DEFERRABLE` at the reader's.
+# - At repeatable read a transaction that only reads can see what no order of the transactions explains. Serializable mends that, at a writer's expense; `DEFERRABLE` at the reader's.
 # - A foreign key is as good as the engine: 0, 20 and 12 of 20 orders.
 #
 # And Thursday? You end the idle session, the migration is through in a moment, the shop moves. Then you give the migration a `lock_timeout`, and the export a `COMMIT`.
@@ -487,5 +482,5 @@ with engine.connect() as connection:
             print(dict(row))
 
 # %% [markdown]
-# **To read**: PostgreSQL's manual, *Explicit Locking* (the two tables of which lock stands against which) and *Routine Vacuuming*; Fekete, O'Neil and O'Neil, *A Read-Only Transaction Anomaly Under Snapshot Isolation* (SIGMOD Record 2004), three pages, and the report is in it.
+# **To read**: PostgreSQL's manual, *Explicit Locking* (the two tables of which lock stands against which) and *Routine Vacuuming*; Fekete, O'Neil and O'Neil, *A Read-Only Transaction Anomaly Under Snapshot Isolation* (SIGMOD Record 2004), three pages, with bank accounts in place of our till.
 # **Next**: the graded lab, `labs/03_isolation.ipynb`.

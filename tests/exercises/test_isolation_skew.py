@@ -112,6 +112,8 @@ def answers(variant: Variant) -> Answers:
         right=right,
         also_right=[
             at_once(*GUARDED[variant.rule]),
+            "\n    " + right.replace("\n", "\n    ") + "\n    ",
+            right.replace("\n", "\n    "),
             right.replace("ana:", "anna (a step):", 1).replace("ana:", "anna:").replace("ben:", "b:").replace("b: BEGIN", "b: BEGIN ISOLATION LEVEL REPEATABLE READ"),
         ],
         wrong=[

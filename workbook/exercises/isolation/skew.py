@@ -33,6 +33,7 @@ Left out: three transactions and the read-only anomaly.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -227,7 +228,7 @@ def read(answer: str, variant: Variant) -> Schedule | Finding:
         return Finding(False, seen, expected, question)
 
     try:
-        given = Schedule.read(answer)
+        given = Schedule.read(inspect.cleandoc(answer))
     except Misuse as mistake:
         return refused(
             f"The text is no schedule: {mistake.what}",

@@ -171,6 +171,14 @@ def test_locks_that_end_in_a_deadlock_or_never_are_told_so() -> None:
     assert verdict(EXERCISE, answers(GATES).right, GATES).full, "the next schedule runs"
 
 
+def test_savepoints_and_a_higher_level_are_told_apart() -> None:
+    right = answers(GATES).right
+    saved = right.replace("ana: COMMIT", "ana: SAVEPOINT done\nana: RELEASE done\nana: COMMIT")
+    assert verdict(EXERCISE, saved, GATES).full
+    higher = right.replace(": BEGIN", ": BEGIN ISOLATION LEVEL SERIALIZABLE")
+    assert "is at serializable" in shown(verdict(EXERCISE, higher, GATES))
+
+
 @pytest.mark.parametrize("worse", ["DELETE FROM gate", "DROP TABLE gate", "TRUNCATE gate"])
 def test_what_is_thrown_away_is_no_skew(worse: str) -> None:
     found = verdict(EXERCISE, skewed(LOOKS[GATES.rule], (worse, WRITES[GATES.rule][1])), GATES)

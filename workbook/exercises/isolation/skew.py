@@ -53,7 +53,8 @@ from workbook.schedules.verdict import judge as compared
 
 LEVEL = "repeatable read"
 STEPS_MAX = 24
-PARTS = ("BEGIN", "START", "COMMIT", "ROLLBACK", "SELECT", "INSERT", "UPDATE", "DELETE", "MERGE", "SET", "SHOW", "LOCK")
+PARTS = ("BEGIN", "START", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE", "SET", "SHOW", "LOCK", "PREPARE")
+PARTS += ("SELECT", "INSERT", "UPDATE", "DELETE", "MERGE", "DECLARE", "FETCH", "CLOSE")
 """The first words of what a program may be answered by PostgreSQL: it works on rows."""
 
 
@@ -194,7 +195,7 @@ def judge(answer: str | None, variant: Variant) -> Judgement:
         return Judgement(0.0, (schedule,))
     try:
         run = stage().run(schedule)
-        wrong = not_through(run) or other_level(schedule) or breaks_alone(schedule, variant)
+        wrong = other_level(schedule) or not_through(run) or breaks_alone(schedule, variant)
         if wrong:
             return Judgement(0.0, (wrong,), (run.picture,))
         verdict, graph = compared(run, stage()), dependencies(run, stage())

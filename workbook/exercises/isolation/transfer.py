@@ -54,6 +54,8 @@ LEVELS = ("read committed", "repeatable read", "serializable")
 REFUSALS = ("23505", "23514", "P0001")
 STATEMENTS_MAX, CHANGES_MAX, TRIES = 4, 2, 3
 ACCOUNTS, START, CENTS_MAX = range(1, 9), 60, 1_000
+ORDERS, EVERY = 20, 252
+"""In how many orders a pair of transfers is made; and the one that a variant is about."""
 Transfer = tuple[Any, ...]
 """(from, to, cents); with a key in front where the variant has keys."""
 
@@ -63,7 +65,8 @@ class Variant:
     """The transfer as the agent `shipped` it, at a `level`, with or without a client's `loop`; a `patch` and the level it takes.
 
     `books`: where the cents stand (`account`, or the sum of `entry`); `covers`: whether an account alone or all of its owner's must
-    cover a transfer; `keyed`: a transfer has a key, and is done once. `pairs`: further pairs of transfers to judge a patch by.
+    cover a transfer; `keyed`: a transfer has a key, and is done once. `pairs`: further pairs of transfers, by what they have in common;
+    `about`: the pair that breaks what was shipped.
     """
 
     story: str
@@ -78,7 +81,8 @@ class Variant:
     books: Literal["account", "entry"] = "account"
     covers: Literal["account", "owner"] = "account"
     keyed: bool = False
-    pairs: tuple[tuple[Transfer, Transfer], ...] = ()
+    pairs: tuple[tuple[str, tuple[Transfer, Transfer]], ...] = ()
+    about: str = "from one account, which covers one of them"
 
 
 BALANCES = f"""CREATE TABLE account (account_id int PRIMARY KEY, cents int NOT NULL);
@@ -128,13 +132,15 @@ VARIANTS = (
         BALANCES, f"{_LOOK} FOR UPDATE;\n{_MOVE}", f"{_BOTH};\n{_MOVE}",
         "Each of two transfers in opposite directions holds the row that the other one wants next. Where everybody takes the locks in one order, by number, nobody can wait in a circle, and no loop is needed.",
         "Both rows are to be locked before anything else, by everybody in one order: `ORDER BY account_id FOR UPDATE`.",
+        about="in opposite directions",
     ),
     Variant(
         "Reads both balances, computes the new ones, and writes them",
         BALANCES, f"{_LOOK_BOTH};\n{_WRITE}", f"{_LOOK_BOTH} ORDER BY account_id FOR UPDATE;\n{_WRITE}",
         "A number that the program has computed from an old balance writes over what others have written since. Both rows are to be held from the read to the COMMIT, in one order; this client has no loop, so that a level which ends transactions is no help.",
         "Hold both rows where they are read, in the order of their numbers.",
-        pairs=(((1, 3, 10), (2, 3, 25)), ((1, 2, 20), (1, 4, 25))),
+        pairs=(("to one account", ((1, 3, 10), (2, 3, 25))), ("from one account, which covers both", ((1, 2, 20), (1, 4, 25)))),
+        about="to one account",
     ),
     Variant(
         "An account may go below zero as long as its owner's accounts (1 and 2, 3 and 4, ...) cover the transfer together; the agent has raised the level to repeatable read",
@@ -142,7 +148,8 @@ VARIANTS = (
         "The rule is about two rows, and each of two transfers writes another one of them: write skew. Repeatable read ends a transaction whose row was changed by another one, and here no row is; serializable looks at what was read, too. This client has a loop.",
         "No row is written by both. Which level looks at what was read? (Or let both of them meet: lock all of the owner's rows where they are read.)",
         level="repeatable read", patched_level="serializable", loop=True, covers="owner",
-        pairs=(((1, 5, 80), (2, 6, 90)), ((4, 7, 70), (3, 8, 100))),
+        pairs=(("from two accounts of one owner, who covers one of them", ((1, 5, 80), (2, 6, 90))),),
+        about="from two accounts of one owner, who covers one of them",
     ),
     Variant(
         "A transfer has a key, and one that is sent twice is done once",
@@ -150,7 +157,8 @@ VARIANTS = (
         "Both look for the key, and neither is there yet. The second INSERT waits for the first one and would fail with 23505, which would undo the second transfer as well; ON CONFLICT DO NOTHING says that it does no harm. Three words less, and the key keeps its promise.",
         "Which statement knows that the transfer was made already, and what is it told to do about it?",
         loop=True, keyed=True,
-        pairs=((("k1", 1, 2, 20), ("k1", 1, 2, 20)), (("k2", 3, 4, 45), ("k2", 3, 4, 45))),
+        pairs=(("sent twice with one key", (("k1", 1, 2, 20), ("k1", 1, 2, 20))),),
+        about="sent twice with one key",
     ),
     Variant(
         "Books two entries; a balance is the sum of its entries",
@@ -168,28 +176,39 @@ def recipe(variant: Variant) -> Recipe:
     return Recipe(variant.story, variant.setup)
 
 
-PAIRS: tuple[tuple[str, tuple[Transfer, Transfer]], ...] = (
-    ("from one account, which covers one of them", ((1, 2, 35), (1, 3, 45))),
-    ("in opposite directions", ((1, 2, 10), (2, 1, 25))),
-    ("from an account to itself, and from it to another", ((4, 4, 30), (4, 5, 50))),
-    ("more than there is, and one that would help", ((2, 3, 75), (5, 2, 40))),
-    ("of four different accounts", ((3, 4, 10), (7, 8, 20))),
-)
+PAIRS: dict[str, tuple[Transfer, Transfer]] = {
+    "from one account, which covers one of them": ((1, 2, 35), (1, 3, 45)),
+    "in opposite directions": ((1, 2, 10), (2, 1, 25)),
+    "from an account to itself, and from it to another": ((4, 4, 30), (4, 5, 50)),
+    "more than there is, and one that would help": ((2, 3, 75), (5, 2, 40)),
+    "of four different accounts": ((3, 4, 10), (7, 8, 20)),
+}
+STRANGERS = "of four different accounts"
 
 
-def pairs(variant: Variant) -> list[tuple[str, tuple[Transfer, Transfer]]]:
-    """Pairs of transfers to judge by; those that the variant is about come first."""
-    keyed = [
-        (told, (("a1", *first), ("a2", *second))) if variant.keyed else (told, (first, second))
-        for told, (first, second) in PAIRS
-    ]
-    return [*((_told(variant), pair) for pair in variant.pairs), *keyed]
+@dataclass(frozen=True)
+class Pair:
+    """Two transfers, what they have in common in words, and in how many orders they are made (drawn, where there are more)."""
+
+    told: str
+    transfers: tuple[Transfer, Transfer]
+    orders: int = ORDERS
+
+    @property
+    def said(self) -> str:
+        return " and ".join(f"({', '.join(map(str, one))})" for one in self.transfers)
 
 
-def _told(variant: Variant) -> str:
-    if variant.keyed:
-        return "sent twice with one key"
-    return "from two accounts of one owner" if variant.covers == "owner" else "that meet in one account"
+@cache
+def pairs(variant: Variant) -> tuple[Pair, ...]:
+    """Pairs of transfers to judge by: the one that the variant is about first, in every order."""
+    keyed = {
+        told: (("a1", *first), ("a2", *second)) if variant.keyed else (first, second)
+        for told, (first, second) in PAIRS.items()
+    }
+    found = [Pair(told, pair) for told, pair in {**dict(variant.pairs), **keyed}.items()]
+    found.sort(key=lambda pair: pair.told != variant.about)
+    return (Pair(found[0].told, found[0].transfers, EVERY), *found[1:])
 
 
 def names(variant: Variant) -> tuple[str, ...]:
@@ -273,9 +292,9 @@ def changes(variant: Variant, sql: str, level: str) -> int:
 def own_tests(variant: Variant) -> list[tuple[str, str]]:
     """The agent's tests: pairs of transfers one after the other; each with what is wrong ('' where it passes)."""
     found = []
-    for told, pair in pairs(variant):
-        orders = tried(program(variant, variant.shipped, pair), variant.level, limit=1).serial
-        found.append((told, next((wrong for one in orders if (wrong := fault(variant, one, pair))), "")))
+    for pair in pairs(variant):
+        orders = tried(program(variant, variant.shipped, pair.transfers), variant.level, limit=1).serial
+        found.append((pair.told, next((wrong for one in orders if (wrong := fault(variant, one, pair.transfers))), "")))
     return found
 
 
@@ -355,33 +374,35 @@ def patched(variant: Variant, sql: str, level: str) -> tuple[Finding, list[Any]]
             False, f"Patch: it has {count} statements.", f"At most {STATEMENTS_MAX}, so that every order can be run.",
             "Which of them does the work of the patch?", "more-is-safer",
         ), []  # fmt: skip
+    if size == 0:
+        return Finding(
+            False, "Patch: nothing is changed.", f"One or {CHANGES_MAX} changes, after which the order of the witness does no harm.",
+            "What in these statements lets the order of your witness come about?", "tests-pass",
+        ), []  # fmt: skip
     if size > CHANGES_MAX:
         return Finding(
             False, f"Patch: {size} statements are changed, added or left out (or the level is).", f"At most {CHANGES_MAX} changes: whoever reviews them wants to see why.",
             "Which one change takes away the order of your witness?", "more-is-safer",
         ), []  # fmt: skip
     orders = again = 0
-    for told, pair in pairs(variant):
-        trial = tried(program(variant, sql, pair), level, tries=TRIES if variant.loop else 1)
-        findings, pictures = kept(trial, *rules(variant, told, pair))
+    for pair in pairs(variant):
+        made = program(variant, sql, pair.transfers)
+        trial = tried(made, level, tries=TRIES if variant.loop else 1, limit=pair.orders)
+        findings, pictures = kept(trial, *rules(variant, pair))
         if pictures:
             wrong = findings[-1]
-            seen = f"Patch: two transfers {told}, {_said(variant, pair)}. {wrong.seen}"
+            seen = f"Patch: two transfers {pair.told}, {pair.said}. {wrong.seen}"
             return Finding(False, seen, wrong.expected, wrong.question, wrong.misconception), pictures
         orders += len(trial.outcomes)
         again += trial.retries
-    change = f"{size} change{'' if size == 1 else 's'}"
+    told = f", {again} transactions were sent again," if again else ""
     return Finding(
         True,
-        f"Patch: {change}; in all of {orders} orders of {len(pairs(variant))} pairs of transfers the money is right{f', {again} transactions were sent again' if again else ''}, and nobody waits for strangers.",
+        f"Patch: {size} change{'' if size == 1 else 's'}; in {orders} orders of {len(pairs(variant))} pairs of transfers the money is right{told} and nobody waits for strangers.",
     ), []
 
 
-def _said(variant: Variant, pair: Sequence[Transfer]) -> str:
-    return " and ".join(f"({', '.join(map(str, one))})" for one in pair)
-
-
-def rules(variant: Variant, told: str, pair: tuple[Transfer, Transfer]) -> list[Rule]:
+def rules(variant: Variant, pair: Pair) -> list[Rule]:
     """What each order of two transfers must come to."""
 
     def belief(outcome: Outcome) -> str:
@@ -389,7 +410,7 @@ def rules(variant: Variant, told: str, pair: tuple[Transfer, Transfer]) -> list[
         return {"40P01": "locks-are-safe", "40001": "only-waits"}.get(code, "stale-is-fine")
 
     right = Rule(
-        lambda outcome: fault(variant, outcome, pair), "The money is right.",
+        lambda outcome: fault(variant, outcome, pair.transfers), "The money is right.",
         "In every order the balances are those of one transfer after the other, and each client gets an answer."
         + ("" if variant.loop else " This client does not send again."),
         "In that order, what does each of the two hold, and what does it want or believe next?", belief,
@@ -401,7 +422,7 @@ def rules(variant: Variant, told: str, pair: tuple[Transfer, Transfer]) -> list[
         "What do these two have in common that one of them holds?",
         "one-lock",
     )
-    return [ends, understood, right, *([strangers] if told == PAIRS[-1][0] else [])]
+    return [ends, understood, right, *([strangers] if pair.told == STRANGERS else [])]
 
 
 def brief(variant: Variant) -> str:
@@ -410,22 +431,22 @@ def brief(variant: Variant) -> str:
         if variant.loop
         else "the client does not send a transaction again: 40001 and 40P01 are crashes"
     )
-    tests = "\n".join(f"- {told}: passed" for told, _ in own_tests(variant))
+    tests = "\n".join(f"- {told}: {wrong or 'passed'}" for told, wrong in sorted(own_tests(variant)))
     parts, count = ", ".join(names(variant)), len(statements(variant.shipped)) + 1
     return (
         f"“A safe transfer. {variant.story}. All tests pass.” The agent's change, at {variant.level}; {loop}:\n\n```sql\n{variant.setup}\n```\n\n```sql\n{variant.shipped};\n```\n\n"
         f"Its tests make two transfers one after the other, each way round, and compare the balances:\n\n{tests}\n\n"
         "A transfer that is not covered moves nothing; an error 23505, 23514 or P0001 is an answer, too. `my.balance` and the like are what the program remembers. Hand in a dict:\n\n"
-        f"- `witness`: two transfers ({parts}) and an order, in one tuple, such as `({_example(variant)}, {_example(variant)}, 'one two ...')`, after which the money is wrong, or a client is shown an error. The "
+        f"- `witness`: two transfers ({parts}) and an order, in one tuple, such as `({_example(variant)}, 'one two ...')`, after which the money is wrong, or a client is shown an error. The "
         f"order names `one` and `two` {count} times each, once a statement and once a COMMIT; BEGIN goes with the first statement.\n"
         f"- `transfer`: the statements with your patch, and `level`, if it is to be another one. At most {CHANGES_MAX} changes (a statement that is changed, added or left out; the level), and at most {STATEMENTS_MAX} statements.\n\n"
-        "The patch is judged over every order of pairs of transfers like those of the tests, with other numbers: the balances must be those of one after the other, every client gets an answer, and transfers of "
+        f"The patch is judged by pairs of transfers like those of the tests, the pair that matters most in every order and the others in {ORDERS} orders each: the balances must be those of one after the other, every client gets an answer, and transfers of "
         'four different accounts do not wait for one another. `practice("isolation-transfer")` has the tables.'
     )
 
 
 def _example(variant: Variant) -> str:
-    return "('k', 8, 7, 5)" if variant.keyed else "(8, 7, 5)"
+    return "('k', 8, 7, 5), ('l', 6, 5, 3)" if variant.keyed else "(8, 7, 5), (6, 5, 3)"
 
 
 EXERCISE = register(

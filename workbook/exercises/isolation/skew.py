@@ -53,8 +53,10 @@ from workbook.schedules.verdict import judge as compared
 
 LEVEL = "repeatable read"
 STEPS_MAX = 24
-PARTS = ("BEGIN", "START", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE", "SET", "SHOW", "LOCK", "PREPARE")
-PARTS += ("SELECT", "INSERT", "UPDATE", "DELETE", "MERGE", "DECLARE", "FETCH", "CLOSE")
+PARTS = (
+    *("BEGIN", "START", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE", "SET", "SHOW", "LOCK", "PREPARE"),
+    *("SELECT", "INSERT", "UPDATE", "DELETE", "MERGE", "DECLARE", "FETCH", "CLOSE"),
+)
 """The first words of what a program may be answered by PostgreSQL: it works on rows."""
 
 

@@ -134,7 +134,7 @@ def told(history: History) -> str:
 def _of_right(desk: Desk, seen: Seen, count: int, right: int, rules: Rules) -> Finding:
     return Finding(
         ok=False,
-        seen=f"{count} of {right} right desks are refused. The first: {desk.name}. {told(seen.history(rules))}",
+        seen=f"{count} of {right} right desks {_are(count)} refused. The first: {desk.name}. {told(seen.history(rules))}",
         expected="Each desk is accepted that keeps the rules of the house, however it is made.",
         question="One after the other, in which order would the two requests be answered just so? What does your check find fault with?",
         misconception="mine-alone",
@@ -144,11 +144,15 @@ def _of_right(desk: Desk, seen: Seen, count: int, right: int, rules: Rules) -> F
 def _of_wrong(desk: Desk, seen: Seen, count: int, of: int, rules: Rules) -> Finding:
     return Finding(
         ok=False,
-        seen=f"{count} of {of} wrong desks are accepted. Of the first one people say: “{desk.complaint}” A history of it: {told(seen.history(rules))}",
+        seen=f"{count} of {of} wrong desks {_are(count)} accepted. Of the first one people say: “{desk.complaint}” A history of it: {told(seen.history(rules))}",
         expected="Each wrong desk is refused by one of its histories at least.",
         question=QUESTIONS[desk.belief],
         misconception=desk.belief,
     )  # fmt: skip
+
+
+def _are(count: int) -> str:
+    return "is" if count == 1 else "are"
 
 
 QUESTIONS = {

@@ -21,7 +21,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from workbook.engines import Recipe
 from workbook.errors import Misuse
 from workbook.exercises.isolation.stories import LEVELS, NONE, STORIES, TRIES, Story, at, breaking, fault, lower
 from workbook.exercises.isolation.trial import Outcome, played
@@ -50,12 +49,6 @@ VARIANTS = (
     Variant(("sums", "name", "lost", "form", "shift")),
     Variant(("colours", "covered", "listed", "locked", "seat")),
 )
-
-
-def recipe(variant: Variant) -> Recipe:
-    """The tables of the five stories, each in a schema that is named as the story is."""
-    parts = [f"CREATE SCHEMA {name}; SET search_path = {name};\n{story.setup}" for name, story in variant.named()]
-    return Recipe("five stories", "\n".join((*parts, "RESET search_path;")))
 
 
 def accepts(answer: Any) -> str:

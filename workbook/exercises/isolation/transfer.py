@@ -252,6 +252,8 @@ def balances(variant: Variant, outcome: Outcome) -> dict[int, int] | None:
         return None
     found = dict.fromkeys(ACCOUNTS, 0) if variant.books == "entry" else {}
     for row in outcome.rows(variant.books):
+        if type(row["cents"]) is not int:
+            return None
         found[row["account_id"]] = found.get(row["account_id"], 0) + row["cents"]
     return found
 
@@ -262,7 +264,7 @@ def fault(variant: Variant, outcome: Outcome, transfers: Sequence[Transfer]) -> 
         return f"a client is shown {code}" + (f" after {TRIES} tries" if variant.loop else "")
     left = balances(variant, outcome)
     if left is None or set(left) != set(ACCOUNTS):
-        return "there are other accounts than before"
+        return "the accounts are others than before, or hold no cents"
     wanted = [model(variant, order) for order in itertools.permutations(transfers)]
     if left in wanted:
         return ""
@@ -291,11 +293,16 @@ def changes(variant: Variant, sql: str, level: str) -> int:
 @cache
 def own_tests(variant: Variant) -> list[tuple[str, str]]:
     """The agent's tests: pairs of transfers one after the other; each with what is wrong ('' where it passes)."""
-    found = []
-    for pair in pairs(variant):
-        orders = tried(program(variant, variant.shipped, pair.transfers), variant.level, limit=1).serial
-        found.append((pair.told, next((wrong for one in orders if (wrong := fault(variant, one, pair.transfers))), "")))
-    return found
+    return [(pair.told, alone(variant, pair.transfers)) for pair in pairs(variant)]
+
+
+def alone(variant: Variant, transfers: tuple[Transfer, Transfer]) -> str:
+    """What is wrong after two shipped transfers that are made one after the other, either way round; '' where nothing is."""
+    made = program(variant, variant.shipped, transfers)
+    turns = [[client] * (len(statements(variant.shipped)) + 1) for client in CLIENTS]
+    orders = (" ".join(first + second) for first, second in itertools.permutations(turns))
+    outcomes = (played(made, order, variant.level) for order in orders)
+    return next((wrong for one in outcomes if (wrong := fault(variant, one, transfers))), "")
 
 
 def accepts(answer: Any) -> str:
@@ -340,6 +347,11 @@ def witnessed(variant: Variant, one: Transfer, two: Transfer, order: str) -> tup
         return Finding(
             False, f"Witness: in the order `{outcome.order}` all is well{_again(outcome.retries)}.", "Two transfers and an order after which the money is wrong, or a client is shown an error.",
             "Which statement believes something that it was told earlier, and who could have changed it by then?", "tests-pass",
+        ), outcome.run.picture  # fmt: skip
+    if always := alone(variant, pair):
+        return Finding(
+            False, f"Witness: one after the other it is wrong as well: {always}.", "Two transfers that do no harm one after the other, and an order in which they do.",
+            "What takes two at once?", "tests-pass",
         ), outcome.run.picture  # fmt: skip
     return Finding(True, f"Witness: one after the other all is well; in the order `{outcome.order}` {wrong}."), None
 

@@ -55,7 +55,7 @@ from workbook.schedules.retrying import AGAIN, run_with_retries
 RETRIED = ("40001", "40P01")
 """What a client's loop answers by sending the transaction again."""
 LIMIT = 1_000
-STEP_S, ALL_S = 2.0, 20.0
+STEP_S, ALL_S = 2.0, 60.0
 """How long a statement that neither ends nor waits may run, and all orders together."""
 CONTROL = re.compile(
     r"\s*(BEGIN|START\s+TRANSACTION|COMMIT|END|ROLLBACK|ABORT|SAVEPOINT|RELEASE|PREPARE\s+TRANSACTION|SET|RESET|DISCARD|"
@@ -191,7 +191,7 @@ def tried(
     """Run a program in every order (in `limit` of them drawn by `seed`, where there are more) at a level.
 
     Parameters: `tries`, how often a client sends its transaction in all (1: it has no loop), after the SQLSTATEs in
-    `codes`. Raises `SqlError` where the setup is refused, `SqlTimeout` where the orders take more than 20 s.
+    `codes`. Raises `SqlError` where the setup is refused, `SqlTimeout` where the orders take more than a minute.
     """
     outcomes, until = [], time.monotonic() + ALL_S
     for order in _orders(program, limit, seed):

@@ -121,7 +121,7 @@ def observations(variant: Variant) -> list[str]:
     every = [
         f"`{other}` is {states[other][0]}; its last statement is `{_short(states[other][1])}`.",
         f"`{root}` is {states[root][0]}; its last statement is `{_short(states[root][1])}`.",
-        f"Most sessions wait directly for `{busiest}`: {len(seen.behind(busiest))}.",
+        f"{len(seen.behind(busiest))} sessions wait directly for `{busiest}`; for no other do more.",
         f"The oldest of the open transactions is that of `{oldest}`.",
         f"`{other}` holds {held[other]} of the locks that are listed, `{root}` holds {held[root]}.",
     ]
@@ -275,7 +275,7 @@ def brief(variant: Variant) -> str:
     locks = "\n".join(
         f"| {name} | {what} | {mode} | {'yes' if granted else '**no**'} |" for name, what, mode, granted in seen.locks
     )
-    blocked = "; ".join(f"{name}: {', '.join(holders)}" for name, holders in seen.blocked.items())
+    blocked = "; ".join(f"{name} → {', '.join(holders)}" for name, holders in seen.blocked.items())
     told = "\n".join(f"{number}. {text}" for number, text in enumerate(observations(variant), 1))
     return (
         f"{variant.story}. You have a minute, and this (`pg_stat_activity`; the transactions are counted from the oldest):\n\n"

@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from workbook.engines import Recipe
 from workbook.exercises.isolation.trial import (
     Outcome,
     Rule,
@@ -145,7 +146,7 @@ CREATE TABLE lines (line int PRIMARY KEY, order_id int NOT NULL REFERENCES order
     Variant(
         "The items of a basket are taken from the stock, in one statement",
         """CREATE TABLE stock (item int PRIMARY KEY, pieces int NOT NULL);
-INSERT INTO stock SELECT i, 50 FROM generate_series(1, 1000) i;
+INSERT INTO stock SELECT i, 50 FROM generate_series(1, 3000) i;
 ANALYZE stock;""",
         {"take": "UPDATE stock SET pieces = pieces - 1 FROM unnest(:items::int[]) AS wanted(item) WHERE stock.item = wanted.item"},
         (_calls("take", {"items": [30, 70, 90]}, {"items": [90, 70, 30]}),),
@@ -199,6 +200,11 @@ def accepts(answer: Any) -> str:
         if not sql.strip():
             return f"The program {name!r:.40} is empty."
     return "" if answer else "The dict is empty: name each program."
+
+
+def recipe(variant: Variant) -> Recipe:
+    """The world, to try on."""
+    return Recipe(f"for isolation-deadlock: {variant.story[:40]}", variant.setup)
 
 
 def program(variant: Variant, sql: Mapping[str, str], calls: Sequence[Call]) -> Program:
@@ -335,7 +341,8 @@ def brief(variant: Variant) -> str:
     return (
         f"{variant.story}.\n\n```sql\n{variant.setup}\n```\n\n{given}\n\nEach runs between BEGIN and COMMIT at READ COMMITTED, with values for `:name`. Now and then two of them deadlock: `{first}` with {_told(ours)} and `{second}` with {_told(theirs)}, for one.\n\n"
         f"Mend it with as little as you can: hand in `{{{names}}}`, the statements without BEGIN and COMMIT, with the same names. Judged with these values and others, in every order of the statements, and where a third session makes a statement stop half-way:\n\n"
-        "- No deadlock, and nobody aborted for any other reason.\n- The same work: what is left is what the programs leave as they are, one after the other.\n- Two calls that touch different rows **never wait** for each other."
+        "- No deadlock, and nobody aborted for any other reason.\n- The same work: what is left is what the programs leave as they are, one after the other.\n- Two calls that touch different rows **never wait** for each other.\n\n"
+        '`engine = practice("isolation-deadlock")` gives you the tables, and `workbook schedule FILE` draws what two sessions do to one another.'
     )
 
 

@@ -25,6 +25,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
+from workbook.engines import Recipe
 from workbook.exercises.isolation.deadlock import every
 from workbook.exercises.isolation.trial import Outcome, Rule, Trial, control, ends, kept, statements, tried, understood
 from workbook.grading.exercise import Exercise, Finding, Judgement, accepts_sql
@@ -169,6 +170,11 @@ class World:
         return dict(outcome.run.final) in [dict(one) for one in self.left]
 
 
+def recipe(variant: Variant) -> Recipe:
+    """The world, to try on."""
+    return Recipe(f"for isolation-parent: {variant.story[:40]}", variant.setup(True))
+
+
 def programs(variant: Variant, sql: str) -> dict[str, Program]:
     """The answer beside a child's insert, beside itself, beside itself for another row, and alone for further values."""
 
@@ -272,7 +278,8 @@ def brief(variant: Variant) -> str:
         f"{variant.story}.\n\n```sql\n{variant.setup(True)}\n```\n\nThe transaction, between its BEGIN and its COMMIT (`:name` stands for values, and it is judged with several):\n\n```sql\n"
         f"{variant.given};\n```\n\nThe child's insert, which stays as it is: `{variant.child}`.\n\nMend the transaction: hand in its statements, with the same names. The level is READ COMMITTED. In every order of the statements:\n\n"
         "- The child's insert does not wait for the update, nor the update for it.\n- Each call does the same work as before; two calls for the same row come out as if one had come after the other, and nobody is aborted."
-        f"{further}"
+        f"{further}\n\n"
+        '`engine = practice("isolation-parent")` gives you the tables, and `workbook schedule FILE` draws what two sessions do to one another.'
     )
 
 

@@ -246,9 +246,14 @@ def _together(program: Program) -> tuple[Program, Begins]:
                 begins[step.name] = tuple(waiting[:-1])
                 sessions[name] = (*sessions.get(name, ()), step)
                 waiting = []
-    bare = replace(program)
-    object.__setattr__(bare, "sessions", sessions)  # a program of its own would get its BEGINs back
-    return bare, begins
+    return _Bare(program.title, program.setup, sessions, program.level, program.teardown, program.levels), begins
+
+
+class _Bare(Program):
+    """A program whose BEGINs were taken out, and stay out: they are put back into each of its orders."""
+
+    def __post_init__(self) -> None:
+        pass
 
 
 def _whole(order: Schedule, begins: Begins) -> Schedule:

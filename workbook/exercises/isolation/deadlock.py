@@ -213,7 +213,7 @@ def program(variant: Variant, sql: Mapping[str, str], calls: Sequence[Call]) -> 
         client: tuple(Step(client, one) for one in statements(sql[name], values))
         for client, (name, values) in zip(("ann", "ben"), calls, strict=True)
     }
-    return Program("", variant.setup, sessions)
+    return Program(f"{calls[0][0]} beside {calls[1][0]}", variant.setup, sessions)
 
 
 def pairs(variant: Variant) -> list[Pair]:
@@ -312,7 +312,7 @@ def stalled(answer: Mapping[str, str], variant: Variant) -> tuple[Finding, Run |
     steps = (*clerk, begin, noticed, *rest, *pair.sessions["ben"], Step("clerk", "COMMIT"))
     bare = tuple(Step(step.session, step.sql) for step in steps)
     try:
-        run = stage().run(Schedule("", variant.setup, bare), "read committed")
+        run = stage().run(Schedule(f"{pair.title}, and a clerk", variant.setup, bare), "read committed")
     except ScheduleTimeout as error:
         if error.run is None:
             raise

@@ -230,7 +230,7 @@ def played(desk: Desk, rules: Rules, day: str, number: int) -> Run:
 def orders(desk: Desk, rules: Rules, day: str) -> Iterator[tuple[Program, Schedule]]:
     """One after the other, both ways; in turns, both ways; and on most days one within the other, both ways. A BEGIN goes with what
     follows it."""
-    program = Program("", setup(desk, rules), desk.sessions(day))
+    program = Program(f"A booking desk: {desk.name}", setup(desk, rules), desk.sessions(day))
     parts = {name: _parts(steps) for name, steps in program.sessions.items()}
     for mine, theirs in (CLIENTS, CLIENTS[::-1]):
         a, b = parts[mine], parts[theirs]

@@ -160,7 +160,7 @@ def orders(database: Database, variant: Variant, rows: int = LARGE) -> list[Seen
     """Every order of the two transactions, at SERIALIZABLE. Nobody waits: they write other rows."""
     steps = (variant.read, variant.write)
     sessions = {name: tuple(Step(name, sql) for sql in steps) for name in ("ann", "ben")}
-    program = Program("", "", sessions, LEVEL)
+    program = Program("Two who share no row", "", sessions, LEVEL)
     turns = [order for order in program.orders() if _begun_late(order)]
     with database.connect() as ann, database.connect() as ben:
         connections = {"ann": ann, "ben": ben}

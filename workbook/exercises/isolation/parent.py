@@ -186,11 +186,15 @@ def programs(variant: Variant, sql: str) -> dict[str, Program]:
         "child": Program(
             "", linked, {"update": steps("update", variant.mine), "child": (Step("child", variant.child),)}
         ),
-        "again": Program("", loose, {"one": steps("one", variant.mine), "two": steps("two", variant.again)}),
-        "other": Program("", loose, {"one": steps("one", variant.mine), "two": steps("two", variant.other)}),
+        "again": Program(
+            "Twice for the same row", loose, {"one": steps("one", variant.mine), "two": steps("two", variant.again)}
+        ),
+        "other": Program(
+            "For two rows", loose, {"one": steps("one", variant.mine), "two": steps("two", variant.other)}
+        ),
     }
     if variant.more:
-        made["new"] = Program("", loose, {"update": steps("update", variant.more)})
+        made["new"] = Program("For a row that is not there", loose, {"update": steps("update", variant.more)})
     return made
 
 

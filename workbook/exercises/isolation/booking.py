@@ -101,23 +101,22 @@ INSERT INTO room SELECT generate_series(1, 20);
 HOURS = (
     ROOMS
     + """CREATE TABLE booking (room_id int NOT NULL, hour int NOT NULL, who text NOT NULL);
-INSERT INTO booking SELECT room_id, 8, 'cleaner' FROM room;"""
+INSERT INTO booking VALUES (5, 8, 'cleaner'), (12, 8, 'cleaner');"""
 )
 COURTS = """CREATE TABLE booking (court int NOT NULL, day int NOT NULL, who text NOT NULL, cancelled boolean NOT NULL DEFAULT false);
-INSERT INTO booking SELECT court, 5, 'guest' || n, n < 3 FROM generate_series(1, 12) court, generate_series(1, 3) n;
-INSERT INTO booking SELECT court, 6, 'guest' || n, true FROM generate_series(1, 12) court, generate_series(1, 2) n;"""
+INSERT INTO booking VALUES (2, 6, 'guest', true), (2, 6, 'other', true), (8, 5, 'guest', true), (8, 5, 'other', false);"""
 TELESCOPE = """CREATE TABLE booking (during int4range NOT NULL, who text NOT NULL);
 INSERT INTO booking VALUES ('[0,4)', 'tests'), ('[90,96)', 'repair');"""
 BOATS = """CREATE TABLE booking (boat int NOT NULL, starts int NOT NULL, ends int NOT NULL, who text NOT NULL, CHECK (starts < ends));
-INSERT INTO booking SELECT boat, 0, 9, 'yard' FROM generate_series(1, 15) boat;"""
+INSERT INTO booking VALUES (5, 0, 9, 'yard'), (14, 0, 9, 'yard');"""
 COURSES = """CREATE TABLE course (course_id int PRIMARY KEY, seats int NOT NULL);
 CREATE TABLE booking (course_id int NOT NULL, who text NOT NULL);
-INSERT INTO course SELECT n, CASE WHEN n > 8 THEN 1 + n % 2 ELSE 3 END FROM generate_series(1, 12) n;
-INSERT INTO booking SELECT n, 'pupil' || k FROM generate_series(1, 8) n, generate_series(1, 1 + n % 3) k;"""
+INSERT INTO course VALUES (1, 1), (2, 2), (3, 3), (4, 3), (5, 3), (6, 3);
+INSERT INTO booking VALUES (3, 'kim'), (3, 'lee'), (4, 'kim'), (4, 'max'), (4, 'pia');"""
 SLOTS = """CREATE TABLE slot (room_id int, hour int, PRIMARY KEY (room_id, hour));
 INSERT INTO slot SELECT room, hour FROM generate_series(1, 20) room, generate_series(8, 20) hour;
 CREATE TABLE booking (room_id int NOT NULL, hour int NOT NULL, who text NOT NULL);
-INSERT INTO booking SELECT room, 8, 'cleaner' FROM generate_series(1, 20) room;"""
+INSERT INTO booking VALUES (5, 8, 'cleaner'), (12, 8, 'cleaner');"""
 
 _AN_HOUR = "SELECT 1 FROM booking WHERE room_id = :room AND hour = :hour FOR UPDATE;\nINSERT INTO booking SELECT :room, :hour, :who\n    WHERE NOT EXISTS (SELECT FROM booking WHERE room_id = :room AND hour = :hour)"
 _A_DAY = "SELECT 1 FROM booking WHERE court = :court AND day = :day AND NOT cancelled FOR UPDATE;\nINSERT INTO booking SELECT :court, :day, :who\n    WHERE NOT EXISTS (SELECT FROM booking WHERE court = :court AND day = :day AND NOT cancelled)"
@@ -194,11 +193,11 @@ VARIANTS = (
         "",
         "SELECT 1 FROM course WHERE course_id = :course FOR UPDATE;\n" + _A_SEAT.partition(";\n")[2],
         (
-            Scene("one", "The only seat of a course, wanted twice", ({"course": 10}, {"course": 10})),
-            Scene("one", "The last seat of a course of three, wanted twice", ({"course": 7}, {"course": 7})),
-            Scene("both", "Two seats of a course that nobody has booked yet, two are wanted", ({"course": 11}, {"course": 11})),
-            Scene("apart", "Two courses", ({"course": 3}, {"course": 12})),
-            Scene("none", "A course that is full", ({"course": 5},)),
+            Scene("one", "The only seat of a course, wanted twice", ({"course": 1}, {"course": 1})),
+            Scene("one", "The last seat of a course of three, wanted twice", ({"course": 3}, {"course": 3})),
+            Scene("both", "Two seats of a course that nobody has booked yet, two are wanted", ({"course": 2}, {"course": 2})),
+            Scene("apart", "Two courses", ({"course": 5}, {"course": 6})),
+            Scene("none", "A course that is full", ({"course": 4},)),
         ),
         "No key forbids a fourth row: the rule is about a count. So the two must meet at something that is there: the course's row. Whoever has locked it counts alone, and at "
         "read committed the count is taken after the wait, by a statement with a snapshot of its own.",
@@ -454,7 +453,7 @@ def brief(variant: Variant) -> str:
         f"{variant.story}:\n\n```sql\n{variant.setup}\n```\n\nA booking is this transaction at read committed. `FOR UPDATE` was added after the first double booking; since then there "
         f"was another one:\n\n```sql\n{variant.shipped};\n```\n\n"
         "Mend it. Hand in a dict: `booking`, the one to three statements between the client's BEGIN and COMMIT; `ddl`, what is changed in the tables once, before anybody comes (one transaction; leave it "
-        f"out where nothing is); `level`, the level of the transaction, where it is to be another. The names {names} are filled in for each customer, with other values than you try.\n\n"
+        f"out where nothing is); `level`, the level of the transaction, where it is to be another. The names {names} are filled in for each customer, with values that stand nowhere here.\n\n"
         "A customer has booked when the row is in `booking` and committed. Where the transaction commits without a row, or ends with "
         f"{', '.join(REFUSALS[:-1])} or {REFUSALS[-1]}, the client says 'taken'. {loop}\n\n"
         f"The judge runs two customers in every order of their statements: {kinds}. "

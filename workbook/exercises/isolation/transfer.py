@@ -128,7 +128,7 @@ VARIANTS = (
         loop=True,
     ),
     Variant(
-        "Locks the account that pays, then moves the money; the agent has put FOR UPDATE in, and calls it safe",
+        "Locks the account that pays with FOR UPDATE, then moves the money",
         BALANCES, f"{_LOOK} FOR UPDATE;\n{_MOVE}", f"{_BOTH};\n{_MOVE}",
         "Each of two transfers in opposite directions holds the row that the other one wants next. Where everybody takes the locks in one order, by number, nobody can wait in a circle, and no loop is needed.",
         "Both rows are to be locked before anything else, by everybody in one order: `ORDER BY account_id FOR UPDATE`.",
@@ -143,7 +143,7 @@ VARIANTS = (
         about="to one account",
     ),
     Variant(
-        "An account may go below zero as long as its owner's accounts (1 and 2, 3 and 4, ...) cover the transfer together; the agent has raised the level to repeatable read",
+        "An account may go below zero as long as its owner's accounts (1 and 2, 3 and 4, ...) cover the transfer together; runs at repeatable read, to be on the safe side",
         OWNERS, f"{_OWNED};\n{_MOVE}", f"{_OWNED};\n{_MOVE}",
         "The rule is about two rows, and each of two transfers writes another one of them: write skew. Repeatable read ends a transaction whose row was changed by another one, and here no row is; serializable looks at what was read, too. This client has a loop.",
         "No row is written by both. Which level looks at what was read? (Or let both of them meet: lock all of the owner's rows where they are read.)",

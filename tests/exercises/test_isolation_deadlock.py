@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import pytest
 
 from tests.exercises.harness import Answers, ExerciseTests, Wrong, shown, verdict
-from workbook.exercises.isolation.deadlock import EXERCISE, VARIANTS, Variant
+from workbook.exercises.isolation.deadlock import EXERCISE, VARIANTS, Variant, stalled
 
 PAY = VARIANTS[0].given["pay"]
 ALSO = {
@@ -108,3 +108,11 @@ def test_the_lock_is_there_for_something() -> None:
     bare = {"add": "\n".join(line for line in VARIANTS[2].given["add"].split("\n") if "FOR UPDATE" not in line)}
     found = verdict(EXERCISE, bare, VARIANTS[2])
     assert not found.full and "other rows are left" in shown(found)
+
+
+def test_the_plan_meets_the_rows_in_the_order_of_the_basket_on_a_new_table_and_on_an_old_one() -> None:
+    """The table is made anew for the first run after another world, and filled anew for the next."""
+    stalled(VARIANTS[5].right, VARIANTS[5])
+    for _ in range(3):
+        finding, run = stalled(VARIANTS[3].given, VARIANTS[3])
+        assert not finding.ok and run is not None and run.outcomes["ann"] == "aborted 40P01"

@@ -338,9 +338,10 @@ def brief(variant: Variant) -> str:
     given = "\n\n".join(f"**{name}**\n\n```sql\n{sql};\n```" for name, sql in variant.given.items())
     names = ", ".join(f'"{name}": "..."' for name in variant.given)
     (first, ours), (second, theirs) = variant.crossed[0]
+    further = ", and where a third session makes a statement stop half-way" if variant.held else ""
     return (
         f"{variant.story}.\n\n```sql\n{variant.setup}\n```\n\n{given}\n\nEach runs between BEGIN and COMMIT at READ COMMITTED, with values for `:name`. Now and then two of them deadlock: `{first}` with {_told(ours)} and `{second}` with {_told(theirs)}, for one.\n\n"
-        f"Mend it with as little as you can: hand in `{{{names}}}`, the statements without BEGIN and COMMIT, with the same names. Judged with these values and others, in every order of the statements, and where a third session makes a statement stop half-way:\n\n"
+        f"Mend it with as little as you can: hand in `{{{names}}}`, the statements without BEGIN and COMMIT, with the same names. Judged with these values and others, in every order of the statements{further}:\n\n"
         "- No deadlock, and nobody aborted for any other reason.\n- The same work: what is left is what the programs leave as they are, one after the other.\n- Two calls that touch different rows **never wait** for each other.\n\n"
         '`engine = practice("isolation-deadlock")` gives you the tables, and `workbook schedule FILE` draws what two sessions do to one another.'
     )

@@ -40,14 +40,14 @@ def answers(variant: Variant) -> Answers:
         Wrong({**good, "rules_out": 0}, says="There is no observation 0"),
         Wrong({**good, "sql": f"SELECT '{root}'"}, says="names no session that is there", misconception="by-name"),
         Wrong({**good, "sql": EVERY}, says="the query names "),
-        Wrong({**good, "sql": ENDS}, says="by itself."),
+        Wrong({**good, "sql": ENDS}, says="by the query itself"),
         Wrong({**good, "sql": "SELECT pid FROM pg_stat_activities"}, says="PostgreSQL refuses it"),
         Wrong({**good, "sql": "SELECT count(*) FROM orders, products, pg_sleep(60)"}, says="ran longer than 2 s"),
         Wrong({**good, "end": 3}, says="this is int"),
         Wrong({"end": root}, says="the keys 'end', 'rules_out', 'sql'"),
         Wrong({**good, "sql": IDLE_ROOT}, says="gives no row", misconception="one-state"),
     ]
-    return Answers(right=good, also_right=[{**good, "sql": BY_PID}, {**good, "sql": UPWARDS}], wrong=wrong)
+    return Answers(right=good, also_right=[{**good, "sql": BY_PID if variant.place % 2 else UPWARDS}], wrong=wrong)
 
 
 class TestBlocker(ExerciseTests):
@@ -84,6 +84,13 @@ def test_the_oldest_idle_transaction_is_not_always_the_root() -> None:
 def test_whom_most_wait_for_is_not_always_the_root() -> None:
     found = verdict(EXERCISE, {"end": "report", "rules_out": VARIANTS[1].place, "sql": MOST}, VARIANTS[1])
     assert "waits itself" in str(found) and not found.full
+
+
+def test_a_query_that_frees_them_itself_names_nobody() -> None:
+    """Cancelled instead of ended: all are there still, and wait no more."""
+    for sql in (ENDS.replace("pg_terminate_backend(pid, 1000)", "pg_cancel_backend(pid)"), ENDS):
+        found = verdict(EXERCISE, {"end": "console", "rules_out": VARIANTS[0].place, "sql": sql}, VARIANTS[0])
+        assert not found.full and "by the query itself" in str(found)
 
 
 def test_one_observation_of_six_rules_the_colleague_out() -> None:

@@ -31,8 +31,7 @@ from workbook.grading.registry import register
 from workbook.schedules.postgres import let_deadlock_timeout_be_set
 
 KEYS = ("end", "rules_out", "sql")
-UNSEEN = ("an idle lock", "a slow client", "a forgotten read")
-UNSEEN_COUNT = 2
+UNSEEN = ("an idle lock", "a slow client")
 OTHER_NAMES = {
     **{"console": "psql-7", "report": "export", "deploy": "migrate", "import": "loader"},
     **{f"web-{number}": f"app-{number}" for number in range(1, 5)},
@@ -147,7 +146,7 @@ def accepts(answer: Any) -> str:
 
 
 def judge(answer: dict[str, Any], variant: Variant) -> Judgement:
-    findings = (ended(answer["end"], variant), ruled_out(answer["rules_out"], variant), found(answer["sql"], variant))
+    findings = (ended(answer["end"], variant), ruled_out(answer["rules_out"], variant), found(answer["sql"]))
     return Judgement(float(all(finding.ok for finding in findings)), findings)
 
 
@@ -191,18 +190,17 @@ def ruled_out(number: int, variant: Variant) -> Finding:
     )  # fmt: skip
 
 
-def found(sql: str, variant: Variant) -> Finding:
+def found(sql: str) -> Finding:
     """Whether the query finds the root of standstills that were not shown."""
-    scenes = [scene for scene in UNSEEN if scene != variant.scene][:UNSEEN_COUNT]
     with database(RECIPE) as made:
         let_deadlock_timeout_be_set(made.cluster)
-        for number, scene in enumerate(scenes, 1):
+        for number, scene in enumerate(UNSEEN, 1):
             with standing(made, SCENES[scene], OTHER_NAMES) as stood:
-                wrong = named(made, stood, sql, f"In the standstill {number} of {len(scenes)} that you have not seen")
+                wrong = named(made, stood, sql, f"In the standstill {number} of {len(UNSEEN)} that you have not seen")
             if wrong is not None:
                 return wrong
     return Finding(
-        True, f"In {len(scenes)} standstills that were not shown the query named one session; it was ended, and all went on."
+        True, f"In {len(UNSEEN)} standstills that were not shown the query named one session; it was ended, and all went on."
     )  # fmt: skip
 
 
@@ -210,9 +208,9 @@ def named(made: Database, stood: Standstill, sql: str, where: str) -> Finding | 
     """What is wrong with the session that the query names in a standstill; None where it was ended and all went on."""
     seen = stood.sight()
     rows = asked(made, sql)
-    if gone := sorted(set(stood.clients) - set(stood.alive())):
+    if set(stood.alive()) != set(stood.clients) or stood.waiting() != stood.waited:
         return Finding(
-            False, f"{where} the query ended {_listed(gone)} by itself.", "A query that names a session, and ends none.",
+            False, f"{where} sessions were ended, or go on, by the query itself.", "A query that names a session, and lets all be as they are.",
             "Who decides what is ended?",
         )  # fmt: skip
     names = list(dict.fromkeys(name for row in rows if (name := stood.name_of(row[0] if row else None))))
@@ -285,7 +283,7 @@ def brief(variant: Variant) -> str:
         "Hand in a dict: `end`, the one session after whose end all go on; `rules_out`, the number of the observation that rules out what the colleague would end; and `sql`, a query "
         "that names the session to end the next time, by its `application_name` or its `pid`: one row, of the database that it runs in (`datname = current_database()`).\n\n"
         "The judge makes the standstill again, ends your session and looks who waits then; the client of a session that waited comes back and sends its statement again, and the web's sessions go on "
-        f"asking. The query is run in {UNSEEN_COUNT} other standstills, with other sessions under other names, and what it names is ended. It may not end anybody by itself. To try it, open two or three connections of "
+        f"asking. The query is run in {len(UNSEEN)} other standstills, with other sessions under other names, and what it names is ended. It may not end anybody by itself. To try it, open two or three connections of "
         '`engine = practice("isolation-blocker")`, and let them wait for one another.'
     )
 

@@ -184,7 +184,7 @@ class Standstill:
             name = names.get(role, role)
             client = self.clients[name] = self._client(name, script)
             self._begin(client)
-        self.waited = sorted(self._waiting())
+        self.waited = self.waiting()
 
     def close(self) -> None:
         for client in self.clients.values():
@@ -205,6 +205,10 @@ class Standstill:
         rows = self.made.cluster.admin(f"SELECT pid FROM pg_catalog.pg_stat_activity WHERE pid IN ({pids})")
         there = {int(pid) for (pid,) in rows}
         return [client.name for client in self.clients.values() if client.state != "gone" and client.pid in there]
+
+    def waiting(self) -> list[str]:
+        """The sessions that wait for another one now, by name."""
+        return sorted(self._waiting())
 
     def sight(self) -> Sight:
         """What the lock tables say now."""
@@ -227,7 +231,7 @@ class Standstill:
         for other in list(self.clients.values()):
             if other.state == "idle" and len(other.script) == 1 and other.script[0].startswith(("SELECT *", "UPDATE")):
                 self._begin(other)
-        return sorted(self._waiting())
+        return self.waiting()
 
     def _client(self, name: str, script: tuple[str, ...]) -> _Client:
         connection = self.made.connect()

@@ -330,7 +330,7 @@ EXERCISE = register(
         judge=judge,
         why=lambda variant: (
             f"{variant.because} The root holds up somebody and waits for nobody; the state, the age, the number of locks and the length of the queue are true of others as well. "
-            "What would change it: `idle_in_transaction_session_timeout` ends the forgotten transactions by itself (not an advisory lock of a session that is plainly idle), and `lock_timeout` in the "
+            "What would change it: `idle_in_transaction_session_timeout` ends the forgotten transactions by itself (a session that is plainly idle, with an advisory lock, only `idle_session_timeout`), and `lock_timeout` in the "
             "migration lets it give way instead of stopping all who come after it. In MySQL `sys.innodb_lock_waits` names the blocker, and a migration waits there for a 'metadata lock'."
         ),
         misconceptions={

@@ -33,6 +33,7 @@ from typing import Any
 import psycopg
 
 from workbook.engines import Database
+from workbook.errors import Unsuitable
 from workbook.grading.relay import CHUNK, Relay
 from workbook.grading.wire import Messages
 
@@ -51,9 +52,18 @@ class Line(Relay):
         super().__init__(*where, folder)
 
     def connect(self) -> psycopg.Connection[Any]:
-        """A session by this line, in autocommit, each statement without parameters as one simple query."""
+        """A session by this line, in autocommit, each statement without parameters as one simple query.
+
+        Raises `Unsuitable` for a server that takes encrypted sessions only."""
         plain: Any = {"sslmode": "disable", "gssencmode": "disable", "autocommit": True, "prepare_threshold": None}
-        return psycopg.connect(host=self.host, port=self.port, **self._login, **plain)
+        try:
+            return psycopg.connect(host=self.host, port=self.port, **self._login, **plain)
+        except psycopg.OperationalError as refusal:
+            raise Unsuitable(
+                "This server cannot be reached by a line that breaks: it refuses a session that is not encrypted.",
+                tried=str(refusal).strip().split("\n")[0],
+                next="let it take plain sessions from this machine, or unset WORKBOOK_POSTGRES_URL",
+            ) from None
 
     def break_at(self, sql: str, *, done: bool) -> None:
         """Break when this statement is sent next: with `done` when the server has done it, else before it has it."""

@@ -209,11 +209,10 @@ def told(same: list[Fault], belief: str = "") -> Finding:
 def all_well(seen: list[tuple[Case, Outcome]]) -> Finding:
     paid = sum(outcome.charges == 1 and outcome.told == "paid" for _, outcome in seen)
     doubt = sum(outcome.told == "unknown" for _, outcome in seen)
-    return Finding(
-        True,
-        f"{len(seen)} payments met something: {paid} were paid once and called paid, {len(seen) - paid - doubt} were refused and called so, "
-        f"{doubt} were called unknown, where nobody could know. None was charged twice, none was lost, none ran on.",
-    )
+    refused = len(seen) - paid - doubt
+    called = f"{paid} were paid once and called paid, {refused} were not made and called so"
+    called += f", {doubt} were called unknown, where nobody could know" if doubt else ""
+    return Finding(True, f"{len(seen)} payments met something: {called}. None was charged twice, none was lost.")
 
 
 def brief(variant: Variant) -> str:

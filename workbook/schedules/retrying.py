@@ -63,13 +63,15 @@ def run_with_retries(
     *,
     codes: Collection[str] | None = None,
     most: int = TRIES,
+    first: Run | None = None,
 ) -> Looped:
     """Run an order with a loop in each session, which runs a transaction again after the SQLSTATEs in `codes` (those in
-    `RETRIED`, where none are given), up to `most` times in all. Raises what `Stage.run` raises."""
+    `RETRIED`, where none are given), up to `most` times in all. `first`: the run of the order without a loop, where it is there. Raises what `Stage.run`
+    raises."""
     tries = dict.fromkeys(program.sessions, 1)
     handled: set[str] = set()
     while True:
-        run = stage.run(order, level)
+        run, first = first or stage.run(order, level), None
         failures = [event for event in run.failures if event.sqlstate not in NOT_RUN]
         left = [event for event in failures if run.step(event).name not in handled]
         again = [

@@ -36,7 +36,7 @@ OTHER_NAMES = {
     **{"console": "psql-7", "report": "export", "deploy": "migrate", "import": "loader"},
     **{f"web-{number}": f"app-{number}" for number in range(1, 5)},
 }
-SQL_S, ROWS_MAX = 2.0, 1_000
+SQL_S, ROWS_MAX = 1.5, 1_000
 VIEWS = ("pg_stat_activity", "pg_locks", "orders", "products")
 
 

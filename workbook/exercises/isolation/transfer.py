@@ -7,8 +7,9 @@
 
 A test that runs one call after the other says nothing about two at once, however many there are. So the answer is two things: two
 transfers and an order of their statements that break the rules, though one after the other they keep them; and a patch of at most
-two changes, judged over every order of pairs of transfers that are chosen to hurt: from one account, in opposite directions, to
-itself, more than there is, and of four different accounts, where nobody may wait.
+two changes, judged by pairs of transfers that are chosen to hurt: from one account, in opposite directions, to itself, more than
+there is, and of four different accounts, where nobody may wait. The pair that broke the transfer is made in every order, the others
+in orders that are drawn.
 
     >>> [variant.loop for variant in VARIANTS]
     [True, False, False, True, True, False]

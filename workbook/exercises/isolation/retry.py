@@ -42,7 +42,7 @@ from workbook.grading.answer import Function
 from workbook.grading.exercise import Exercise, Finding, Judgement
 from workbook.grading.registry import register
 
-SIGNATURE = "decide(sqlstate, phase, key)"
+SIGNATURE = "after_failure(sqlstate, phase, key)"
 SHOWN = 4
 LATER: Situation = ("23505", "statement", True)
 
@@ -74,7 +74,7 @@ def right(variant: Variant) -> Callable[[str, str, bool], Said]:
     """A rule that holds in this shop."""
     shop = variant.shop
 
-    def decide(sqlstate: str, phase: str, key: bool) -> Said:
+    def after_failure(sqlstate: str, phase: str, key: bool) -> Said:
         if sqlstate == LOST and (shop.whole or phase == "COMMIT"):
             return "ask" if key or shop.noted else "report"
         if sqlstate == "23505" and key and shop.unique:
@@ -83,7 +83,7 @@ def right(variant: Variant) -> Callable[[str, str, bool], Said]:
         passing |= {"55P03": not shop.held_long, "57014": not shop.cancelled}
         return "retry" if passing.get(sqlstate, False) else "give up"
 
-    return decide
+    return after_failure
 
 
 def accepts(answer: Any) -> str:
@@ -116,7 +116,7 @@ def judge(answer: Function, variant: Variant) -> Judgement:
 def no_decision(situation: Situation, decision: object) -> Finding:
     text = repr(decision)
     return Finding(
-        False, f"`decide{situation}` gives {text if len(text) <= 60 else text[:57] + '...'}.",
+        False, f"`after_failure{situation}` gives {text if len(text) <= 60 else text[:57] + '...'}.",
         f"One of {', '.join(map(repr, DECISIONS))}.", "Does each way through the function end in a `return`?",
     )  # fmt: skip
 

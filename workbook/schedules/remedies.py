@@ -288,8 +288,8 @@ class _Trials:
             yield replace(one, name=name, changes=one.changes + len(self.program.sessions), retry=True)
 
     def _tried(self, every: Sequence[Remedy], what: str) -> list[Trial]:
-        number = min(self.limit, self.program.count())
-        with bar(f"trying {what}", len(every) * number) as step:
+        orders = sum(min(self.limit, remedy.program.count()) for remedy in every)
+        with bar(f"trying {what}", orders) as step:
             return [self._try(remedy, step) for remedy in every]
 
     def _try(self, remedy: Remedy, step: Any) -> Trial:

@@ -19,6 +19,7 @@ may be gone); sqlite.org, "Result and Error Codes". Left out: how long to wait b
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from workbook.schedules.run import Run
@@ -54,16 +55,30 @@ class Looped:
     given_up: tuple[str, ...]
 
 
-def run_with_retries(program: Program, order: Schedule, level: str, stage: Stage) -> Looped:
-    """Run an order with a loop in each session. Raises what `Stage.run` raises."""
+def run_with_retries(
+    program: Program,
+    order: Schedule,
+    level: str,
+    stage: Stage,
+    *,
+    codes: Collection[str] | None = None,
+    most: int = TRIES,
+    first: Run | None = None,
+) -> Looped:
+    """Run an order with a loop in each session, which runs a transaction again after the SQLSTATEs in `codes` (those in
+    `RETRIED`, where none are given), up to `most` times in all. `first`: the run of the order without a loop, where it is there. Raises what `Stage.run`
+    raises."""
     tries = dict.fromkeys(program.sessions, 1)
     handled: set[str] = set()
     while True:
-        run = stage.run(order, level)
+        run, first = first or stage.run(order, level), None
         failures = [event for event in run.failures if event.sqlstate not in NOT_RUN]
         left = [event for event in failures if run.step(event).name not in handled]
         again = [
-            event for event in left if worth_it(run.engine, event.sqlstate) and tries[run.step(event).session] < TRIES
+            event
+            for event in left
+            if event.sqlstate in (RETRIED[run.engine] if codes is None else codes)
+            and tries[run.step(event).session] < most
         ]
         if not again:
             given_up = tuple(dict.fromkeys(run.step(event).session for event in left))

@@ -1,0 +1,118 @@
+"""Programs that deadlock: what mends them, what only moves the circle, and what mends too much."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+
+from tests.exercises.harness import Answers, ExerciseTests, Wrong, shown, verdict
+from workbook.exercises.isolation.deadlock import EXERCISE, VARIANTS, Variant, stalled
+
+PAY = VARIANTS[0].given["pay"]
+ALSO = {
+    0: [
+        {"pay": "UPDATE accounts SET cents = cents + CASE account WHEN :payer THEN -:cents ELSE :cents / 2 END WHERE account IN (:payer, :seller, :courier)"},
+        {"pay": f"SELECT pg_advisory_xact_lock(one) FROM (SELECT unnest(ARRAY[:payer, :seller, :courier]) AS one ORDER BY 1) AS ordered; {PAY}"},
+    ],
+    1: [
+        {"sell": "WITH sold AS (UPDATE trips SET seats = seats - 1 WHERE trip = :trip AND seats > 0 RETURNING trip) INSERT INTO tickets SELECT :ticket, trip FROM sold"},
+    ],
+    2: [
+        {"add": "SELECT FROM orders WHERE order_id = :order FOR UPDATE; INSERT INTO lines VALUES (:line, :order, :cents);\n"
+                "UPDATE orders SET cents = (SELECT sum(l.cents) FROM lines l WHERE l.order_id = :order) WHERE order_id = :order"},
+        {"add": "INSERT INTO lines VALUES (:line, :order, :cents); UPDATE orders SET cents = cents + :cents WHERE order_id = :order"},
+    ],
+    3: [
+        {"take": "UPDATE stock SET pieces = pieces - 1 FROM (SELECT item FROM unnest(:items::int[]) item ORDER BY item) AS wanted WHERE stock.item = wanted.item"},
+        {"take": "UPDATE stock SET pieces = pieces - 1 WHERE item = ANY (:items::int[])"},
+    ],
+    4: [
+        {"refund": VARIANTS[4].given["refund"],
+         "sell": "UPDATE tills SET cents = cents + :cents WHERE till = :till;\nUPDATE stock SET pieces = pieces - 1 WHERE item = :item"},
+    ],
+    5: [
+        {"count": "SELECT pg_advisory_xact_lock(hashtext(page)) FROM (SELECT unnest(ARRAY[:first, :second, :third]) AS page ORDER BY 1) AS ordered;\n"
+                  f"{VARIANTS[5].given['count']}"},
+    ],
+}  # fmt: skip
+TABLES = ("accounts", "trips", "orders", "stock", "stock", "visits")
+FAILING = {
+    0: {"pay": f"SELECT FROM accounts WHERE account IN (:payer, :seller, :courier) FOR UPDATE NOWAIT; {PAY}"},
+    1: {"sell": VARIANTS[1].right["sell"].replace("UPDATE;", "UPDATE NOWAIT;", 1)},
+    2: {"add": VARIANTS[2].right["add"].replace("NO KEY UPDATE;", "NO KEY UPDATE NOWAIT;", 1)},
+    3: {"take": VARIANTS[3].right["take"].replace("UPDATE;", "UPDATE NOWAIT;", 1)},
+    4: {name: f"SELECT FROM stock WHERE item = :item FOR UPDATE NOWAIT; {sql}" for name, sql in VARIANTS[4].right.items()},
+    5: {"count": f"LOCK TABLE visits IN SHARE ROW EXCLUSIVE MODE NOWAIT; {VARIANTS[5].right['count']}"},
+}  # fmt: skip
+
+
+def with_first(variant: Variant, sql: str) -> dict[str, str]:
+    """The programs as they were given, with a statement in front of each."""
+    return {name: f"{sql};\n{given}" for name, given in variant.given.items()}
+
+
+def without_last(given: Mapping[str, str]) -> dict[str, str]:
+    return {name: f"{sql.rpartition(';')[0] or 'SELECT 1'}" for name, sql in given.items()}
+
+
+def answers(variant: Variant) -> Answers:
+    place = VARIANTS.index(variant)
+    plain = place == 3
+    return Answers(
+        right=dict(variant.right),
+        also_right=ALSO[place],
+        wrong=[
+            Wrong(dict(variant.given), says=variant.question, misconception=variant.belief),
+            Wrong(with_first(variant, f"LOCK TABLE {TABLES[place]} IN EXCLUSIVE MODE"), says="have in common, though they touch no common row", misconception="one-big-lock"),
+            Wrong(without_last(variant.given if plain else variant.right), says="other rows are left", misconception="less-is-mended"),
+            Wrong(FAILING[place], says="is aborted with 55P03", misconception="fails-instead"),
+            Wrong({name: f"{sql}; COMMIT; SELECT 1" for name, sql in variant.given.items()}, says="says `COMMIT`"),
+            Wrong({"solve": "SELECT 1"}, says="The answer names `solve`"),
+            Wrong({name: f"{sql}; SELECT colour FROM {TABLES[place]}" for name, sql in variant.right.items()}, says='column "colour" does not exist'),
+            Wrong("LOCK TABLE accounts", says="this is str"),
+        ],
+    )  # fmt: skip
+
+
+class TestDeadlock(ExerciseTests):
+    exercise = EXERCISE
+    answers = staticmethod(answers)
+
+
+@pytest.mark.parametrize(
+    "roles", ["seller payer courier", "courier seller payer", "courier payer seller", "payer courier seller"]
+)
+def test_no_order_of_the_roles_is_an_order_of_the_rows(roles: str) -> None:
+    statements = dict(zip(("payer", "seller", "courier"), PAY.split(";\n"), strict=True))
+    found = verdict(EXERCISE, {"pay": ";\n".join(statements[role] for role in roles.split())}, VARIANTS[0])
+    assert not found.full and "deadlock" in shown(found)
+
+
+def test_an_advisory_lock_for_all_makes_everybody_wait() -> None:
+    found = verdict(EXERCISE, with_first(VARIANTS[0], "SELECT pg_advisory_xact_lock(1)"), VARIANTS[0])
+    assert not found.full and "One big lock is the safest mend" in shown(found)
+
+
+def test_one_statement_with_rows_in_the_order_of_its_values_deadlocks_when_it_is_stopped_half_way() -> None:
+    many = {
+        "count": "INSERT INTO visits VALUES (:first, 1), (:second, 1), (:third, 1) ON CONFLICT (page) DO UPDATE SET visits = visits.visits + 1"
+    }
+    found = verdict(EXERCISE, many, VARIANTS[5])
+    assert not found.full and "One statement takes its locks all at once" in shown(found)
+    assert "aborted 40P01" in str(found), "the timeline is shown"
+
+
+def test_the_lock_is_there_for_something() -> None:
+    """Without the look at the row the sum misses the other one's line: the waiting UPDATE adds up what its snapshot shows."""
+    bare = {"add": "\n".join(line for line in VARIANTS[2].given["add"].split("\n") if "FOR UPDATE" not in line)}
+    found = verdict(EXERCISE, bare, VARIANTS[2])
+    assert not found.full and "other rows are left" in shown(found)
+
+
+def test_the_plan_meets_the_rows_in_the_order_of_the_basket_on_a_new_table_and_on_an_old_one() -> None:
+    """The table is made anew for the first run after another world, and filled anew for the next."""
+    stalled(VARIANTS[5].right, VARIANTS[5])
+    for _ in range(3):
+        finding, run = stalled(VARIANTS[3].given, VARIANTS[3])
+        assert not finding.ok and run is not None and run.outcomes["ann"] == "aborted 40P01"

@@ -1,0 +1,246 @@
+"""What a level does: rules as a person writes them, rules of mistaken beliefs, and the model of both against the engine."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.exercises.harness import Answers, ExerciseTests, Wrong, shown, verdict
+from workbook.exercises.isolation.beliefs import played
+from workbook.exercises.isolation.levels import (
+    EXERCISE,
+    LEFT,
+    LOCKED,
+    QUESTIONS,
+    REFUSED,
+    VARIANTS,
+    WAITS,
+    Variant,
+    alike,
+    cases,
+    examples,
+    kin,
+)
+
+
+def reads(schedule: Any, level: str) -> list[int]:
+    committed, written, view, seen = {1: 10, 2: 20}, {"ana": {}, "ben": {}}, None, []  # type: Any, Any, Any, Any
+    for session, action, *rest in schedule:
+        if session == "ana" and action in ("read", "set") and (view is None or level != "repeatable read"):
+            view = dict(committed)
+        if action == "read":
+            seen.append(written["ana"].get(rest[0], view[rest[0]]))
+        elif action == "set":
+            written[session][rest[0]] = rest[1]
+        elif action == "commit":
+            committed.update(written[session])
+    return list(seen)
+
+
+def counts(schedule: Any, level: str) -> list[int]:
+    rows, after, view, seen = {1: 10, 2: 20}, {1: 10, 2: 20}, None, []  # type: Any, Any, Any, Any
+    for session, action, *rest in schedule:
+        if action in ("insert", "set"):
+            after[rest[0]] = rest[1]
+        elif action == "delete":
+            del after[rest[0]]
+        elif action == "commit" and session == "ben":
+            rows = dict(after)
+        elif action == "count":
+            view = rows if view is None or level == "read committed" else view
+            seen.append(sum(value >= rest[0] for value in view.values()))
+    return list(seen)
+
+
+def left(schedule: Any, level: str) -> int:
+    row, commits, first, own, dead, kept, todo = 10, 0, {}, {}, set(), [], list(schedule)  # type: Any, Any, Any, Any, Any, Any, Any
+    while todo:
+        step = todo.pop(0)
+        session, action, *rest = step
+        if any(session == other for other, *_ in kept):
+            kept.append(step)
+        elif action in ("commit", "rollback"):
+            if action == "commit" and session in own:
+                row, commits = own[session], commits + 1
+            own.pop(session, None)
+            todo, kept = kept + todo, []
+        elif action != "begin" and session not in dead:
+            first.setdefault(session, commits)
+            if action != "read" and set(own) - {session}:
+                kept.append(step)
+            elif action != "read" and level != "read committed" and first[session] != commits:
+                dead.add(session)
+            elif action != "read":
+                own[session] = rest[1] if action == "set" else own.get(session, row) + rest[1]
+    return int(row)
+
+
+def refused(schedule: Any, level: str) -> str | None:
+    first, end, read, wrote, writers = {}, {}, {"ana": set(), "ben": set()}, {"ana": set(), "ben": set()}, []  # type: Any, Any, Any, Any, Any
+    for at, (session, action, *rest) in enumerate(schedule):
+        if action == "commit":
+            end[session] = at
+        elif action != "begin":
+            first.setdefault(session, at)
+            (read if action == "read" else wrote)[session].add(rest[0])
+            writers += [(rest[0], session)] if action != "read" else []
+    if level == "read committed" or first["ana"] > end["ben"] or first["ben"] > end["ana"]:
+        return None
+    if both := wrote["ana"] & wrote["ben"]:
+        return str([session for row, session in writers if row in both][1])
+    crossed = read["ana"] & wrote["ben"] and read["ben"] & wrote["ana"]
+    return str(max(end, key=end.get)) if crossed and level == "serializable" else None
+
+
+def waits(schedule: Any, level: str) -> str | None:
+    held: Any = {}
+    for session, action, *rest in schedule:
+        if action in ("commit", "rollback"):
+            held = {at: how for at, how in held.items() if at[0] != session}
+        elif action in ("set", "add", "lock", "share"):
+            other = held.get(("ben" if session == "ana" else "ana", rest[0]))
+            if other and "alone" in (other, "together" if action == "share" else "alone"):
+                return str(session)
+            held[session, rest[0]] = "together" if action == "share" else "alone"
+    return None
+
+
+def locked(schedule: Any, level: str) -> list[int | None]:
+    rows, bens, anas, view, dead, seen, kept, todo = {1: 10, 2: 20}, {}, set(), None, False, [], [], list(schedule)  # type: Any, Any, Any, Any, Any, Any, Any, Any
+    while todo:
+        step = todo.pop(0)
+        session, action, *rest = step
+        if any(session == other for other, *_ in kept):
+            kept.append(step)
+        elif action in ("commit", "rollback"):
+            if session == "ben" and action == "commit":
+                rows.update(bens)
+            bens, anas = ({}, anas) if session == "ben" else (bens, set())
+            todo, kept = kept + todo, []
+        elif action in ("set", "add"):
+            if rest[0] in anas:
+                kept.append(step)
+            else:
+                bens[rest[0]] = rest[1] if action == "set" else bens.get(rest[0], rows[rest[0]]) + rest[1]
+        elif action in ("read", "lock"):
+            view = dict(rows) if view is None or level == "read committed" else view
+            if action == "lock" and rest[0] in bens:
+                kept.append(step)
+                continue
+            if action == "lock" and view[rest[0]] != rows[rest[0]] and level != "read committed":
+                dead, anas = True, set()
+            if action == "lock" and not dead:
+                anas.add(rest[0])
+            seen.append(None if dead else rows[rest[0]] if action == "lock" else view[rest[0]])
+    return list(seen)
+
+
+RULES = dict(zip(VARIANTS, (reads, counts, left, refused, waits, locked), strict=True))
+"""A rule for each variant, written without the model."""
+
+
+def model(variant: Variant, belief: str = "") -> Any:
+    def decide(schedule: Any, level: str) -> Any:
+        return variant.question.believed(schedule, level, belief)
+
+    return decide
+
+
+def in_words(schedule: Any, level: str) -> str:
+    return "it depends"
+
+
+def nothing(schedule: Any, level: str) -> None:
+    return None
+
+
+def stumbles(schedule: Any, level: str) -> Any:
+    return schedule[99]
+
+
+def as_tuple(variant: Variant) -> Any:
+    def decide(schedule: Any, level: str) -> Any:
+        said = model(variant)(schedule, level)
+        return tuple(said) if isinstance(said, list) else "" if said is None else said
+
+    return decide
+
+
+def answers(variant: Variant) -> Answers:
+    return Answers(
+        right=RULES[variant],
+        also_right=[model(variant), as_tuple(variant)],
+        wrong=[
+            *[Wrong(model(variant, one), says=QUESTIONS[one], misconception=one) for one in variant.beliefs],
+            Wrong(in_words, says="the function gives 'it depends'"),
+            Wrong(stumbles, says="raised IndexError"),
+            Wrong("def decide(schedule, level): ...", says="this is str"),
+            Wrong(11, says="this is int"),
+        ],
+    )
+
+
+class TestLevels(ExerciseTests):
+    exercise = EXERCISE
+    answers = staticmethod(answers)
+
+
+@pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.question.asks[:20])
+def test_the_model_is_what_the_engine_does(variant: Variant) -> None:
+    """Where a new version of PostgreSQL does something else, this says where."""
+    for one in (*cases(variant), *examples(variant)):
+        assert alike(variant.question.believed(one.schedule, one.level), one.truth), f"{one.told}\n{one.run}"
+
+
+@pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.question.asks[:20])
+def test_nothing_passes_that_has_not_looked(variant: Variant) -> None:
+    asked = cases(variant)
+    assert len({repr(one.truth) for one in asked}) >= 3, "a constant would come far"
+    by_level: dict[Any, dict[str, Any]] = {}
+    for one in asked:
+        by_level.setdefault(one.schedule, {})[one.level] = repr(one.truth)
+    apart = [levels for levels in by_level.values() if len(set(levels.values())) > 1]
+    assert bool(apart) == (variant.question is not WAITS)
+    assert examples(variant)[0].schedule not in by_level, "what is shown is not asked"
+    assert not verdict(EXERCISE, nothing, variant).full
+
+
+@pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.question.asks[:20])
+def test_each_belief_is_refuted_by_some_cases(variant: Variant) -> None:
+    for belief in variant.beliefs:
+        wrong = [
+            one
+            for one in cases(variant)
+            if not alike(variant.question.believed(one.schedule, one.level, belief), one.truth)
+        ]
+        assert len(wrong) >= 4, belief
+    assert kin([one.truth for one in cases(variant)], cases(variant), variant) == "", "the truth is no belief"
+
+
+def test_the_shortest_that_differs_is_drawn() -> None:
+    found = verdict(EXERCISE, model(VARIANTS[0], "dirty"), VARIANTS[0])
+    (drawn,) = found.pictures
+    assert "read uncommitted" in str(drawn) and "SELECT value FROM test" in str(drawn) and "<title>" in drawn.svg
+    assert "of 72 at read uncommitted, 0 of 72 at read committed" in shown(found)
+
+
+def test_a_result_of_another_form_is_asked_about() -> None:
+    for variant in VARIANTS:
+        if variant.question not in (REFUSED, WAITS):
+            assert "Does each way through the function give" in shown(verdict(EXERCISE, nothing, variant))
+    assert not alike([True, 10], [1, 10]) and alike([None], [None])
+
+
+def test_a_session_that_waits_holds_its_later_steps_back() -> None:
+    schedule = [
+        ("ana", "begin"),
+        ("ana", "add", 1, 1),
+        ("ben", "begin"),
+        ("ben", "add", 1, 2),
+        ("ben", "commit"),
+        ("ana", "commit"),
+    ]
+    found = played(schedule, "read committed")
+    assert (found.left[1], found.waited, LEFT.told(found), LOCKED.told(found)) == (13, ["ben"], 13, [])
+    assert played(schedule, "repeatable read").refused == ["ben"]

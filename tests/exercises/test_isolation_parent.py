@@ -1,0 +1,91 @@
+"""A child's insert beside its parent's update: which locks let it past, and keep what they were taken for."""
+
+from __future__ import annotations
+
+from tests.exercises.harness import Answers, ExerciseTests, Wrong, shown, verdict
+from workbook.exercises.isolation.parent import EXERCISE, VARIANTS, Variant
+
+ALSO = {
+    0: [
+        "UPDATE customers SET points = points + :points WHERE customer_id = :customer;\n"
+        "INSERT INTO log SELECT customer_id, points - :points FROM customers WHERE customer_id = :customer",
+        "WITH held AS MATERIALIZED (SELECT customer_id, points FROM customers WHERE customer_id = :customer FOR NO KEY UPDATE)"
+        " INSERT INTO log SELECT * FROM held; UPDATE customers SET points = points + :points WHERE customer_id = :customer",
+    ],
+    1: [
+        "INSERT INTO customers VALUES (:customer, :name, 0) ON CONFLICT DO NOTHING;\n"
+        "UPDATE customers SET name = :name, points = points + :points WHERE customer_id = :customer",
+    ],
+    2: [
+        "SELECT pg_advisory_xact_lock(7);\n"
+        "UPDATE customers SET place = (SELECT max(place) + 1 FROM customers) WHERE customer_id = :customer",
+    ],
+    3: [
+        "UPDATE customers SET customer_id = :customer, name = :name, points = points + :points WHERE customer_id = :customer",
+        "SELECT FROM customers WHERE customer_id = :customer FOR NO KEY UPDATE;\n"
+        "UPDATE customers SET name = :name, points = points + :points WHERE customer_id = :customer",
+    ],
+    4: [
+        "UPDATE orders SET cents = cents + :cents WHERE order_id = :order;\n"
+        "INSERT INTO log SELECT o.order_id, c.name, o.cents - :cents FROM orders o JOIN customers c USING (customer_id) WHERE o.order_id = :order",
+    ],
+}  # fmt: skip
+
+NO_LOCK = {
+    0: "INSERT INTO log SELECT customer_id, points FROM customers WHERE customer_id = :customer;\n"
+    "UPDATE customers SET points = points + :points WHERE customer_id = :customer",
+    1: "UPDATE customers SET name = :name, points = points + :points WHERE customer_id = :customer",
+    2: "UPDATE customers SET place = (SELECT max(place) + 1 FROM customers) WHERE customer_id = :customer",
+    3: "UPDATE customers SET name = :name, points = 10 + :points WHERE customer_id = :customer",
+    4: "INSERT INTO log SELECT o.order_id, c.name, o.cents FROM orders o JOIN customers c USING (customer_id) WHERE o.order_id = :order;\n"
+    "UPDATE orders SET cents = cents + :cents WHERE order_id = :order",
+}  # fmt: skip
+
+
+def answers(variant: Variant) -> Answers:
+    place = VARIANTS.index(variant)
+    table = "orders" if place == 4 else "customers"
+    key = "order_id = :order" if place == 4 else "customer_id = :customer"
+    return Answers(
+        right=variant.right,
+        also_right=ALSO[place],
+        wrong=[
+            Wrong(variant.given, says=variant.question, misconception=variant.belief),
+            Wrong(NO_LOCK[place], says="between the first look at the row and the last write?", misconception="no-lock"),
+            Wrong(f"SELECT FROM {table} WHERE {key} FOR NO KEY UPDATE NOWAIT;\n{variant.right}", says="is aborted with 55P03", misconception="fails-instead")
+            if place != 2
+            else Wrong(variant.right.replace("MODE", "MODE NOWAIT"), says="is aborted with 55P03", misconception="fails-instead"),
+            Wrong(f"BEGIN; {variant.right}; COMMIT", says="The answer says `BEGIN`"),
+            Wrong(f"{variant.right}; UPDATE {table} SET amount = 1", says='column "amount" of relation'),
+            Wrong("SELEC 1", says="syntax error"),
+            Wrong(f"{variant.right}; SELECT pg_advisory_lock(1)", says="the sessions come to no end"),
+        ],
+    )  # fmt: skip
+
+
+class TestParent(ExerciseTests):
+    exercise = EXERCISE
+    answers = staticmethod(answers)
+
+
+def test_a_lock_for_all_makes_other_rows_wait() -> None:
+    found = verdict(EXERCISE, f"SELECT pg_advisory_xact_lock(1); {VARIANTS[0].right}", VARIANTS[0])
+    assert not found.full and "One lock for all is the simple way" in shown(found)
+
+
+def test_the_timeline_of_the_first_order_with_a_wait_is_shown() -> None:
+    found = verdict(EXERCISE, VARIANTS[0].given, VARIANTS[0])
+    assert "waits for update, row customer_id=1 of customers" in str(found)
+
+
+def test_a_unique_column_that_changes_is_a_key_and_one_that_stays_is_not() -> None:
+    """What the text after full marks says of unique columns."""
+    from workbook.exercises.isolation.trial import statements, tried
+    from workbook.schedules import Program, Step
+
+    setup = """CREATE TABLE people (id int PRIMARY KEY, email text NOT NULL UNIQUE); INSERT INTO people VALUES (1, 'a');
+        CREATE TABLE pets (id int PRIMARY KEY, person int NOT NULL REFERENCES people)"""
+    for email, waits in (("b", True), ("a", False)):
+        update = statements("UPDATE people SET email = :email WHERE id = 1", {"email": email})
+        sessions = {"update": (Step("update", update[0]),), "child": (Step("child", "INSERT INTO pets VALUES (7, 1)"),)}
+        assert any(one.waits for one in tried(Program("", setup, sessions)).outcomes) is waits

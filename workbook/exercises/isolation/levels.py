@@ -1,0 +1,497 @@
+"""What a level does: a rule that says it of schedules that nobody has shown you, at three levels.
+
+    schedule ── decide(schedule, level) ──▶ what ana's reads see · what is left · who is refused · who waits
+        │                                                      │ where do they part, and which belief
+        └────── run on PostgreSQL at the level ──────────────▶ ┘ parts from the engine at the same places?
+
+The names of the levels promise one thing and the engine does another: READ UNCOMMITTED reads nothing uncommitted, REPEATABLE READ shows no
+phantoms and still lets write skew through, SERIALIZABLE puts nobody in a queue. Whoever wants to know has to say what is seen,
+by whom, from which moment, and that is a rule. A variant asks one question of it. Six pairs of programs that the task does not show are
+run in many orders at three levels, and each answer is compared with the engine's; of all that differ the shortest is drawn.
+
+    >>> case = cases(VARIANTS[0])[0]
+    >>> case.truth == VARIANTS[0].question.believed(case.schedule, case.level), len(cases(VARIANTS[0]))
+    (True, 216)
+
+No constant passes, nor a rule that leaves the level out where the level matters; where it does not (who waits), a rule that makes
+something of its name fails. Sources: PostgreSQL's manual, 13.2 "Transaction Isolation"; Berenson and others, A Critique of ANSI SQL
+Isolation Levels, 1995. Left out: other engines, a level for each session, deadlocks.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from workbook.exercises.isolation.beliefs import START, Played, Step, played, steps
+from workbook.exercises.isolation.trial import stage
+from workbook.grading.answer import Function
+from workbook.grading.exercise import Exercise, Finding, Judgement
+from workbook.grading.registry import register
+from workbook.schedules import Run, Schedule
+from workbook.schedules import Step as Sent
+
+SIGNATURE = "decide(schedule, level)"
+ORDERS, LIKE = 12, 0.8
+SETUP = f"CREATE TABLE test (id int PRIMARY KEY, value int NOT NULL);\nINSERT INTO test VALUES {', '.join(map(str, START.items()))}"
+RU, RC, RR, SER = "read uncommitted", "read committed", "repeatable read", "serializable"
+SQL = {
+    "begin": "BEGIN",
+    "commit": "COMMIT",
+    "rollback": "ROLLBACK",
+    "read": "SELECT value FROM test WHERE id = {0}",
+    "count": "SELECT count(*) FROM test WHERE value >= {0}",
+    "lock": "SELECT value FROM test WHERE id = {0} FOR UPDATE",
+    "share": "SELECT value FROM test WHERE id = {0} FOR SHARE",
+    "set": "UPDATE test SET value = {1} WHERE id = {0}",
+    "add": "UPDATE test SET value = value + {1} WHERE id = {0}",
+    "insert": "INSERT INTO test VALUES ({0}, {1})",
+    "delete": "DELETE FROM test WHERE id = {0}",
+}
+"""What each action sends."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked of a schedule: in words (`asks`), read off a run (`seen`) and off a played belief (`told`);
+    `form` is what an answer looks like."""
+
+    asks: str
+    form: str
+    seen: Callable[[Run], Any]
+    told: Callable[[Played], Any]
+
+    def believed(self, schedule: Sequence[Step], level: str, belief: str = "") -> Any:
+        return self.told(played(schedule, level, belief))
+
+
+def _told_ana(run: Run) -> list[int | None]:
+    """What each read of ana's gave, None where she was refused."""
+    found: list[int | None] = []
+    for index, step in enumerate(run.schedule.steps):
+        if step.session == "ana" and step.sql.startswith("SELECT"):
+            event = run.end(index)
+            found.append(event.rows[0][0] if event is not None and event.rows else None)
+    return found
+
+
+def _refused(run: Run) -> str | None:
+    return next((name for name, outcome in run.outcomes.items() if outcome.startswith("aborted 4")), None)
+
+
+READS = Question(
+    "what ana's reads give her",
+    "a list of numbers, one for each of ana's reads, in order",
+    _told_ana,
+    lambda told: told.seen["ana"],
+)
+LOCKED = Question(
+    "what ana's reads give her, those that lock (`lock`) among them",
+    "a list, one entry for each `read` and `lock` of ana's, in order: the number, or `None` where PostgreSQL gives an error instead",
+    _told_ana,
+    lambda told: told.seen["ana"],
+)
+LEFT = Question(
+    "what row 1 holds when both have ended",
+    "a number",
+    lambda run: dict(run.final["test"])[1],
+    lambda told: told.left[1],
+)
+REFUSED = Question(
+    "who of the two is refused (gets an error, so that nothing of it is left)",
+    "`'ana'`, `'ben'`, or `None`",
+    _refused,
+    lambda told: told.refused[0] if told.refused else None,
+)
+WAITS = Question(
+    "who of the two has to wait for the other one, at whichever step",
+    "`'ana'`, `'ben'`, or `None`",
+    lambda run: run.step(run.waits[0]).session if run.waits else None,
+    lambda told: told.waited[0] if told.waited else None,
+)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A question, three levels, six pairs of programs and one more that is shown; the beliefs that are wrong here, and why it
+    is as it is; the three `hints`."""
+
+    story: str
+    question: Question
+    levels: tuple[str, str, str]
+    pairs: tuple[tuple[str, str], ...]
+    example: tuple[str, str]
+    shown: str
+    beliefs: tuple[str, ...]
+    because: str
+    nearly: str
+
+    __hash__ = object.__hash__
+
+    @property
+    def actions(self) -> list[str]:
+        """The actions that occur, BEGIN and the ends left out."""
+        used = {step[1] for pair in (*self.pairs, self.example) for text in pair for step in steps("", text)}
+        return [action for action in SQL if action in used]
+
+
+VARIANTS = (
+    Variant(
+        "Ana's report reads rows while ben changes them",
+        READS, (RU, RC, RR),
+        (
+            ("begin; read 1; read 1; commit", "begin; set 1 11; commit"),
+            ("begin; read 1; read 2; commit", "begin; set 1 12; set 2 22; commit"),
+            ("begin; read 2; read 1; commit", "begin; set 1 13; rollback"),
+            ("begin; read 1; read 1; commit", "begin; set 1 14; set 1 15; commit"),
+            ("begin; read 2; read 2; read 1; commit", "begin; set 2 26; commit"),
+            ("begin; set 2 27; read 2; read 1; commit", "begin; set 1 17; commit"),
+        ),
+        ("begin; read 2; read 1; commit", "begin; set 2 29; set 1 19; commit"),
+        "ana ben ana ben ben ben ana ana",
+        ("begin", "dirty", "one-view", "repeats-only"),
+        "READ UNCOMMITTED is read committed by another name: each statement sees what was committed when it began, and what its own transaction has written. Repeatable read takes one "
+        "such picture, at the first statement of the transaction (a write is one, too), not at BEGIN.",
+        "Keep what is committed in a dict, and what each session has written in another. For ana's reads at the two lower levels look into what is committed now; at repeatable read into a copy that was made at "
+        "ana's first statement behind BEGIN. What ana has written herself counts before both.",
+    ),
+    Variant(
+        "Ana counts rows with a value of at least so much, while ben puts rows in, takes them away and changes them",
+        READS, (RC, RR, SER),
+        (
+            ("begin; count 20; count 20; commit", "begin; insert 3 30; commit"),
+            ("begin; count 20; count 15; commit", "begin; delete 2; commit"),
+            ("begin; count 15; count 15; commit", "begin; set 1 25; commit"),
+            ("begin; count 5; count 5; commit", "begin; insert 4 40; rollback"),
+            ("begin; count 20; count 25; commit", "begin; insert 3 30; delete 2; commit"),
+            ("begin; count 15; count 25; count 5; commit", "begin; set 2 5; insert 4 40; commit"),
+        ),
+        ("begin; count 5; count 15; commit", "begin; insert 3 35; set 1 16; commit"),
+        "ana ben ana ben ben ben ana ana",
+        ("begin", "one-view", "phantoms"),
+        "PostgreSQL's repeatable read is a snapshot, and a snapshot holds no later rows, whether changed or new: no phantoms. Serializable sees the same; it only watches more. At read committed each "
+        "statement has a snapshot of its own.",
+        "Play ben's transaction on a dict of rows, and let it count from his COMMIT on (never, where he rolls back). At read committed ana counts in what is committed now, at the other two in a copy that was "
+        "made at her first count.",
+    ),
+    Variant(
+        "Both change row 1: some set it to a number, some add to it, some give up again",
+        LEFT, (RC, RR, SER),
+        (
+            ("begin; read 1; set 1 13; commit", "begin; read 1; set 1 14; commit"),
+            ("begin; add 1 3; commit", "begin; add 1 4; commit"),
+            ("begin; read 1; set 1 15; commit", "begin; add 1 5; commit"),
+            ("begin; add 1 6; rollback", "begin; read 1; add 1 7; commit"),
+            ("begin; read 1; add 1 8; commit", "begin; read 1; set 1 18; rollback"),
+            ("begin; read 2; add 1 2; commit", "begin; set 1 16; commit"),
+        ),
+        ("begin; read 1; add 1 1; commit", "begin; read 1; set 1 12; commit"),
+        "ana ben ana ben ana ben ana ben",
+        ("begin", "last-wins", "weak-refuses"),
+        "The second writer waits until the first has ended. If the first has rolled back, it goes on as if nothing had been. If the first has committed, read committed lets it write over what is there now "
+        "(an addition adds to that); the other two refuse it, where the first one's commit is not in its snapshot, which was taken at its first statement.",
+        "Go through the steps; whoever writes while the other one has written and not ended is put off until that one's end. At repeatable read and serializable note for each session what row 1 held at its first "
+        "statement: if it holds something else that was committed since, when the session comes to write, the session is refused.",
+    ),
+    Variant(
+        "Both read and write two rows, at times the same ones. A program that is refused is not run again",
+        REFUSED, (RC, RR, SER),
+        (
+            ("begin; read 1; set 1 11; commit", "begin; read 1; set 1 12; commit"),
+            ("begin; read 1; set 2 21; commit", "begin; read 2; set 1 13; commit"),
+            ("begin; read 1; read 2; commit", "begin; set 1 14; set 2 24; commit"),
+            ("begin; read 1; set 1 15; commit", "begin; read 2; set 2 25; commit"),
+            ("begin; read 1; set 2 26; commit", "begin; set 1 16; commit"),
+            ("begin; set 1 17; read 2; commit", "begin; set 2 27; read 1; commit"),
+        ),
+        ("begin; read 1; read 2; set 1 18; commit", "begin; read 2; add 1 1; commit"),
+        "ana ben ana ana ben ana ben ana ben",
+        ("begin", "last-wins", "weak-refuses", "suffices", "no-more", "one-sided"),
+        "Read committed refuses nobody here. Repeatable read refuses who writes a row that somebody else has changed and committed since the snapshot. Serializable refuses besides, of two at the same time that have each read "
+        "what the other one wrote, the one that commits second; to read only, or to be read only, is harmless.",
+        "Two are at the same time where each has its first statement before the other one's COMMIT. Then: if both write one row, the second to write it is refused, from repeatable read on; else, at serializable, if ana reads "
+        "what ben writes and ben reads what ana writes, the second to commit.",
+    ),
+    Variant(
+        "Some read, some write, some lock what they read, for themselves (`lock`) or together with others (`share`)",
+        WAITS, (RC, RR, SER),
+        (
+            ("begin; set 1 11; commit", "begin; read 1; read 2; commit"),
+            ("begin; read 1; set 1 12; commit", "begin; add 1 1; commit"),
+            ("begin; lock 1; read 2; commit", "begin; read 1; set 2 23; commit"),
+            ("begin; share 1; read 1; commit", "begin; share 1; read 2; commit"),
+            ("begin; share 1; commit", "begin; read 1; set 1 15; commit"),
+            ("begin; set 2 26; lock 1; commit", "begin; lock 1; rollback"),
+        ),
+        ("begin; lock 2; set 1 17; commit", "begin; read 1; add 2 2; commit"),
+        "ana ben ana ben ana ben ana ben",
+        ("two-phase", "readers-wait", "share-excludes"),
+        "A level changes what is seen and who is refused, and makes nobody wait: not even serializable queues. A plain read waits for no row, and no row waits for it. What writes or says FOR UPDATE keeps out "
+        "what writes or locks; FOR SHARE goes together with FOR SHARE.",
+        "Keep a dict from row to who holds it and how (alone by `set`, `add`, `lock`; together by `share`), and take a session's rows out at its end. The first who wants a row that the other one holds, unless both only share it, "
+        "is the answer; `read` neither holds nor waits. The level does not come up.",
+    ),
+    Variant(
+        "Ana reads row 1, with and without a lock, while ben changes it",
+        LOCKED, (RC, RR, SER),
+        (
+            ("begin; read 1; lock 1; commit", "begin; set 1 11; commit"),
+            ("begin; lock 1; read 1; commit", "begin; set 1 12; commit"),
+            ("begin; read 2; lock 1; read 1; commit", "begin; set 1 13; rollback"),
+            ("begin; read 1; lock 1; read 1; commit", "begin; set 1 14; commit"),
+            ("begin; lock 2; read 1; commit", "begin; set 1 15; commit"),
+            ("begin; lock 1; commit", "begin; add 1 3; add 1 3; commit"),
+        ),
+        ("begin; read 2; lock 1; read 2; commit", "begin; add 1 7; set 2 27; commit"),
+        "ana ben ana ben ana ben ben ana ana",
+        ("begin", "one-view", "lock-reads-old", "last-wins"),
+        "FOR UPDATE gives the newest row, and waits until there is one that stays. At read committed it may so be newer than what a plain SELECT of a moment ago has seen. From repeatable read on a row that is newer than the "
+        "snapshot is not given but refused, 40001, and with it everything up to the end of the transaction.",
+        "Let `lock` wait for the end of ben, if he has written row 1; then it gives what is committed. At repeatable read and serializable compare that with the copy from ana's first statement: if ben has committed row 1 "
+        "since, this `lock` and all reads behind it are None.",
+    ),
+)  # fmt: skip
+
+
+QUESTIONS = {
+    "begin": "Which is the first step of a transaction that needs a snapshot, and is BEGIN one?",
+    "dirty": "From where does a reader take a row that somebody is changing: what becomes of the old version of it?",
+    "one-view": "How many snapshots does a transaction of two statements take at read committed?",
+    "repeats-only": "Is the snapshot of repeatable read one of the rows that were read, or of all?",
+    "phantoms": "Would a row that was put in later be in a snapshot that was taken before?",
+    "last-wins": "What does repeatable read do with a writer whose snapshot holds an older version of the row than the one that is committed?",
+    "weak-refuses": "What does a statement at read committed do with a row that was changed while it waited for it?",
+    "suffices": "Which rows does repeatable read compare: those that were written, or also those that were read?",
+    "no-more": "Each has read what the other one wrote: could one of them have run after the other one?",
+    "one-sided": "One has read what the other one changed, and not the other way round: in which order could they have run?",
+    "two-phase": "Is a row locked that somebody has read with a plain SELECT?",
+    "readers-wait": "Which version of a row is there for a reader while a writer is not done with it?",
+    "share-excludes": "What goes together with a lock that says FOR SHARE?",
+    "lock-reads-old": "Which version of a row can be locked: the one of the snapshot, or the newest?",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """A schedule at a level, what the engine made of it, and the answer to the question."""
+
+    schedule: tuple[Step, ...]
+    level: str
+    truth: Any
+    run: Run
+
+    @property
+    def told(self) -> str:
+        """The schedule in a line."""
+        return ", ".join(" ".join(map(str, step)) for step in self.schedule)
+
+
+@cache
+def cases(variant: Variant) -> tuple[Case, ...]:
+    """The six pairs in some orders each, at each of the levels, run on the engine."""
+    chance = random.Random(f"levels of {variant.story}")
+    orders = [order for pair in variant.pairs for order in telling(pair, variant, chance)]
+    return tuple(case(variant, order, level) for order in orders for level in variant.levels)
+
+
+def telling(pair: tuple[str, str], variant: Variant, chance: random.Random) -> list[tuple[Step, ...]]:
+    """Some orders of two programs, of each kind first one, then another: those are of a kind that all beliefs answer alike,
+    and the kinds on which they are most divided come first. Most orders tell nobody apart."""
+    anas, every = (len(steps("", text)) for text in (pair[0], ";".join(pair)))
+    kinds: dict[str, list[tuple[Step, ...]]] = {}
+    divided: Counter[str] = Counter()
+    for places in itertools.combinations(range(every), anas):
+        order = ordered(pair, " ".join("ana" if place in places else "ben" for place in range(every)))
+        said = [
+            [repr(variant.question.believed(order, level, one)) for one in ("", *variant.beliefs)]
+            for level in variant.levels
+        ]
+        kinds.setdefault(str(said), []).append(order)
+        divided[str(said)] = sum(answer != answers[0] for answers in said for answer in answers)
+    for kind in kinds.values():
+        chance.shuffle(kind)
+    ranks = itertools.zip_longest(*(kinds[kind] for kind in sorted(kinds, key=lambda kind: -divided[kind])))
+    return [order for rank in ranks for order in rank if order is not None][:ORDERS]
+
+
+def ordered(pair: tuple[str, str], order: str) -> tuple[Step, ...]:
+    """The programs of ana and ben in an order such as `ana ben ben ana`."""
+    left = {name: iter(steps(name, text)) for name, text in zip(("ana", "ben"), pair, strict=True)}
+    return tuple(next(left[name]) for name in order.split())
+
+
+def case(variant: Variant, schedule: tuple[Step, ...], level: str) -> Case:
+    sent = tuple(Sent(step[0], SQL[step[1]].format(*step[2:])) for step in schedule)
+    run = stage().run(Schedule("", SETUP, sent), level)
+    return Case(schedule, level, variant.question.seen(run), run)
+
+
+def accepts(answer: Any) -> str:
+    if isinstance(answer, Function):
+        return ""
+    return (
+        f"The answer is a function, `def {SIGNATURE}`, handed in without calling it; this is {type(answer).__name__}."
+    )
+
+
+def judge(answer: Function, variant: Variant) -> Judgement:
+    asked = cases(variant)
+    said = [plain(answer([*one.schedule], one.level)) for one in asked]
+    wrong = [number for number, one in enumerate(asked) if not alike(said[number], one.truth)]
+    if not wrong:
+        count = len(asked) // len(variant.levels)
+        told = f"{count} schedules of {len(variant.pairs)} pairs of programs, at {len(variant.levels)} levels: each as on the engine."
+        return Judgement(1.0, (Finding(True, told),))
+    first = min(wrong, key=lambda number: len(asked[number].schedule))
+    return Judgement(0.0, (parted(said, asked, wrong, first, variant),), (asked[first].run.picture,))
+
+
+def plain(value: Any) -> Any:
+    """What a rule gave, in the form in which it is compared: a tuple is as good as a list, '' as None."""
+    return list(value) if isinstance(value, tuple) else None if value == "" else value
+
+
+def alike(said: Any, truth: Any) -> bool:
+    """Whether a rule's answer is the engine's, in type as in value.
+
+    >>> alike([10, None], [10, None]), alike(True, 1), alike([1], [True])
+    (True, False, False)
+    """
+    if isinstance(truth, list):
+        return isinstance(said, list) and len(said) == len(truth) and all(map(alike, said, truth))
+    return type(said) is type(truth) and bool(said == truth)
+
+
+def parted(said: Sequence[Any], asked: Sequence[Case], wrong: Sequence[int], first: int, variant: Variant) -> Finding:
+    """The finding on the shortest case at which the rule and the engine part."""
+    one, belief = asked[first], kin(said, asked, variant)
+    levels = Counter(asked[number].level for number in wrong)
+    each = len(asked) // len(variant.levels)
+    counts = ", ".join(f"{levels[level]} of {each} at {level}" for level in variant.levels)
+    question, of = QUESTIONS.get(belief, ""), variant.question
+    if not question and not formed(said[first], one.truth):
+        question = f"Does each way through the function give {of.form}?"
+    return Finding(
+        ok=False,
+        seen=f"`{one.told}`, at {one.level}: the function gives {_shown(said[first])}. Wrong in all: {counts}.",
+        expected=f"{_shown(one.truth)}, as the engine has it. Asked is {of.asks}.",
+        question=question
+        or "Go through the drawn schedule step by step: what is committed at each, and what does each session know of it?",
+        misconception=belief,
+    )
+
+
+def formed(said: Any, truth: Any) -> bool:
+    """Whether an answer has the form of the truth."""
+    if isinstance(truth, list):
+        return isinstance(said, list) and len(said) == len(truth)
+    if isinstance(truth, int):
+        return type(said) is int
+    return said in (None, "ana", "ben")
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def kin(said: Sequence[Any], asked: Sequence[Case], variant: Variant) -> str:
+    """The belief that answers as the rule does, wherever one of the two is wrong: at four of five such places; '' where none does."""
+    best, most = "", LIKE
+    for belief, believed in believing(variant).items():
+        wrong = [
+            number
+            for number, one in enumerate(asked)
+            if not alike(said[number], one.truth) or not alike(believed[number], one.truth)
+        ]
+        share = sum(alike(said[number], believed[number]) for number in wrong) / len(wrong)
+        if share > most:
+            best, most = belief, share
+    return best
+
+
+@cache
+def believing(variant: Variant) -> Mapping[str, tuple[Any, ...]]:
+    """What each belief answers to all cases."""
+    return {
+        belief: tuple(variant.question.believed(one.schedule, one.level, belief) for one in cases(variant))
+        for belief in variant.beliefs
+    }
+
+
+@cache
+def examples(variant: Variant) -> tuple[Case, ...]:
+    """The schedule that is shown, at each level."""
+    schedule = ordered(variant.example, variant.shown)
+    return tuple(case(variant, schedule, level) for level in variant.levels)
+
+
+def brief(variant: Variant) -> str:
+    of, shown = variant.question, examples(variant)
+    known = "\n".join(f"| `{action}` | `{SQL[action].format('ROW', 'N')}` |" for action in variant.actions)
+    known = known.replace(
+        "`SELECT count(*) FROM test WHERE value >= ROW`", "`SELECT count(*) FROM test WHERE value >= N`"
+    )
+    lines = ",\n ".join(map(repr, shown[0].schedule))
+    outcomes = "\n".join(f"| {one.level} | `{one.truth!r}` |" for one in shown)
+    return (
+        f"{variant.story}.\n\n```sql\n{SETUP};\n```\n\n"
+        f"Write `{SIGNATURE}`, which says **{of.asks}**: {of.form}. `level` is {', '.join(f'`{level!r}`' for level in variant.levels)}, for both sessions. `schedule` is a list of steps in the order in which they are "
+        f"sent, each a tuple of the session (`'ana'`, `'ben'`), what it does, and the numbers for it, as in\n\n```python\n[{lines}]\n```\n\n| action | SQL |\n|---|---|\n{known}\n\n"
+        f"PostgreSQL's answer to this one:\n\n| level | |\n|---|---|\n{outcomes}\n\n"
+        f"The function is asked of {len(variant.pairs)} other pairs of programs, {ORDERS} orders each, at the three levels; what is right is what the engine does. Each session runs one transaction. Where a session has to wait, its "
+        "further steps are held back until it goes on. There are no deadlocks."
+    )
+
+
+EXERCISE = register(
+    Exercise(
+        id="isolation-levels",
+        lab="03_isolation",
+        number=1,
+        title="What a level does",
+        kind="R",
+        declares="value",
+        points=4,
+        core=True,
+        minutes=12,
+        answer=f"a function, def {SIGNATURE}",
+        accepts=accepts,
+        variants=VARIANTS,
+        brief=brief,
+        hints=(
+            lambda variant: "From which moment is what a statement sees: when it was sent, when its transaction began, when its transaction first looked? Is it the same at each level?",
+            lambda variant: (
+                "Go through the steps once, and keep as plain data what is committed, what each session has written and not committed, and what each has seen first. "
+                "The example differs from level to level only where it has to: explain each difference, or why there is none, before you write the rule."
+            ),
+            lambda variant: variant.nearly,
+        ),
+        judge=judge,
+        why=lambda variant: (
+            f"{variant.because} The standard names levels by what may not be seen, and leaves engines free to allow less; PostgreSQL has three behind four names. What would change it: another engine. MariaDB's repeatable "
+            "read lets the second writer overwrite, SQLite lets one write at a time, and DuckDB has one level."
+        ),
+        misconceptions={
+            "begin": "The snapshot is taken at BEGIN.",
+            "dirty": "READ UNCOMMITTED reads what is not committed.",
+            "one-view": "A transaction sees one state of the database, at every level.",
+            "repeats-only": "Repeatable read repeats what was read, and what is read first is up to date.",
+            "phantoms": "Repeatable read allows phantoms, as the standard says.",
+            "last-wins": "Who writes last wins, at every level.",
+            "weak-refuses": "Read committed refuses a transaction whose row somebody else has changed.",
+            "suffices": "Repeatable read is serializable.",
+            "no-more": "Serializable refuses what repeatable read refuses, and no more.",
+            "one-sided": "Serializable refuses whoever has read what somebody else has changed.",
+            "two-phase": "Serializable makes transactions wait for one another.",
+            "readers-wait": "Readers wait for writers.",
+            "share-excludes": "A locked row is locked for everybody.",
+            "lock-reads-old": "FOR UPDATE reads what a SELECT would read, and locks it.",
+        },
+    )
+)  # fmt: skip

@@ -1,0 +1,326 @@
+"""A child's insert waits for its parent's update, and there is nothing for which it would have to.
+
+    lock on the parent's row     who takes it                                   goes with FOR KEY SHARE
+    FOR KEY SHARE                a child's INSERT, by its foreign key           yes
+    FOR SHARE                    whoever says so                                yes
+    FOR NO KEY UPDATE            an UPDATE that leaves the keys alone           yes
+    FOR UPDATE                   DELETE, a new key, an upsert that sets one     no: the INSERT waits
+
+A new child needs one thing of its parent: that the key stays. So a foreign key locks the parent's row FOR KEY SHARE, and an UPDATE of
+anything else goes past it. Whoever locks by habit, FOR UPDATE or a table, or writes a key anew although it stays, forbids more than is meant.
+The judge plays the patched transaction beside a child's insert, beside itself, and beside itself for another row, in every
+order, and looks at who waited and what is left.
+
+    >>> [len(variant.tables) for variant in VARIANTS]
+    [3, 2, 2, 2, 3]
+
+Source: PostgreSQL 18's manual, "Explicit Locking", tables 13.2 and 13.3; src/backend/access/heap/README.tuplock. Left out: a parent
+whose key does change, where the child has to wait.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+from workbook.engines import Recipe
+from workbook.exercises.isolation.deadlock import every
+from workbook.exercises.isolation.trial import Outcome, Rule, Trial, control, ends, kept, statements, tried, understood
+from workbook.grading.exercise import Exercise, Finding, Judgement, accepts_sql
+from workbook.grading.registry import register
+from workbook.schedules import Program, Step
+
+LIMIT = 70
+"""So many orders of two transactions of three statements there are; of longer ones, so many are drawn."""
+CUSTOMERS = """CREATE TABLE customers (customer_id int PRIMARY KEY, name text NOT NULL, points int NOT NULL);
+INSERT INTO customers VALUES (1, 'Ada', 10), (2, 'Ben', 20), (3, 'Cy', 30);"""
+ORDERS = """CREATE TABLE orders (order_id int PRIMARY KEY, customer_id int NOT NULL{key}, cents int NOT NULL);
+INSERT INTO orders VALUES (100, 1, 500), (101, 1, 900), (102, 2, 700);"""
+KEY = " REFERENCES customers"
+LATE = " REFERENCES customers DEFERRABLE INITIALLY DEFERRED"
+
+
+@dataclass(frozen=True)
+class Variant:
+    """The world's `tables` (`{key}` stands for the foreign key), the transaction `given`, the child's insert; the values it is judged
+    with: `mine`, those of a second call of the same parent (`again`), and those of one that it has nothing to do with (`other`), which
+    must not wait (`apart`)."""
+
+    story: str
+    tables: tuple[str, ...]
+    given: str
+    child: str
+    mine: Mapping[str, Any]
+    again: Mapping[str, Any]
+    other: Mapping[str, Any]
+    right: str
+    question: str
+    belief: str
+    because: str
+    key: str = KEY
+    apart: bool = True
+    more: Mapping[str, Any] = field(default_factory=dict)
+
+    __hash__ = object.__hash__
+
+    def setup(self, linked: bool) -> str:
+        """The world, with its foreign keys or without."""
+        return "\n".join(table.replace("{key}", self.key if linked else "") for table in self.tables)
+
+
+VARIANTS = (
+    Variant(
+        "Points are added to a customer, and a log keeps how many there were before. While that runs, the customer orders something, and the order has to wait",
+        (CUSTOMERS, ORDERS, "CREATE TABLE log (customer_id int NOT NULL, before int NOT NULL);"),
+        "SELECT points FROM customers WHERE customer_id = :customer FOR UPDATE;\n"
+        "INSERT INTO log SELECT customer_id, points FROM customers WHERE customer_id = :customer;\n"
+        "UPDATE customers SET points = points + :points WHERE customer_id = :customer",
+        "INSERT INTO orders VALUES (110, 1, 900)",
+        {"customer": 1, "points": 5},
+        {"customer": 1, "points": 7},
+        {"customer": 2, "points": 3},
+        "SELECT points FROM customers WHERE customer_id = :customer FOR NO KEY UPDATE;\n"
+        "INSERT INTO log SELECT customer_id, points FROM customers WHERE customer_id = :customer;\n"
+        "UPDATE customers SET points = points + :points WHERE customer_id = :customer",
+        "What does the INSERT need to be sure of in the customer's row, and which lock leaves it just that?",
+        "locks-alike",
+        "FOR UPDATE announces that the key may change or the row may go. FOR NO KEY UPDATE excludes its like, so that nothing is lost between the look and the write, and goes together "
+        "with the FOR KEY SHARE of a foreign key.",
+    ),
+    Variant(
+        "Customers arrive from another system, new ones and known ones; the code that an ORM wrote sets all columns. While it runs, a known customer orders something, and the order has to wait",
+        (CUSTOMERS, ORDERS),
+        "INSERT INTO customers VALUES (:customer, :name, :points)\n"
+        "ON CONFLICT (customer_id) DO UPDATE SET customer_id = excluded.customer_id, name = excluded.name, points = customers.points + excluded.points",
+        "INSERT INTO orders VALUES (110, 1, 900)",
+        {"customer": 1, "name": "Ada L.", "points": 5},
+        {"customer": 1, "name": "A. Lovelace", "points": 7},
+        {"customer": 2, "name": "Benno", "points": 3},
+        "INSERT INTO customers VALUES (:customer, :name, :points)\n"
+        "ON CONFLICT (customer_id) DO UPDATE SET name = excluded.name, points = customers.points + excluded.points",
+        "The row is locked before its new values are known: by which of the columns after SET does PostgreSQL decide how strongly?",
+        "same-is-nothing",
+        "An upsert locks the row before it computes the new one, and so it goes by the columns that SET names: a key among them, and the lock is FOR UPDATE, whatever the value. "
+        "(A plain UPDATE compares old and new, and takes the weaker lock if the key stays.)",
+        more={"customer": 9, "name": "Zoe", "points": 1},
+    ),
+    Variant(
+        "A customer gets the last place of a waiting list, one higher than the highest. No two may get the same, so the table is locked; meanwhile nobody can order anything",
+        (CUSTOMERS.replace("points int NOT NULL", "place int NOT NULL"), ORDERS),
+        "LOCK TABLE customers IN EXCLUSIVE MODE;\n"
+        "UPDATE customers SET place = (SELECT max(place) + 1 FROM customers) WHERE customer_id = :customer",
+        "INSERT INTO orders VALUES (110, 3, 900)",
+        {"customer": 1},
+        {"customer": 2},
+        {"customer": 3},
+        "LOCK TABLE customers IN SHARE ROW EXCLUSIVE MODE;\n"
+        "UPDATE customers SET place = (SELECT max(place) + 1 FROM customers) WHERE customer_id = :customer",
+        "A foreign key's look takes ROW SHARE on the parent's table. Which modes exclude themselves, and go together with that one?",
+        "tables-alike",
+        "EXCLUSIVE goes together with plain reads only. SHARE ROW EXCLUSIVE, the next weaker one, excludes itself and every writer of the table, and lets ROW SHARE past, which is all that a "
+        "foreign key takes. An advisory lock serves as well, if every writer takes it.",
+        apart=False,
+    ),
+    Variant(
+        "A customer's row is written anew: the old one is deleted, the new one inserted. While that runs, the customer orders something, and the order has to wait",
+        (CUSTOMERS, ORDERS),
+        "WITH gone AS (DELETE FROM customers WHERE customer_id = :customer RETURNING *)\n"
+        "INSERT INTO customers SELECT customer_id, :name, points + :points FROM gone",
+        "INSERT INTO orders VALUES (110, 1, 900)",
+        {"customer": 1, "name": "Ada L.", "points": 5},
+        {"customer": 1, "name": "A. Lovelace", "points": 7},
+        {"customer": 2, "name": "Benno", "points": 3},
+        "UPDATE customers SET name = :name, points = points + :points WHERE customer_id = :customer",
+        "Between which two steps has the order no parent, and which statement never takes the parent away?",
+        "replace-is-update",
+        "A DELETE locks FOR UPDATE: the row goes, and whoever wants to refer to it has to wait and see. An UPDATE that leaves the key alone never takes the parent away.",
+        key=LATE,
+    ),
+    Variant(
+        "A line's price is added to its order, and a log keeps the sum before and the customer. While that runs, the customer orders something else, and has to wait; so does the same work on another order "
+        "of this customer",
+        (CUSTOMERS, ORDERS, "CREATE TABLE log (order_id int NOT NULL, name text NOT NULL, before int NOT NULL);"),
+        "SELECT o.cents, c.name FROM orders o JOIN customers c USING (customer_id) WHERE o.order_id = :order FOR UPDATE;\n"
+        "INSERT INTO log SELECT o.order_id, c.name, o.cents FROM orders o JOIN customers c USING (customer_id) WHERE o.order_id = :order;\n"
+        "UPDATE orders SET cents = cents + :cents WHERE order_id = :order",
+        "INSERT INTO orders VALUES (110, 1, 900)",
+        {"order": 100, "cents": 5},
+        {"order": 100, "cents": 7},
+        {"order": 101, "cents": 3},
+        "SELECT o.cents, c.name FROM orders o JOIN customers c USING (customer_id) WHERE o.order_id = :order FOR NO KEY UPDATE OF o;\n"
+        "INSERT INTO log SELECT o.order_id, c.name, o.cents FROM orders o JOIN customers c USING (customer_id) WHERE o.order_id = :order;\n"
+        "UPDATE orders SET cents = cents + :cents WHERE order_id = :order",
+        "The query reads of two tables. Rows of which are locked, and which of them does this transaction write?",
+        "locks-alike",
+        "A lock behind a join locks the rows of every table in it. OF o names the one that is written; the customer is only read, and nobody has to wait for that.",
+    ),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class World:
+    """What a program is to leave behind: the tables after each serial order of the transaction as it was given."""
+
+    program: Program
+    left: tuple[Mapping[str, Any], ...]
+
+    def right(self, outcome: Outcome) -> bool:
+        return dict(outcome.run.final) in [dict(one) for one in self.left]
+
+
+def recipe(variant: Variant) -> Recipe:
+    """The world, to try on."""
+    return Recipe(f"for isolation-parent: {variant.story[:40]}", variant.setup(True))
+
+
+def programs(variant: Variant, sql: str) -> dict[str, Program]:
+    """The answer beside a child's insert, beside itself, beside itself for another row, and alone for further values."""
+
+    def steps(client: str, values: Mapping[str, Any]) -> tuple[Step, ...]:
+        return tuple(Step(client, one) for one in statements(sql, values))
+
+    linked, loose = variant.setup(True), variant.setup(False)
+    made = {
+        "child": Program(
+            "", linked, {"update": steps("update", variant.mine), "child": (Step("child", variant.child),)}
+        ),
+        "again": Program(
+            "Twice for the same row", loose, {"one": steps("one", variant.mine), "two": steps("two", variant.again)}
+        ),
+        "other": Program(
+            "For two rows", loose, {"one": steps("one", variant.mine), "two": steps("two", variant.other)}
+        ),
+    }
+    if variant.more:
+        made["new"] = Program("For a row that is not there", loose, {"update": steps("update", variant.more)})
+    return made
+
+
+@cache
+def wanted(variant: Variant) -> dict[str, World]:
+    """What the transaction as it was given leaves behind, one client after the other."""
+    found = {}
+    for name, program in programs(variant, variant.given).items():
+        found[name] = World(program, tuple(one.run.final for one in tried(program, limit=1).serial))
+    return found
+
+
+def judge(answer: str, variant: Variant) -> Judgement:
+    if refused := control(answer):
+        return Judgement(0.0, (refused,))
+    worlds = wanted(variant)
+    findings: list[Finding] = []
+    for name, program in programs(variant, answer).items():
+        trial = tried(program, limit=LIMIT)
+        found, pictures = kept(trial, *rules(name, variant, trial, worlds[name]))
+        findings += found[2:]  # that each statement runs, and that each order ends, is worth no word if it is so
+        if not all(finding.ok for finding in found):
+            wrong = [finding for finding in found if not finding.ok]
+            return Judgement(0.0, (*wrong, *(finding for finding in findings if finding.ok)), tuple(pictures))
+    return Judgement(1.0, tuple(findings))
+
+
+def rules(name: str, variant: Variant, trial: Trial, world: World) -> list[Rule]:
+    """What is asked of one of the programs."""
+    orders = every(trial)
+    same = Rule(
+        lambda outcome: "" if world.right(outcome) else "other rows are left than the transaction as it was given leaves",
+        {"child": f"Beside a child's insert the same rows are left as before, in {orders}.",
+         "again": f"Two calls for the same row come out as one after the other, in {orders}.",
+         "other": f"Two calls for other rows come out rightly, in {orders}.",
+         "new": "Where there is no such row, one is made."}[name],
+        "The same work as before, and nothing lost where two do it at the same time.",
+        "What may another transaction change between the first look at the row and the last write?",
+        "no-lock",
+    )  # fmt: skip
+    failing = Rule(
+        lambda outcome: _failed(outcome),
+        "Nobody is aborted.",
+        "Every transaction commits: to fail instead of waiting is no gain.",
+        "Who would have to send the transaction again, and is that written in the answer?",
+        "fails-instead",
+    )
+    found = [ends, understood, failing, same]
+    if name == "child":
+        found.insert(2, Rule(
+            _waits, f"Neither waits for the other, in {orders}.",
+            "The insert goes past, wherever it falls, and so does the update.", variant.question, variant.belief,
+        ))  # fmt: skip
+    if name == "other" and variant.apart:
+        found.insert(2, Rule(
+            _waits, f"Work on another row goes past, in {orders}.", "Two that have nothing to do with each other go past each other.",
+            "Which rows, or which one thing, do both of them lock?", "one-for-all",
+        ))  # fmt: skip
+    return found
+
+
+def _failed(outcome: Outcome) -> str:
+    for client in outcome.run.outcomes:
+        if code := outcome.failed(client):
+            return f"a transaction is aborted with {code}"
+    return ""
+
+
+def _waits(outcome: Outcome) -> str:
+    """Who waits for whom, on what, in the first wait of an order."""
+    for event in outcome.run.waits:
+        step = outcome.run.step(event)
+        said = " ".join(step.sql.split())
+        return f"`{said[:50]}{' ...' if len(said) > 50 else ''}` waits for `{event.waits_for[0]}` ({event.waits_on})"
+    return ""
+
+
+def brief(variant: Variant) -> str:
+    further = (
+        "\n- The same call for another row waits for nothing."
+        if variant.apart
+        else "\n- Two that take their places at the same time get different ones."
+    )
+    return (
+        f"{variant.story}.\n\n```sql\n{variant.setup(True)}\n```\n\nThe transaction, between its BEGIN and its COMMIT (`:name` stands for values, and it is judged with several):\n\n```sql\n"
+        f"{variant.given};\n```\n\nThe child's insert, which stays as it is: `{variant.child}`.\n\nMend the transaction: hand in its statements, with the same names. The level is READ COMMITTED. In every order of the statements:\n\n"
+        "- The child's insert does not wait for the update, nor the update for it.\n- Each call does the same work as before; two calls for the same row come out as if one had come after the other, and nobody is aborted."
+        f"{further}\n\n"
+        '`engine = practice("isolation-parent")` gives you the tables, and `workbook schedule FILE` draws what two sessions do to one another.'
+    )
+
+
+EXERCISE = register(
+    Exercise(
+        id="isolation-parent",
+        lab="03_isolation",
+        number=12,
+        title="A child does not wait for its parent",
+        kind="P",
+        declares="value",
+        points=3,
+        core=False,
+        minutes=8,
+        answer="the statements of the transaction as text, without BEGIN and COMMIT",
+        accepts=accepts_sql,
+        variants=VARIANTS,
+        brief=brief,
+        hints=(
+            lambda variant: "A foreign key makes an INSERT look at its parent. What must not happen to the parent until the child has committed, and what may?",
+            lambda variant: "There are four locks on a row and eight on a table, and a table in the manual says which go together (Explicit Locking). Find the strongest one that lets FOR KEY SHARE, "
+            "and on the table ROW SHARE, past, and still excludes its like.",
+            lambda variant: variant.because,
+        ),
+        judge=judge,
+        why=lambda variant: (
+            f"{variant.because} It is so since PostgreSQL 9.3; before, every child waited. What would change it: a key that does change, the deletion of the parent, a unique column of the parent that is "
+            "updated (any unique index that a foreign key could refer to counts as key). InnoDB knows only shared and exclusive locks on a row: there, a child's insert waits for any update of its parent."
+        ),
+        misconceptions={
+            "locks-alike": "A lock on a row is a lock on a row: FOR UPDATE is the one for an update.",
+            "same-is-nothing": "To set a column to the value that it has is to leave it alone.",
+            "tables-alike": "A table is locked or it is not.",
+            "replace-is-update": "To delete a row and insert it anew is an UPDATE in two words.",
+            "no-lock": "What must not wait needs no lock.",
+            "fails-instead": "Whoever fails at once does not wait.",
+            "one-for-all": "One lock for all is the simple way.",
+        },
+    )
+)  # fmt: skip

@@ -149,7 +149,7 @@ check("btrees-refute", refutations)
 # %% [markdown]
 # ## 7. Deleted and filled again
 #
-# The job at night deletes half of the orders, and by the next evening as many rows are there again. *"DELETE frees the space"*, says one; *"an index never shrinks"*, says the other. Find a DELETE of half of the rows that proves
+# The job at night deletes half of the orders, and by the next evening as many rows are there again. *"DELETE frees the space"*, says one; *"an index only ever grows"*, says the other. Find a DELETE of half of the rows that proves
 # the one wrong, and one that proves the other wrong, unless one of them is right here.
 
 # %%

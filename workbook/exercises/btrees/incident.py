@@ -523,7 +523,7 @@ def brief(variant: Variant) -> str:
         f"The engine's own counters, then and now:\n\n{table_of(variant)}\n\nThe team says: 'The disk.' The report of the night shift, by an agent, says: '{CAUSES[variant.report].capitalize()}.' It may be right.\n\n"
         f"Which of these is it? One fits all lines:\n\n{causes}\n\n"
         "Hand in a dict: `cause`, one of these names, and `change`, SQL that is the experiment. It is run in this world, and the stream, of other rows of the same kind, must be back at what it was "
-        f"(at most {allowed.touched:,} pages, {allowed.wal_bytes:,} bytes of WAL, {allowed.images:,} page images), with the same rows, rules and reads. It may {MAY}. And it is run in **another world**, with the same tables, the same stream and the same complaint, where the "
+        f"(at most {allowed.touched:,} pages, {allowed.wal_bytes:,} bytes of WAL, {allowed.images:,} page images), with the same rows, rules and reads. The change may {MAY}. And it is run in **another world**, with the same tables, the same stream and the same complaint, where the "
         "runner-up is the cause, which fits all lines here but one: there it must **not** help. A change that mends everything shows nothing.\n\n"
         f'{practising(variant)}'
     )  # fmt: skip
@@ -535,7 +535,7 @@ def practising(variant: Variant) -> str:
             f'`engine = practice("btrees-incident")` has these tables, and no session but yours. The one that is idle in its transaction calls itself `{SESSION}`; the stream comes again and again beside it; after each change VACUUM comes by, as autovacuum does. '
             "To try what such a session does, with a snapshot (as below) or without one (READ COMMITTED):\n\n"
             f"```python\n{TRYING}\n```\n\n"
-            "`pg_stat_activity` shows the sessions of the whole server; those of your database are the ones with `datname = current_database()`."
+            "`pg_stat_activity` shows the sessions of the whole server; those of your database are the ones with `datname = current_database()`, and where the change is judged there are no others to be seen."
         )
     return (
         '`engine = practice("btrees-incident")` has these tables. It counts under settings that repeat, without page images; what would be an image there is a page that `EXPLAIN (ANALYZE, BUFFERS)` of the stream shows as '

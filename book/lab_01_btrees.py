@@ -192,7 +192,7 @@ check("btrees-key", orders_table)
 # %% [markdown]
 # ## 9. Further: bloat
 #
-# The dashboard is red: most of the index is free space. *"REINDEX, tonight"*, says the agent. Perhaps. Free space is only lost if nobody is going to write into it. Before you mend, say who will; and say how large the index will be in a fortnight, with what you do.
+# The dashboard is red: a good part of the index is free space. *"REINDEX, tonight"*, says the agent. Perhaps. Free space is only lost if nobody is going to write into it. Before you mend, say who will; and say how large the index will be in a fortnight, with what you do.
 
 # %%
 ask("btrees-bloat")

@@ -149,7 +149,7 @@ check("btrees-refute", refutations)
 # %% [markdown]
 # ## 7. Deleted and filled again
 #
-# The job at night deletes half of the orders, and by the next evening as many rows are there again. *"DELETE frees the space"*, says one; *"an index never shrinks"*, says the other. Find a DELETE of half of the rows that proves
+# The job at night deletes half of the orders, and by the next evening as many rows are there again. *"DELETE frees the space"*, says one; *"an index only ever grows"*, says the other. Find a DELETE of half of the rows that proves
 # the one wrong, and one that proves the other wrong, unless one of them is right here.
 
 # %%
@@ -192,7 +192,7 @@ check("btrees-key", orders_table)
 # %% [markdown]
 # ## 9. Further: bloat
 #
-# The dashboard is red: most of the index is free space. *"REINDEX, tonight"*, says the agent. Perhaps. Free space is only lost if nobody is going to write into it. Before you mend, say who will; and say how large the index will be in a fortnight, with what you do.
+# The dashboard is red: a good part of the index is free space. *"REINDEX, tonight"*, says the agent. Perhaps. Free space is only lost if nobody is going to write into it. Before you mend, say who will; and say how large the index will be in a fortnight, with what you do.
 
 # %%
 ask("btrees-bloat")

@@ -12,6 +12,7 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
+from workbook.btree import read_index, stepper
 from workbook.engines import Recipe, cluster, database, database_of, measure, shop
 from workbook.errors import Misuse, SqlError, SqlTimeout, TooManyRows
 
@@ -171,10 +172,25 @@ def test_an_engine_leads_back_to_its_database(small):
     assert database_of(small.engine) is small
     with pytest.raises(Misuse, match="no engine of the workbook"):
         measure("SELECT 1", sa.create_engine("sqlite://"))
+    with pytest.raises(Misuse, match="shop\\(\\), tpch\\(\\) or practice\\(\\)"):
+        database_of("an engine")  # type: ignore[arg-type]
     with pytest.raises(Misuse, match="no engine 'oracle'"):
         database(SMALL, kind="oracle")
     with pytest.raises(Misuse, match="between 100"):
         shop(orders=3)
+
+
+def test_an_engine_with_other_options_is_the_same_engine(small):
+    """What SQLAlchemy makes for another isolation level is taken wherever the engine itself is."""
+    alone = small.engine.execution_options(isolation_level="AUTOCOMMIT")
+    assert alone is not small.engine and database_of(alone) is small
+    assert database_of(alone.execution_options(stream_results=True)) is small
+    assert measure("INSERT INTO products SELECT * FROM products LIMIT 0", alone).tuples is not None
+    assert stepper(alone, "products_pkey", find=7) is not None
+    assert read_index(alone, "products_pkey").rows == read_index(small.engine, "products_pkey").rows > 0
+    for kind in ("sqlite", "duckdb"):
+        with database(SMALL, kind=kind) as other:
+            assert database_of(other.engine.execution_options(isolation_level="AUTOCOMMIT")) is other
 
 
 def test_a_killed_kernel_leaves_nothing_for_long():

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 from harness import Answers, ExerciseTests, Wrong, shown, verdict
+from sqlalchemy import text
 
 from workbook.btree import read_index
 from workbook.engines import database
-from workbook.exercises.btrees.dump import EXERCISE, INDEX, ORDER, TRYING, VARIANTS, Variant, recipe
+from workbook.exercises.btrees.dump import EXERCISE, INDEX, ORDER, TRYING, VARIANTS, Variant, alone, recipe
 
 SQL = {variant.name: variant.sql for variant in VARIANTS}
 BY_NAME = {variant.name: variant for variant in VARIANTS}
@@ -175,3 +176,40 @@ def test_the_code_of_the_task_runs(capsys: pytest.CaptureFixture[str]) -> None:
         names = {"practice": lambda id: mine.engine, "read_index": read_index, "history": thinned.sql}
         exec(TRYING, names)
     assert capsys.readouterr().out.startswith("{1: 1, 0: 164} 0.18")
+
+
+OUTGROWN = (
+    "CREATE INDEX readings_n ON readings (n) WITH (fillfactor=18); INSERT INTO readings SELECT generate_series(1,40000); DELETE FROM readings WHERE n%5<>0; "
+    "{rewrite}; ALTER INDEX readings_n SET (fillfactor=90); INSERT INTO readings SELECT generate_series(40001,80000)"
+)
+
+
+@pytest.mark.parametrize(
+    "rewrite", ["VACUUM FULL readings", "VACUUM (FULL) readings", "CLUSTER readings USING readings_n"]
+)
+def test_what_runs_in_other_databases_changes_no_verdict(rewrite: str) -> None:
+    """A rewrite keeps what a transaction of any database might see; the judge's has nothing left to keep, in one or many transactions."""
+    with database(recipe(BY_NAME["outgrown"])) as elsewhere, elsewhere.engine.begin() as writing:
+        writing.execute(text("INSERT INTO readings VALUES (1)"))
+        found = verdict(EXERCISE, OUTGROWN.format(rewrite=rewrite), BY_NAME["outgrown"])
+    assert found.full, found
+
+
+def test_statements_between_begin_and_commit_are_one_transaction() -> None:
+    told = alone("begin; DELETE FROM readings; CLUSTER readings; commit; VACUUM (FULL, ANALYZE) readings -- all")
+    assert told.split(";\n")[3:] == ["commit", "VACUUM readings", "VACUUM (FULL, ANALYZE) readings", "COMMIT"]
+
+
+def test_the_task_says_the_form_of_the_answer() -> None:
+    found = shown(verdict(EXERCISE, [INDEX, "VACUUM readings"], BY_NAME["thinned"]))
+    assert "as one text, with ; between them" in found
+
+
+@pytest.mark.slow
+def test_who_came_there_by_another_history_is_told_that_of_the_dump() -> None:
+    other = (
+        "CREATE INDEX readings_n ON readings (n) WITH (fillfactor=18); INSERT INTO readings SELECT generate_series(1,8000); "
+        "ALTER INDEX readings_n SET (fillfactor=90); INSERT INTO readings SELECT generate_series(40001,80000)"
+    )
+    found = verdict(EXERCISE, other, BY_NAME["outgrown"])
+    assert found.full and "The dump came from rows in ascending order, thinned" in shown(found), found

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
 import pytest
 from harness import Answers, ExerciseTests, Wrong, shown, verdict
 
-from workbook.exercises.btrees.incident import EXERCISE, VARIANTS, Variant, budget
+from workbook.engines import database, measure
+from workbook.exercises.btrees.incident import EXERCISE, TRYING, VARIANTS, Variant, budget, recipe
 from workbook.exercises.btrees.worlds import SESSION, WORLDS, begin, evidence, quiet, stream
 
 BY_CAUSE = {variant.cause: variant for variant in VARIANTS}
@@ -93,6 +99,76 @@ def test_the_evidence_of_the_first_variant_speaks_for_its_cause_alone() -> None:
     assert now.touched > 5 * then.touched and now.rows == then.rows
     assert now.kept > 1_000 and now.snapshots == 1 and now.scanned == 0
     assert now.wal_bytes < 1.1 * then.wal_bytes and now.images == then.images == 0
+
+
+PRACTISED = (
+    END,
+    f"{END} AND datname = current_database()",
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_xmin IS NOT NULL AND pid <> pg_backend_pid()",
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database()",
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() ORDER BY age(backend_xmin) DESC NULLS LAST LIMIT 1",
+)
+
+
+@pytest.fixture
+def practising() -> Iterator[psycopg.Connection[Any]]:
+    """The session that the task tells a person to open, left open in a database of another role."""
+    with database(recipe(BY_CAUSE["held-back"])) as own, own.connect() as session:
+        session.autocommit = True
+        session.execute(f"SET application_name = '{SESSION}'")
+        session.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
+        session.execute("SELECT pg_current_xact_id()")
+        yield session
+
+
+@pytest.mark.parametrize(
+    "change", [pytest.param(sql, marks=[pytest.mark.slow] if at % 3 else []) for at, sql in enumerate(PRACTISED)]
+)
+def test_a_session_of_ones_own_is_in_nobodys_way(practising: psycopg.Connection[Any], change: str) -> None:
+    found = verdict(EXERCISE, answer("held-back", change), BY_CAUSE["held-back"])
+    assert found.full, found
+    assert practising.execute("SELECT 1").fetchone() == (1,)
+
+
+def test_who_would_end_sessions_of_other_databases_is_told_so(practising: psycopg.Connection[Any]) -> None:
+    found = verdict(EXERCISE, answer("held-back", END.replace("pg_stat", "pg_catalog.pg_stat")), BY_CAUSE["held-back"])
+    assert not found.points and "sessions of other databases and of other roles" in shown(found), found
+    assert practising.execute("SELECT 1").fetchone() == (1,)
+
+
+@pytest.mark.slow
+def test_who_waits_for_the_session_is_asked_for_what() -> None:
+    change = "REINDEX INDEX CONCURRENTLY leases_pkey"
+    found = shown(verdict(EXERCISE, answer("held-back", change), BY_CAUSE["held-back"]))
+    assert "does it wait for a transaction of another session?" in found
+
+
+def test_a_name_alone_is_told_nothing() -> None:
+    """Names cannot be tried one after the other: what speaks against a cause is said once the change has shown something."""
+    variant = BY_CAUSE["held-back"]
+    first = shown(verdict(EXERCISE, answer("foreign-key", "SELECT 1"), variant))
+    assert first == shown(verdict(EXERCISE, answer("held-back", "SELECT 1"), variant))
+    assert "You say that" not in first and "runner-up" not in first
+
+
+def test_the_task_does_not_tell_the_two_incidents_of_the_leases_apart() -> None:
+    """What is said of the session is the same whether it is to blame or not."""
+    held_back, foreign_key = (EXERCISE.brief(BY_CAUSE[cause]) for cause in ("held-back", "foreign-key"))
+    start = '`engine = practice("btrees-incident")`'
+    assert held_back[held_back.index(start) :] == foreign_key[foreign_key.index(start) :]
+
+
+@pytest.mark.parametrize(("cause", "says"), [("wide-key", "lists of pointers"), ("random-key", "the same 100 jobs")])
+def test_a_line_that_seems_to_speak_for_a_cause_is_explained(cause: str, says: str) -> None:
+    assert says in shown(verdict(EXERCISE, answer(cause, END), BY_CAUSE["held-back"]))
+
+
+def test_the_code_of_the_task_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    variant = BY_CAUSE["held-back"]
+    with database(recipe(variant)) as own:
+        stream = list(variant.world.statements(1))
+        exec(TRYING, {"practice": lambda id: own.engine, "measure": measure, "stream": stream})
+    assert int(re.search(r"(\d[\d,]*) (?:buffers|pages)", capsys.readouterr().out)[1].replace(",", "")) > 5_000  # type: ignore[index]
 
 
 @pytest.mark.slow

@@ -14,14 +14,17 @@ from workbook.exercises.btrees.orders import (
     EXERCISE,
     INSERT,
     ROWS,
+    SHAPES,
     TRYING,
     VARIANTS,
     Variant,
     accepts,
+    best,
     bound,
     in_order,
-    in_thirds,
+    in_two,
     known,
+    outside_in,
     recipe,
     shuffled,
 )
@@ -29,7 +32,7 @@ from workbook.exercises.btrees.orders import (
 RISING = list(range(1, ROWS + 1))
 FALLING = RISING[::-1]
 SHUFFLED = random.Random(7).sample(RISING, ROWS)
-OLDEST, NEWEST, ROOMY, CODE, CUSTOMER, STATUS = VARIANTS
+HALF, NEWEST, ROOMY, CODE, CUSTOMER, STATUS = VARIANTS
 
 
 def pair(largest: list[int], smallest: list[int]) -> dict[str, list[int]]:
@@ -56,8 +59,25 @@ def sorted_wrong(variant: Variant) -> list[Wrong]:
         Wrong(pair(order[::-1], mixed), says="how full just before, and so", misconception="shuffled-is-even"),
         Wrong(pair(order, order), says="Where is the right-most leaf cut", misconception="always-halved"),
         Wrong(pair(order[::-1], order[::-1]), says="gets the next ones", misconception="edges-are-alike"),
+        Wrong(pair(order[::-1], fifth_last(order)), says="than it has room for?", misconception="later-fits"),
+        Wrong(
+            pair(order[::-1], inside_out(order)),
+            says="and how many rows come to each?",
+            misconception="edges-are-alike",
+        ),
+        Wrong(pair(inside_out(order), order), says="the emptier leaves", misconception="edges-are-alike"),
+        Wrong(pair(fifth_last(order), order), says="when the last stretch begins", misconception="cuts-enlarge"),
         NONE,
     ]
+
+
+def fifth_last(order: list[int]) -> list[int]:
+    """Four of five first, so that more come to each leaf than it has room for."""
+    return in_two(order, lambda place: place % 5 > 0)
+
+
+def inside_out(order: list[int]) -> list[int]:
+    return outside_in(order)[::-1]
 
 
 def by_number(variant: Variant) -> list[Wrong]:
@@ -77,12 +97,29 @@ def by_number(variant: Variant) -> list[Wrong]:
 def roomy_wrong() -> list[Wrong]:
     return [
         Wrong(
-            pair(FALLING, in_thirds(RISING)), says="and how full one that is cut elsewhere", misconception="half-full"
+            pair(FALLING, SHAPES["thirds"](RISING)),
+            says="and how full one that is cut elsewhere",
+            misconception="half-full",
         ),
         Wrong(pair(RISING, RISING), says="ascending rows leave behind here", misconception="sorted-is-best"),
         Wrong(pair(RISING, FALLING), says="gets the next ones", misconception="edges-are-alike"),
         Wrong(pair(RISING, SHUFFLED), says="fit between two neighbours", misconception="one-way"),
-        Wrong(pair(SHUFFLED, in_thirds(RISING)), says="would one half never get", misconception="shuffled-is-worst"),
+        Wrong(
+            pair(SHUFFLED, SHAPES["thirds"](RISING)), says="would one half never get", misconception="shuffled-is-worst"
+        ),
+        NONE,
+    ]
+
+
+def half_wrong() -> list[Wrong]:
+    halves = SHAPES["halves"](RISING)
+    return [
+        Wrong(pair(FALLING, RISING), says="ascending rows leave behind here", misconception="sorted-is-best"),
+        Wrong(pair(RISING, FALLING), says="gets the next ones", misconception="edges-are-alike"),
+        Wrong(pair(RISING, SHAPES["thirds"](RISING)), says="than it has room for?", misconception="later-fits"),
+        Wrong(pair(RISING, SHUFFLED), says="fit between two neighbours", misconception="one-way"),
+        Wrong(pair(SHUFFLED, halves), says="would one half never get", misconception="shuffled-is-worst"),
+        Wrong(pair(halves, FALLING), says="The two are exchanged", misconception="sorted-is-best"),
         NONE,
     ]
 
@@ -98,23 +135,20 @@ def answers(variant: Variant) -> Answers:
     order = in_order(variant)
     if variant is STATUS:
         return Answers(None, [None], [*status_wrong(), *REFUSED])
+    if variant is HALF:
+        evens_last = [*range(1, ROWS, 2), *range(ROWS, 0, -2)]
+        return Answers(pair(order, SHAPES["halves"](order)), [pair(order[::-1], evens_last)], [*half_wrong(), *REFUSED])
     if variant is ROOMY:
         thirds = order[::3] + order[1::3] + order[2::3]
         down = [number for place, number in enumerate(order) if place % 9 < 5][::-1]
         ninths = down + [number for place, number in enumerate(order) if place % 9 >= 5]
         return Answers(
-            pair(order, in_thirds(order)), [pair(order, thirds), pair(order, ninths)], [*roomy_wrong(), *REFUSED]
+            pair(order, SHAPES["thirds"](order)), [pair(order, thirds), pair(order, ninths)], [*roomy_wrong(), *REFUSED]
         )
     wrong = [*sorted_wrong(variant), *REFUSED]
     if variant in (CODE, CUSTOMER):
         wrong = [one for one in wrong if "would one half" not in one.says] + by_number(variant)
     return Answers(pair(order[::-1], order), [{"smallest": tuple(order), "largest": outside_in(order)}], wrong)
-
-
-def outside_in(order: list[int]) -> list[int]:
-    """Another order that makes the largest index: in turn from the front and from the back, to the middle."""
-    both = zip(order[: ROWS // 2], order[::-1], strict=False)
-    return [number for two in both for number in two]
 
 
 class TestOrders(ExerciseTests):
@@ -134,19 +168,38 @@ def test_each_index_wants_another_pair() -> None:
         }.items()
     }
     assert right == {
-        "rising is smallest": ["oldest first"],
+        "rising is smallest": [],
         "falling is smallest": ["newest first"],
         "none": ["status"],
     }
 
 
-def test_the_bounds_leave_room_and_no_shuffle_meets_them() -> None:
+def test_the_bounds_leave_room_for_the_plain_way_and_no_shuffle_meets_them() -> None:
     for variant in VARIANTS[:-1]:
         made = known(variant)
-        assert bound(variant, "largest") < made[variant.largest] and made[variant.smallest] <= bound(
+        assert bound(variant, "largest") < best(variant, "largest") and made[variant.plain] <= bound(
             variant, "smallest"
         )
         assert bound(variant, "smallest") < made["shuffled"] < bound(variant, "largest")
+
+
+def test_an_order_that_goes_beyond_the_known_ones_is_told_so() -> None:
+    found = verdict(EXERCISE, pair(RISING, FALLING), NEWEST)
+    assert found.full and "goes beyond" not in shown(found)
+    tenths = in_two(in_order(CUSTOMER), lambda place: place % 10 > 0)
+    found = verdict(EXERCISE, pair(in_order(CUSTOMER)[::-1], tenths), CUSTOMER)
+    assert found.full and "The smallest that we knew has 24: yours goes beyond it" in shown(found), found
+
+
+def test_a_range_is_taken_and_0_is_none_of_the_orders() -> None:
+    ranges: Any = {"largest": range(1, ROWS + 1), "smallest": range(ROWS, 0, -1)}
+    assert verdict(EXERCISE, ranges, NEWEST).full
+    found = verdict(EXERCISE, {"largest": range(ROWS), "smallest": range(ROWS)}, NEWEST)
+    assert "0 is none of the orders; 20,000 is missing" in shown(found), found
+
+
+def test_none_gets_no_sizes() -> None:
+    assert "pages" not in shown(verdict(EXERCISE, None, CODE))
 
 
 @pytest.mark.slow

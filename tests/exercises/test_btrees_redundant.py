@@ -12,7 +12,7 @@ MIRRORED = {
     "parcels_customer_newest": "parcels_customer_desc",
     "parcels_delivered": "parcels_delivered_desc",
 }
-TWIN = {True: ("parcels_delivered_desc", "delivered"), False: ("parcels_customer_desc", "customer")}
+TWIN = {True: "parcels_delivered_desc", False: "parcels_customer_desc"}
 SWAPPED = {
     "the bicycle couriers": [
         ("parcels_tracking_one", "parcels_tracking", "accepted a second parcel without a tracking number", "nulls-are-equal"),
@@ -40,7 +40,7 @@ SWAPPED = {
         ("parcels_tracking_lookup", "parcels_tracking", "refuses a second parcel with the tracking number of another", "unique-is-harmless"),
     ],
 }  # fmt: skip
-ONE_MORE = "1 of them could go, and no read and no rule would miss it. Among those on "
+TOO_MANY = "Not each of them would be missed by a read or a rule."
 
 
 def keeping(*names: str) -> str:
@@ -51,7 +51,7 @@ def keeping(*names: str) -> str:
 def answers(variant: Variant) -> Answers:
     right = keeping(*variant.keep)
     mirrored = keeping(*(MIRRORED.get(name, name) for name in variant.keep))
-    twin, column = TWIN["parcels_delivered" in variant.keep]
+    twin = TWIN["parcels_delivered" in variant.keep]
     swapped = [
         Wrong(keeping(*(variant.keep - {old}), new), says=says, misconception=key)
         for old, new, says, key in SWAPPED[variant.story]
@@ -63,18 +63,19 @@ def answers(variant: Variant) -> Answers:
             *swapped,
             Wrong(
                 keeping(*variant.keep, "parcels_id"),
-                says=f"{ONE_MORE}`parcel_id`",
+                says="does not find?",
                 misconception="key-finds-nothing",
             ),
             Wrong(
                 keeping(*variant.keep, twin),
-                says=f"{ONE_MORE}`{column}`",
+                says="one list, read from either end?",
                 misconception="desc-needs-its-own",
             ),
             Wrong(f"{right}; CREATE INDEX mine ON parcels (tracking, email)", says="created 1 index (mine)"),
             Wrong(f"{right}; DELETE FROM parcels WHERE parcel_id = 7", says="other rows than before"),
             Wrong("ALTER TABLE parcels DROP CONSTRAINT parcels_pkey", says="dropped 1 constraint"),
             Wrong("DROP INDEX parcels_pkey", says="constraint parcels_pkey on table parcels requires it"),
+            Wrong(["parcels_id"], says="The answer is one text"),
             Wrong("DROP INDEX parcels_trackings", says='index "parcels_trackings" does not exist'),
         ],
     )
@@ -97,17 +98,33 @@ def test_a_second_unique_index_and_a_plain_one_beside_it_are_both_too_much() -> 
     variant = VARIANTS[0]
     for extra, misconception in (
         ("parcels_tracking_lookup", "rule-finds-nothing"),
-        ("parcels_tracking", "each-needs-its-own"),
+        ("parcels_tracking", "unasked"),
         ("parcels_customer", "each-needs-its-own"),
+        ("parcels_courier", "unasked"),
     ):
         found = verdict(EXERCISE, keeping(*variant.keep, extra), variant)
-        assert ONE_MORE in shown(found) and found.misconception == EXERCISE.misconceptions[misconception], found
+        assert TOO_MANY in shown(found) and found.misconception == EXERCISE.misconceptions[misconception], found
 
 
 def test_to_drop_nothing_or_everything() -> None:
-    assert "15 of 15 indexes are left" in shown(verdict(EXERCISE, "SELECT 1", VARIANTS[5]))
+    nothing = shown(verdict(EXERCISE, "SELECT 1", VARIANTS[5]))
+    assert "15 of 15 indexes are left" in nothing and "changed nothing" not in nothing and "dropped" not in nothing
     found = verdict(EXERCISE, keeping(), VARIANTS[5])
     assert not found.full and "The read `track`, asked twice with other values, touches 908" in shown(found)
+
+
+def test_neither_how_many_are_too_many_nor_their_column_is_said() -> None:
+    variant = VARIANTS[1]
+    one, two = (
+        shown(verdict(EXERCISE, keeping(*variant.keep, *more), variant)).split("Not each")[1]
+        for more in (("parcels_id",), ("parcels_id", "parcels_tracking_lookup"))
+    )
+    assert one == two and "parcel_id" not in one and "`tracking`" not in one
+
+
+def test_the_task_says_the_form_and_leaves_the_primary_key_alone() -> None:
+    brief = EXERCISE.brief(VARIANTS[0])
+    assert "Besides the primary key" in brief and "as one text" in brief
 
 
 def test_the_reads_are_served_by_indexes_as_they_are_given() -> None:

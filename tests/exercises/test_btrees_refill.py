@@ -24,6 +24,7 @@ from workbook.exercises.btrees.refill import (
     recipe,
     refilled,
     stretches,
+    trying,
 )
 
 RISING, TOKENS, READER, FALLING, ROOMY, IMPORT = VARIANTS
@@ -46,6 +47,7 @@ def refused() -> list[Wrong]:
     )
     moved = f"WITH gone AS (DELETE FROM orders WHERE number <= {HALF}) UPDATE orders SET number = number + 7 WHERE number > {HALF}"
     return [
+        Wrong(pair(None, None), says="Both are None"),
         Wrong(pair(None, "DELETE FROM orders WHERE number <= 9000"), says="`same` deletes 9,000 of the"),
         Wrong(pair(None, "TRUNCATE orders"), says="`same` deletes 20,000 of the"),
         Wrong(pair(None, f"{OLDEST}; VACUUM FULL orders"), says="`same` is more than one statement"),
@@ -99,7 +101,6 @@ BY_NAME = {
         [
             Wrong(pair(EVERY_OTHER, OLDEST), says="how full were those that became", misconception="as-many-as-much"),
             Wrong(pair(EVERY_OTHER, ODD), says="Does any of the new rows have such a key?", misconception="always-frees"),
-            Wrong(pair(None, None), says="`grows` is None, yet", misconception="always-frees"),
         ],
     ),
     "roomy": Answers(
@@ -107,7 +108,6 @@ BY_NAME = {
         [pair(None, MIDDLE)],
         [
             Wrong(pair(OLDEST, EVERY_OTHER), says="How full is a page of this index at", misconception="refill-bloats"),
-            Wrong(pair(None, None), says="`same` is None, yet", misconception="never-frees"),
         ],
     ),
     "reader": Answers(
@@ -115,7 +115,6 @@ BY_NAME = {
         [pair(CUSTOMERS, None)],
         [
             Wrong(pair(EVERY_OTHER, OLDEST), says="What would the report see", misconception="vacuum-takes-all"),
-            Wrong(pair(None, None), says="`grows` is None, yet", misconception="always-frees"),
         ],
     ),
 }  # fmt: skip
@@ -213,6 +212,40 @@ def test_the_steps_as_the_task_tells_them_give_what_the_judge_sees(capsys: pytes
     assert f"`grows`: the index has 57 pages before it, {told.removesuffix(' pages')} after the new rows" in shown(
         verdict(EXERCISE, pair(EVERY_OTHER, OLDEST), RISING)
     )
+
+
+def test_the_steps_beside_the_report_give_what_the_judge_sees(capsys: pytest.CaptureFixture[str]) -> None:
+    steps = (OLDEST, "VACUUM orders", "INSERT INTO sales VALUES (1)", "VACUUM orders", READER.refill)
+    code = trying(READER).replace(
+        'mine.execute(text("DELETE FROM orders WHERE ..."))', "[mine.execute(text(step)) for step in steps]"
+    )
+    assert code in EXERCISE.brief(READER).replace(
+        'mine.execute(text("DELETE FROM orders WHERE ..."))', "[mine.execute(text(step)) for step in steps]"
+    )
+    with database(recipe(READER)) as mine:
+        exec(code, {"practice": lambda id: mine.engine, "steps": steps})
+    told = capsys.readouterr().out.strip().removesuffix(" pages")
+    found = verdict(EXERCISE, pair(OLDEST, None), READER)
+    assert found.full and f"pages before it, {told} after the new rows" in shown(found), (told, found)
+
+
+@pytest.mark.parametrize("variant", VARIANTS, ids=[variant.name for variant in VARIANTS])
+def test_no_none_is_confirmed_beside_a_delete_that_is_wrong(variant: Variant) -> None:
+    """Else two answers without a thought would say which of the two exists."""
+    assert "`same`" not in shown(verdict(EXERCISE, pair(None, None), variant))
+    for right, name in ((answers(variant).right, "same"), (answers(variant).right, "grows")):
+        other = {"grows": "same", "same": "grows"}[name]
+        wrong = next(
+            (
+                f"DELETE FROM orders WHERE {DELETES[each]}"
+                for each, made in known(variant).items()
+                if not does(other, made)
+            ),
+            None,
+        )
+        if right[name] is None and wrong is not None:
+            found = shown(verdict(EXERCISE, {name: None, other: wrong}, variant))
+            assert f"`{name}`" not in found and f"`{other}`: the index has" in found, found
 
 
 def test_stretches_are_counted_in_the_order_of_the_index() -> None:

@@ -103,6 +103,13 @@ def test_what_is_no_plain_data_is_refused_with_its_place(value: Any, says: str) 
     assert says in str(refusal.value)
 
 
+def test_a_range_arrives_as_the_list_of_its_numbers_and_a_vast_one_is_refused() -> None:
+    assert decode(encode({"a": range(9, 0, -4)})) == {"a": [9, 5, 1]}
+    assert same(range(3), [0, 1, 2]) and not same(range(3), (0, 1, 2))
+    with pytest.raises(NotPlain, match="parts"):
+        encode(range(10**15))
+
+
 def test_what_is_endless_is_refused() -> None:
     loop: list[Any] = []
     loop.append(loop)

@@ -42,7 +42,8 @@ if TYPE_CHECKING:
     from workbook.engines.embedded import DuckDatabase, SqliteDatabase
 
 SETTLE_S_MAX = 10
-_by_engine: weakref.WeakKeyDictionary[sa.Engine, Any] = weakref.WeakKeyDictionary()
+_by_dialect: weakref.WeakKeyDictionary[sa.Dialect, Any] = weakref.WeakKeyDictionary()
+# An engine's `execution_options(...)` makes another engine, which shares its dialect: the one object that both have.
 
 
 class Database:
@@ -70,7 +71,7 @@ class Database:
             ) from None
         self._login = {"user": self.name, "password": password, "dbname": self.name}
         self.engine = sa.create_engine("postgresql+psycopg://", creator=self.connect, pool_pre_ping=True, pool_size=4)
-        _by_engine[self.engine] = self
+        _by_dialect[self.engine.dialect] = self
         self._sessions: dict[int, weakref.ref[psycopg.Connection[Any]]] = {}
         self._dropped = False
         atexit.register(self.drop)
@@ -250,16 +251,16 @@ def database(recipe: Recipe, *, kind: str = "postgresql", profile: Profile = "co
     if kind not in kinds:
         raise Misuse(f"There is no engine {kind!r}.", next="use postgresql, sqlite or duckdb")
     made = kinds[kind](recipe)
-    _by_engine[made.engine] = made
+    _by_dialect[made.engine.dialect] = made
     return made
 
 
 def database_of(engine: sa.Engine) -> Any:
-    """The database that an engine came from. Raises `Misuse` for an engine that is not one of ours."""
-    try:
-        return _by_engine[engine]
-    except (KeyError, TypeError):
-        raise Misuse("This is no engine of the workbook.", next="use one that shop() or tpch() gave") from None
+    """The database that an engine came from, or the one whose `execution_options(...)` made it. Raises `Misuse` for what
+    is no engine, or not one of ours."""
+    if isinstance(engine, sa.Engine) and engine.dialect in _by_dialect:
+        return _by_dialect[engine.dialect]
+    raise Misuse("This is no engine of the workbook.", next="use one that shop(), tpch() or practice() gave")
 
 
 def measure(

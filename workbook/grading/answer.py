@@ -7,9 +7,12 @@
 Nothing but JSON crosses, never a pickle. Types are compared exactly: an object that equals everything, or a `str` with
 an `__eq__` of its own, is no plain data and is refused with the place where it stands. Two numbers that Python finds
 equal stay apart: `1`, `1.0` and `True` arrive as what they were; so do integers of any size, nan and infinities.
+A `range` is what people write for a list of numbers: it arrives as that list.
 
     >>> decode(encode((1, 1.0, True, "x", {"k": [None, b"z"]})))
     (1, 1.0, True, 'x', {'k': [None, b'z']})
+    >>> decode(encode(range(3, 0, -1)))
+    [3, 2, 1]
     >>> class Equal(str):
     ...     def __eq__(self, other): return True
     >>> encode([1, Equal("x")])
@@ -186,7 +189,7 @@ _SCALARS: dict[type, Callable[[Any], Wire]] = {
     dt.timedelta: lambda value: ["td", f"{value.days} {value.seconds} {value.microseconds}"],
     uuid.UUID: lambda value: ["u", str(value)],
 }
-_SERIES: dict[type, str] = {list: "l", tuple: "t", set: "S", frozenset: "F"}
+_SERIES: dict[type, str] = {list: "l", range: "l", tuple: "t", set: "S", frozenset: "F"}
 
 
 def decode(wire: Wire, function: Callable[[int, str], Any] | None = None) -> Any:

@@ -10,7 +10,8 @@
 
 Whether half of an index is free says nothing; what matters is who will use it. The judge runs the answer beside a writer who is in the middle of a
 transaction at every moment, lets two weeks of the service go by, and looks at the file. A rebuilt index is written whole, in its file and in the WAL: it has to
-save more than it took. The learner hands in, beside the SQL, how large the index will be then, which nobody knows by luck.
+save more than it took. The learner hands in, beside the SQL, how large the index will be then. Where it is to be left, that is not the size of
+tonight: more comes than there is room for. A verdict names no size before the learner has said the right one.
 
     >>> [variant.right.split()[:1] for variant in VARIANTS]
     [['REINDEX'], [], [], ['REINDEX'], ['REINDEX'], ['ALTER']]
@@ -21,7 +22,7 @@ the table itself, which is the work of pg_repack or VACUUM FULL.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -36,8 +37,15 @@ from workbook.grading.exercise import Exercise, Finding, Judgement
 from workbook.grading.registry import register
 from workbook.grading.sql import changes_allowed
 
-ROWS, KEPT, WEEKS = 60_000, 40_000, 2
+ROWS, KEPT, KEPT_LATER, WEEKS = 60_000, 40_000, 50_000, 2
 MARGIN, TOLERANCE = 1.1, 0.1
+FAR = ((0.5, "a half of what it is"), (0.25, "a quarter of what it is"), (TOLERANCE, "a tenth of what it is"))
+LARGER = (
+    (2.0, "more than twice as large as the best that was found"),
+    (1.5, "more than half as large again as the best that was found"),
+    (MARGIN, "more than a tenth larger than the best that was found"),
+    (0.0, "as small as it can be had"),
+)
 INDEX = "orders_pkey"
 KEYS = {"bigint": "i", "uuid": "md5(i::text)::uuid"}
 COUNTED = f"SELECT count(*), sum(number), count(DISTINCT order_id) FROM orders WHERE number <= {ROWS}"
@@ -49,7 +57,9 @@ AUTOVACUUM = (
     "SELECT coalesce((SELECT bool_and(option_value::boolean) FROM pg_catalog.pg_options_to_table(reloptions) WHERE option_name = 'autovacuum_enabled'), true) "
     "FROM pg_catalog.pg_class WHERE relname = 'orders' AND relkind = 'r'"
 )
-OLDEST = f"DELETE FROM orders WHERE number <= (SELECT max(number) FROM orders) - {KEPT}"
+OLDEST, OLDEST_LATER = (
+    f"DELETE FROM orders WHERE number <= (SELECT max(number) FROM orders) - {kept}" for kept in (KEPT, KEPT_LATER)
+)
 
 
 @dataclass(frozen=True)
@@ -76,15 +86,15 @@ VARIANTS = (
         "Which leaves do the next orders go to, and is there room on any of those that are thin?",
     ),
     Variant(
-        "Three orders of five were deleted, at random. The key is a UUID of version 4, and as many orders come back within a fortnight", "uuid",
-        "DELETE FROM orders WHERE number % 5 > 1", 18_000, "", "",
-        "Random keys go to every leaf, and fill what is thin, without a single split. Rebuilt to 90 %, all leaves are full at once: each is cut in two within a fortnight, and the index ends larger than if it had been left alone.",
-        "To which leaves do random keys go, and what becomes of leaves that are 90 % full when half as much again arrives?",
+        "Three orders of five were deleted, at random. The key is a UUID of version 4, and a third more orders than went come within a fortnight", "uuid",
+        "DELETE FROM orders WHERE number % 5 > 1", 24_000, "", "",
+        "Random keys go to every leaf, and fill what is thin; only a leaf that gets more than its share is cut. Rebuilt to 90 %, all leaves are full at once: each is cut in two within a fortnight, and the index ends larger than if it had been left alone.",
+        "To which leaves do random keys go, and what becomes of leaves that are 90 % full when twice as much again arrives?",
     ),
     Variant(
-        "Orders are kept until there are 40,000, and the oldest of them go once a week. New orders have higher numbers. Today a third of the index is out of use", "bigint",
-        "DELETE FROM orders WHERE number <= 20000", 20_000, OLDEST, "",
-        "Neighbours that go together leave empty pages, which leave the tree and are handed out again: next week's orders take just those. Rebuilt, the file shrinks, and grows back within the week.",
+        "So far orders were kept until there were 40,000, from now on it is 50,000, and the oldest of them go once a week. New orders have higher numbers. Today a third of the index is out of use", "bigint",
+        "DELETE FROM orders WHERE number <= 20000", 30_000, OLDEST_LATER, "",
+        "Neighbours that go together leave empty pages, which leave the tree and are handed out again: next week's orders take those first. Rebuilt, the file shrinks tonight, and is as large as without that within the week.",
         "What becomes of a leaf that lost all of its entries, when next week's orders need a page?",
     ),
     Variant(
@@ -186,11 +196,12 @@ def judge(answer: dict[str, Any], variant: Variant) -> Judgement:
         written = sum(size for file, size in orders.cluster.admin(FILES, orders.name) if file not in files)
         without = later(variant, "" if variant.right.startswith("REINDEX") or not autovacuum(orders) else variant.right)
         size = pass_weeks(orders, variant)
+    told = foreseen(answer["kilobytes"], size)
     findings = (
-        nobody_waits(seen, "ddl-is-online"),
-        in_the_end(size, sql, written, variant),
-        *worth_it(written, without - size, variant),
-        foreseen(answer["kilobytes"], size),
+        past(seen),
+        in_the_end(size, sql, written, variant, named=told.ok),
+        *worth_it(written, without - size, variant, named=told.ok),
+        told,
     )
     return Judgement(float(all(finding.ok for finding in findings)), findings)
 
@@ -201,10 +212,20 @@ def rows_gone() -> Finding:
     )
 
 
-def in_the_end(size: int, sql: str, written: int, variant: Variant) -> Finding:
-    """Whether the index is as small after the weeks as it can be had."""
+def past(seen: Observed) -> Finding:
+    """Whether a writer had to wait."""
+    found = nobody_waits(seen, "ddl-is-online")
+    if found.ok:
+        return found
+    question = "Which lock does that statement take? Is there another one, or another form of this one, that does as much for the index with a weaker lock?"
+    return replace(found, question=question)
+
+
+def in_the_end(size: int, sql: str, written: int, variant: Variant, *, named: bool) -> Finding:
+    """Whether the index is as small after the weeks as it can be had; its size is `named` to a person who knows it."""
     best = later(variant, variant.right)
-    told = f"After {WEEKS} weeks of orders the index takes {kilobytes(size)}"
+    roughly = next(words for least, words in LARGER if size > least * best)
+    told = f"After {WEEKS} weeks of orders the index is {roughly}{f', {kilobytes(size)}' if named else ''}"
     if size <= best * MARGIN:
         return Finding(True, f"{told}.")
     belief = "free-is-used"
@@ -217,34 +238,38 @@ def in_the_end(size: int, sql: str, written: int, variant: Variant) -> Finding:
             else "once-is-enough"
         )
     return Finding(
-        False, f"{told}{'' if sql else ', left as it is'}.", f"At most {kilobytes(int(best * MARGIN))}: a tenth more than the best that was found.", variant.question, belief,
+        False, f"{told}{'' if sql else ', left as it is'}.", f"At most {MARGIN - 1:.0%} more than the best that was found.", variant.question, belief,
     )  # fmt: skip
 
 
-def worth_it(written: int, saved: int, variant: Variant) -> list[Finding]:
+def worth_it(written: int, saved: int, variant: Variant, *, named: bool) -> list[Finding]:
     """Whether an index that was written anew saves more bytes, after the weeks, than were written; nothing where none was."""
     if not written:
         return []
-    told = f"The index was written anew, {kilobytes(written)} in its file and as much in the WAL"
+    much = f"{kilobytes(written)} in its file and as much in the WAL" if named else "in its file and in the WAL"
+    told = f"The index was written anew, {much}"
     if saved > written:
-        return [Finding(True, f"{told}, and is {kilobytes(saved)} smaller for it after {WEEKS} weeks.")]
-    less = (
-        f"{kilobytes(saved)} smaller" if saved > 0 else f"{kilobytes(-saved)} larger" if saved < 0 else "just as large"
-    )
+        return [Finding(True, f"{told}, and after {WEEKS} weeks it has saved more than that.")]
+    less = "smaller by less than that" if saved > 0 else "larger" if saved < 0 else "just as large"
     return [
         Finding(
-            False, f"{told}; after {WEEKS} weeks it is {less} than without that.", "A rebuilt index that saves more than was written, or none.", variant.question, "reindex-always",
+            False, f"{told}; compared with what it would have been after {WEEKS} weeks it is {less}.", "A rebuilt index that saves more than was written, or none.", variant.question, "reindex-always",
         )
     ]  # fmt: skip
 
 
 def foreseen(told: float, size: int) -> Finding:
-    """Whether the learner knew how large the index would be."""
-    if abs(told * 1024 - size) <= TOLERANCE * size:
+    """Whether the learner knew how large the index would be; if not, in which direction it is wrong, and roughly how far."""
+    off = abs(told * 1024 - size) / size
+    if off <= TOLERANCE:
         return Finding(True, f"You said {told:,.0f} kB, a tenth off at most.")
+    share = next(words for least, words in FAR if off > least)
+    small = told * 1024 < size
     return Finding(
-        False, f"You said {told:,.0f} kB, and after your SQL and {WEEKS} weeks it is {kilobytes(size)}.", f"What it really takes then, within {TOLERANCE:.0%}.",
-        "How many pages has it after your SQL, and how many of the new entries find room on one of those?", "size-is-today",
+        False, f"You said {told:,.0f} kB: after your SQL and {WEEKS} weeks that is too {'small' if small else 'large'}, by more than {share}.", f"What it really takes then, within {TOLERANCE:.0%}.",
+        "How many pages has it after your SQL, and how many of the new entries find room on one of those?" if small
+        else "Which pages will the new entries go to, and how many of these are there already when they come?",
+        "size-is-rows" if small else "room-is-lost",
     )  # fmt: skip
 
 
@@ -272,7 +297,7 @@ def brief(variant: Variant) -> str:
     start = recipe(variant)
     return (
         f"{variant.story}. How it came about:\n\n```sql\n{start.tables};\n{variant.deleted};\n```\n\n"
-        f"A week, of which there are {WEEKS} (the numbers go on):\n\n```sql\n{week}\n```\n\n{nights}\n\n"
+        f"A week, of which there are {WEEKS} (in the second the numbers go on; those from {ROWS + 1:,} to {first - 1:,} are left for the writers who are there while your SQL runs):\n\n```sql\n{week}\n```\n\n{nights}\n\n"
         f"A dashboard shows `{INDEX}` in red: bloated. Mend it, or leave it, or do what else is right. Hand in "
         '`{"sql": "...", "kilobytes": ...}`: the SQL of tonight (an empty text leaves everything as it is), and how large the index will be **after the weeks** and your SQL, '
         f"in kB of 1,024 bytes, within {TOLERANCE:.0%}.\n\n"
@@ -326,7 +351,8 @@ EXERCISE = register(
             "once-is-enough": "What VACUUM has cleaned once stays clean.",
             "vacuum-shrinks": "VACUUM gives an index's room back.",
             "ddl-is-online": "To rebuild an index only reads the table: nobody has to wait for it.",
-            "size-is-today": "An index will be as large as its rows make it, whatever was there before.",
+            "size-is-rows": "An index will be as large as its rows make it, whatever was there before.",
+            "room-is-lost": "Each new entry makes the file larger, whatever room there is.",
         },
     )
 )  # fmt: skip

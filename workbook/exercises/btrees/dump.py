@@ -26,6 +26,7 @@ used again, which depends on what else goes on in the cluster.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -33,6 +34,7 @@ from functools import cache
 from workbook.btree import read_index
 from workbook.btree.page import HEADER_BYTES, Page, Snapshot
 from workbook.engines import Database, Recipe, database
+from workbook.engines.running import CONTROL, split
 from workbook.exercises.indexes.trial import quoted
 from workbook.grading.exercise import Exercise, Finding, Judgement, accepts_sql
 from workbook.grading.registry import register
@@ -45,13 +47,16 @@ COUNTS_APART, LISTS_APART, PAGES_APART, POINTS_APART = 0.05, 0.2, 0.1, 10
 LARGER_MAX = 5
 ROWS_A_PAGE = 226
 SHOWN_PAGES = 6
+BEGINS = re.compile(r"\s*(BEGIN|START)\b", re.I)
+REWRITES = re.compile(r"\s*(CLUSTER\b|VACUUM\b.*\bFULL\b)", re.I | re.S)
 
 TRYING = """from sqlalchemy import text
 
 engine = practice("btrees-dump")
 with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as mine:
     for statement in history.split(";"):
-        mine.execute(text(statement))
+        if statement.strip():
+            mine.execute(text(statement))
 tree = read_index(engine, "readings_n")
 print(tree.counts, tree.density, tree.fragmentation, tree.rows)"""
 
@@ -128,7 +133,7 @@ VARIANTS = (
             "INSERT INTO readings SELECT i FROM generate_series({rows} + 1, {rows} + 40000) i",
             rows=40_000,
         ),
-        "rows in ascending order, thinned by a scattered DELETE and VACUUM, and then as many again at the right edge",
+        "rows in ascending order, thinned by a scattered DELETE and VACUUM, and then as many new ones at the right edge as there were before the DELETE",
         "There was room enough for all new rows in the thinned leaves, and none was used: a key has one place to go to, and the new ones were larger than all others. So the old leaves stay at a fifth, and the new ones are full.",
     ),
 )  # fmt: skip
@@ -192,11 +197,31 @@ def dumped(readings: Database, index: str) -> tuple[Dump, Snapshot]:
     ), tree
 
 
+def alone(sql: str) -> str:
+    """The statements as they are run: each a transaction of its own, but for those between BEGIN and COMMIT, and the table
+    vacuumed before it is written anew.
+
+    VACUUM FULL and CLUSTER keep the dead rows that any transaction of the server might still see, that of another database too;
+    VACUUM asks those of this database only. What it removed before cannot be kept, so that a verdict does not depend on the neighbours.
+
+        >>> alone("DELETE FROM readings; CLUSTER readings USING readings_n").split(";\\n")
+        ['DELETE FROM readings', 'VACUUM readings', 'CLUSTER readings USING readings_n', 'COMMIT']
+    """
+    statements, open_ = [], False
+    for statement in split(sql):
+        if CONTROL.match(statement):
+            open_ = BEGINS.match(statement) is not None
+        elif REWRITES.match(statement) and not open_:
+            statements.append("VACUUM readings")
+        statements.append(statement)
+    return ";\n".join([*statements, "COMMIT"])  # with it among them, the statements are no transaction in common
+
+
 @cache
 def shown(variant: Variant) -> tuple[Dump, Snapshot]:
     """The dump that the task shows: the variant's history is run, and its pages are read."""
     with database(recipe(variant)) as readings:
-        readings.run(variant.sql, deadline_s=30)
+        readings.run(alone(variant.sql), deadline_s=30)
         return dumped(readings, "readings_n")
 
 
@@ -204,7 +229,7 @@ def judge(answer: str, variant: Variant) -> Judgement:
     wanted, _ = shown(variant)
     with database(recipe(variant)) as readings:
         before = readings.catalog()
-        readings.run(answer)
+        readings.run(alone(answer))
         allowed = changes_allowed(before, readings.catalog(), frozenset({"index"}))
         if not allowed.ok:
             return Judgement(0.0, (allowed,))
@@ -406,10 +431,10 @@ def brief(variant: Variant) -> str:
         f"| right siblings that stand before their page | {dump.back:.0f} % |\n| entries on leaves | {dump.entries:,} |\n| of these posting lists | {dump.lists:,} |\n| different keys | {dump.keys:,} |\n"
         f"| pointers to rows | {dump.pointers:,} |\n| rows that `SELECT count(*) FROM readings` sees | {dump.rows:,} |\n| pages of the table, with room for {ROWS_A_PAGE} rows each | {dump.table:,} |\n\n"
         f"Two leaves each of the left edge, the middle and the right edge:\n\n{pages_shown(tree)}\n\n"
-        f"What has happened to it? Hand in the statements that make such an index out of an empty table, `{TABLE}`: `CREATE INDEX`, `INSERT`, and whatever else it takes; each is a transaction of its "
-        f"own as soon as VACUUM is among them. They are run, and the statistics compared: counts of rows, pointers and keys within {COUNTS_APART:.0%} (posting lists within {LISTS_APART:.0%}, entries within a factor of two), pages "
+        f"What has happened to it? Hand in the statements that make such an index out of an empty table, `{TABLE}`, as one text with `;` between them: `CREATE INDEX`, `INSERT`, and whatever else it takes. Each is a "
+        f"transaction of its own, unless you write BEGIN and COMMIT. They are run, and the statistics compared: counts of rows, pointers and keys within {COUNTS_APART:.0%} (posting lists within {LISTS_APART:.0%}, entries within a factor of two), pages "
         f"within {PAGES_APART:.0%}, percentages within {POINTS_APART} points. Any keys will do, and any way that comes out there.\n\n"
-        f"To try (`read_index` reads pages at the desk, not in a class):\n\n```python\n{TRYING}\n```"
+        f"To try (`read_index` reads pages at the desk, not in a class; VACUUM runs outside of a transaction, which is what AUTOCOMMIT is for):\n\n```python\n{TRYING}\n```"
     )
 
 
@@ -431,7 +456,7 @@ EXERCISE = register(
         points=3,
         core=False,
         minutes=10,
-        answer="SQL statements as text",
+        answer="SQL statements as one text, with ; between them",
         accepts=accepts_sql,
         variants=VARIANTS,
         brief=brief,
@@ -447,7 +472,7 @@ EXERCISE = register(
         ),
         judge=judge,
         why=lambda variant: (
-            f"{variant.because} So an average tells little: before you call an index bloated, look at how the fill is spread, at the order of its pages and at pointers without rows. `pgstatindex` of the extension pgstattuple "
+            f"The dump came from {variant.history}. {variant.because} So an average tells little: before you call an index bloated, look at how the fill is spread, at the order of its pages and at pointers without rows. `pgstatindex` of the extension pgstattuple "
             "gives most of these lines for an index of your own. What would change it: another fill factor, another order of arrival, keys that repeat."
         ),
         misconceptions={

@@ -28,8 +28,9 @@ from functools import cache
 from typing import Any
 
 from workbook.engines import Change, Cost, Recipe
-from workbook.errors import SqlError
+from workbook.errors import SqlError, SqlTimeout
 from workbook.exercises.btrees.worlds import (
+    LEASES,
     NEW,
     ROUNDS,
     SESSION,
@@ -52,6 +53,7 @@ from workbook.grading.sql import changes_allowed
 TOUCHED_MARGIN, WAL_MARGIN, IMAGES_MARGIN, READ_MARGIN = 1.25, 2.0, 1.5, 1.25
 TOUCHED_SLACK, IMAGES_SLACK, READ_SLACK = 50, 10, 5
 KINDS = frozenset({"index", "column", "table", "sequence"})
+MAY = "end sessions, and make, change and drop indexes, defaults of columns and settings of tables"
 CAUSES = {
     "bloat": "deletes all over the place have left an index thin",
     "disk": "the disk has become slower",
@@ -62,6 +64,21 @@ CAUSES = {
     "scattered-index": "new entries go to any leaf of another index, and did not before",
     "wide-key": "the entries of an index have become wider",
 }
+
+
+TRYING = f"""from sqlalchemy import text
+
+engine = practice("btrees-incident")
+session = engine.execution_options(isolation_level="REPEATABLE READ").connect()
+session.execute(text("SET application_name = '{SESSION}'"))
+session.execute(text("SELECT 1"))  # the snapshot is taken by the first query
+with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as service:
+    for _ in range({ROUNDS}):
+        for statement in stream:  # the statements of the stream above, in a list
+            service.execute(text(statement))
+    service.execute(text("VACUUM leases"))
+print(measure(lambda connection: [connection.execute(text(statement)) for statement in stream], engine))
+session.close()"""
 
 
 @dataclass(frozen=True)
@@ -195,14 +212,15 @@ def accepts(answer: Any) -> str:
 
 
 def judge(answer: dict[str, str], variant: Variant) -> Judgement:
-    named = cause_named(answer["cause"], variant)
-    if not named.ok:
-        return Judgement(0.0, (named,))
+    """The change is tried first: a name alone is told nothing of what speaks against it."""
     here = tried_here(answer["change"], variant)
     if not here.ok:
-        return Judgement(0.0, (named, here))
+        return Judgement(0.0, (here,))
     there = tried_there(answer["change"], variant)
-    return Judgement(float(there.ok), (named, here, there))
+    if not there.ok:
+        return Judgement(0.0, (here, there))
+    named = cause_named(answer["cause"], variant)
+    return Judgement(float(named.ok), (here, there, named))
 
 
 Line = Callable[[Evidence, Evidence], tuple[str, str]]
@@ -245,9 +263,13 @@ def _foreign_key(now: Evidence, then: Evidence) -> tuple[str, str]:
 
 def _random_key(now: Evidence, then: Evidence) -> tuple[str, str]:
     key = next(name for name in now.indexes if name.endswith("_pkey"))
+    same, question = "", "To how many leaves would new keys go, if they were made by chance?"
+    if now.kept:
+        same = f" The keys are no new ones: the stream puts the same {LEASES} jobs anew, side by side in the order of the key, and their versions fill more leaves than they did. Keys by chance would go to leaves all over the index, then as now."
+        question = "Of one job, how many versions stand in the index, and why?"
     return (
-        f"Leaves of the primary key's index that got new entries: {now.indexes[key].touched} now, {then.indexes[key].touched} then.",
-        "To how many leaves would new keys go, if they were made by chance?",
+        f"Leaves of the primary key's index that got new entries: {now.indexes[key].touched} now, {then.indexes[key].touched} then.{same}",
+        question,
     )
 
 
@@ -263,6 +285,11 @@ def _scattered(now: Evidence, then: Evidence) -> tuple[str, str]:
 
 
 def _wide(now: Evidence, then: Evidence) -> tuple[str, str]:
+    if now.kept:
+        return (
+            f"The columns of the index are the same, {listed(now, lambda index: index.columns)}, then as now. What makes the mean of an entry larger are lists of pointers: several versions of one key share an entry.",
+            "Of one job, how many versions stand in the index, and why?",
+        )
     return (
         f"An entry takes {listed(now, lambda index: f'{index.entry_bytes} bytes')}, with the columns {listed(now, lambda index: index.columns)}; then {listed(then, lambda index: f'{index.entry_bytes} bytes')}.",
         "Are there columns in an index that were not there then, and is it they that make work, or where the entries go?",
@@ -314,7 +341,12 @@ def tried_here(change: str, variant: Variant) -> Finding:
     """Whether the change brings the stream of the incident back to what it was, and takes nothing away."""
     with begin(variant.world, judged=True) as live:
         before, rows = live.database.catalog(), fingerprint(live)
-        live.database.run(change)
+        try:
+            live.database.run(change)
+        except SqlError as refusal:
+            if (stopped := stopped_by_others(refusal)) is None:
+                raise
+            return stopped
         quiet(live)
         refused = taken_away(live, before, rows)
         if refused is not None:
@@ -323,6 +355,25 @@ def tried_here(change: str, variant: Variant) -> Finding:
         table = live.world.table
         added = fingerprint(live)[table][0] - rows[table][0]
     return after_change(variant, cost, read_pages, added)
+
+
+def stopped_by_others(refusal: SqlError) -> Finding | None:
+    """The finding on a change that other sessions were in the way of, or None."""
+    if isinstance(refusal, SqlTimeout):
+        return Finding(
+            ok=False,
+            seen=refusal.what,
+            expected="A change that ends.",
+            question="Does it read so much, or does it wait for a transaction of another session? While it runs, `wait_event` in `pg_stat_activity` says which.",
+        )
+    if refusal.sqlstate == "42501" and "terminate" in refusal.what:
+        return Finding(
+            ok=False,
+            seen=f"{refusal.what} A server has sessions of other databases and of other roles; one of those was among them.",
+            expected="Only sessions of this database, and of its own role, are told to end.",
+            question="Which column of `pg_stat_activity` says in which database a session is, and which one whose it is?",
+        )
+    return None
 
 
 def after_change(variant: Variant, cost: Cost, read_pages: int, added: int) -> Finding:
@@ -391,7 +442,7 @@ def taken_away(live: Live, before: Any, rows: dict[str, tuple[int, int]]) -> Fin
     """The finding on what the change took from the database that was no cause of anything: rows, columns, rules; or None."""
     after = live.database.catalog()
     allowed = changes_allowed(
-        before, after, KINDS, verbs={"created", "dropped", "changed"}, may="change indexes, defaults of columns and settings of tables"
+        before, after, KINDS, verbs={"created", "dropped", "changed"}, may=MAY
     )  # fmt: skip
     if not allowed.ok:
         return allowed
@@ -472,7 +523,7 @@ def brief(variant: Variant) -> str:
         f"The engine's own counters, then and now:\n\n{table_of(variant)}\n\nThe team says: 'The disk.' The report of the night shift, by an agent, says: '{CAUSES[variant.report].capitalize()}.' It may be right.\n\n"
         f"Which of these is it? One fits all lines:\n\n{causes}\n\n"
         "Hand in a dict: `cause`, one of these names, and `change`, SQL that is the experiment. It is run in this world, and the stream, of other rows of the same kind, must be back at what it was "
-        f"(at most {allowed.touched:,} pages, {allowed.wal_bytes:,} bytes of WAL, {allowed.images:,} page images), with the same rows, rules and reads. And it is run in **another world**, with the same tables, the same stream and the same complaint, where the "
+        f"(at most {allowed.touched:,} pages, {allowed.wal_bytes:,} bytes of WAL, {allowed.images:,} page images), with the same rows, rules and reads. The change may {MAY}. And it is run in **another world**, with the same tables, the same stream and the same complaint, where the "
         "runner-up is the cause, which fits all lines here but one: there it must **not** help. A change that mends everything shows nothing.\n\n"
         f'{practising(variant)}'
     )  # fmt: skip
@@ -481,8 +532,10 @@ def brief(variant: Variant) -> str:
 def practising(variant: Variant) -> str:
     if variant.world.rounds:
         return (
-            f'`engine = practice("btrees-incident")` has these tables, before the incident: it began when a session was opened (its `application_name` is `{SESSION}`), and {ROUNDS} rounds of the stream came after that. '
-            "Open one on a connection of your own (`session = engine.connect()`) and run the rounds. VACUUM comes by after each change, as autovacuum does."
+            f'`engine = practice("btrees-incident")` has these tables, and no session but yours. The one that is idle in its transaction calls itself `{SESSION}`; the stream comes again and again beside it; after each change VACUUM comes by, as autovacuum does. '
+            "To try what such a session does, with a snapshot (as below) or without one (READ COMMITTED):\n\n"
+            f"```python\n{TRYING}\n```\n\n"
+            "`pg_stat_activity` shows the sessions of the whole server; those of your database are the ones with `datname = current_database()`, and where the change is judged there are no others to be seen."
         )
     return (
         '`engine = practice("btrees-incident")` has these tables. It counts under settings that repeat, without page images; what would be an image there is a page that `EXPLAIN (ANALYZE, BUFFERS)` of the stream shows as '

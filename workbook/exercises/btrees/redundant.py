@@ -322,7 +322,8 @@ def judge(answer: str, variant: Variant) -> Judgement:
         spare = none_to_spare(parcels, left, variant)
         reads = [read_within(parcels, read, wanted) for read in variant.reads]
         rules = [probed(parcels, rule, rule in variant.rules) for rule in RULES]
-    findings = (changed, *rules, *reads, spare)
+    dropped = Finding(True, "It dropped indexes and nothing else.")
+    findings = ((dropped,) if len(left) < len(INDEXES) else ()) + (*rules, *reads, spare)
     return Judgement(float(all(finding.ok for finding in findings)), findings)
 
 
@@ -375,21 +376,28 @@ def _refused(connection: psycopg.Connection[Any], probe: str) -> bool:
 
 
 def none_to_spare(parcels: Database, left: list[str], variant: Variant) -> Finding:
-    """Whether as many indexes are left as a reference keeps: no smaller set serves the reads and holds the rules, and
-    a larger one has a twin in it."""
+    """Whether as many indexes are left as a reference keeps: no smaller set serves the reads and holds the rules. How many
+    of a larger set could go, and on which column they are, is not said: that is the work."""
     size = sum(parcels.relation_bytes(name) for name in left)
     told = f"{len(left)} of {len(INDEXES)} indexes are left beside the primary key's, {kilobytes(size)}"
     if len(left) <= len(variant.keep):
         return Finding(True, f"{told}.")
     found, needed = ([family(name) for name in names] for names in (left, variant.keep))
     crowded = next(each for each in TWINS if found.count(each) > needed.count(each))
-    more = len(left) - len(variant.keep)
+    belief = _belief(crowded, set(left) - variant.keep, left)
     return Finding(
-        False, f"{told}; {more} of them could go, and no read and no rule would miss {'them' if more > 1 else 'it'}. Among those on `{crowded}` one is too many.",
-        f"{len(variant.keep)} indexes beside the primary key's.",
-        "Which of them is another one read from its end, or another one's beginning, or does what a unique one does already?",
-        _belief(crowded, set(left) - variant.keep, left),
+        False, f"{told}. Not each of them would be missed by a read or a rule.",
+        "No index beside the primary key's that these reads and rules would not miss.", QUESTIONS[belief], belief,
     )  # fmt: skip
+
+
+QUESTIONS = {
+    "key-finds-nothing": "Which of those left finds nothing that the primary key's own index does not find?",
+    "rule-finds-nothing": "Which of those left only finds rows, in a column in which a unique index finds them as well?",
+    "desc-needs-its-own": "Which two of those left are one list, read from either end?",
+    "each-needs-its-own": "Which of those left is the beginning of another one, and is it read as a whole?",
+    "unasked": "Go through what is left, one by one: which read uses it, or which rule does it hold, in just this form?",
+}
 
 
 def _belief(crowded: str, surplus: set[str], left: list[str]) -> str:
@@ -398,11 +406,18 @@ def _belief(crowded: str, surplus: set[str], left: list[str]) -> str:
         return "key-finds-nothing"
     if crowded == "tracking" and "parcels_tracking_lookup" in surplus:
         return "rule-finds-nothing"
+    if crowded == "customer" and "parcels_customer" in surplus:
+        return "each-needs-its-own"
     return (
-        "desc-needs-its-own"
-        if any(sum(name in left for name in twins) > 1 for twins in TWINS[crowded])
-        else "each-needs-its-own"
+        "desc-needs-its-own" if any(sum(name in left for name in twins) > 1 for twins in TWINS[crowded]) else "unasked"
     )
+
+
+def accepts(answer: Any) -> str:
+    """'' for a text that may be SQL, else a sentence that says what was handed in instead."""
+    if isinstance(answer, (list, tuple)):
+        return f'The answer is one text: "DROP INDEX a, b". This is a {type(answer).__name__}.'
+    return accepts_sql(answer)
 
 
 def brief(variant: Variant) -> str:
@@ -417,7 +432,7 @@ def brief(variant: Variant) -> str:
         "(The collation `words` is not `C`: PostgreSQL takes it for a language's.)\n\n"
         f"What is asked, with all kinds of values:\n\n{reads}\n\nWhat the database has to forbid:\n\n{rules or nothing}\n\n"
         f"{'What it must not forbid any more:' + chr(10) + chr(10) + lapsed + chr(10) + chr(10) if lapsed else ''}"
-        "Drop every index that these reads and rules would not miss, and nothing else; of twins drop one. No read may touch more pages than it does with a well-chosen set of these "
+        "Besides the primary key, drop every index that these reads and rules would not miss, and nothing else; of twins drop one. Hand in the `DROP INDEX` statements as one text, with `;` between them. No read may touch more pages than it does with a well-chosen set of these "
         "indexes (a quarter to spare), each rule holds, and as few indexes are left as can be. "
         'Try it on `practice("btrees-redundant")`: `explain(sql, engine, {"customer": 7})` before and after a DROP INDEX.'
     )
@@ -458,7 +473,7 @@ EXERCISE = register(
         core=False,
         minutes=10,
         answer="DROP INDEX statements as text",
-        accepts=accepts_sql,
+        accepts=accepts,
         variants=VARIANTS,
         brief=brief,
         hints=(
@@ -474,6 +489,7 @@ EXERCISE = register(
         misconceptions={
             "desc-needs-its-own": "ORDER BY ... DESC needs an index with DESC of its own.",
             "each-needs-its-own": "Each query needs an index of its own.",
+            "unasked": "An index that is there is there for a reason.",
             "backward-is-any": "An index can be read backwards, so its directions and NULLS FIRST or LAST never matter.",
             "prefix-is-enough": "An index on the first column does what an index on both columns does.",
             "prefix-always-goes": "An index whose columns begin another one's can always go.",

@@ -272,6 +272,9 @@ def accepts(answer: Any) -> str:
 
 
 def judge(answer: dict[str, str | None], variant: Variant) -> Judgement:
+    """What each delete did; whether a None is right is only said to a person whose delete does what it is meant to."""
+    if not any(answer.values()):
+        return Judgement(0.0, (both_none(variant),))
     made: dict[str, Refilled] = {}
     for name in NAMES:
         sql = answer[name]
@@ -285,7 +288,9 @@ def judge(answer: dict[str, str | None], variant: Variant) -> Judgement:
         made[name] = each
     if len(made) == 2 and does("same", made["grows"]) and does("grows", made["same"]):
         return Judgement(0.0, (exchanged(made, variant),))
-    findings = [of_one(name, made[name], variant) if name in made else no_such(name, variant) for name in NAMES]
+    findings = [of_one(name, made[name], variant) for name in made]
+    if all(finding.ok for finding in findings):
+        findings += [no_such(name, variant) for name in NAMES if name not in made]
     findings.sort(key=lambda finding: finding.ok)
     return Judgement(float(all(finding.ok for finding in findings)), tuple(findings))
 
@@ -368,6 +373,17 @@ def no_such(name: str, variant: Variant) -> Finding:
     )
 
 
+def both_none(variant: Variant) -> Finding:
+    return Finding(
+        ok=False,
+        seen="Both are None.",
+        expected="One delete at least: nobody has found an index to which both happen never.",
+        question="What of the deleted rows may VACUUM take away while the report reads, and where do the new rows go then?"
+        if variant.held
+        else "Take a delete of neighbours, and one of rows that lie scattered in the index. Which pages have room after each, and do the new rows come there?",
+    )
+
+
 def exchanged(made: dict[str, Refilled], variant: Variant) -> Finding:
     return Finding(
         ok=False,
@@ -418,10 +434,25 @@ engine = practice("btrees-refill").execution_options(isolation_level="AUTOCOMMIT
 with engine.connect() as mine:
     mine.execute(text("DELETE FROM orders WHERE ..."))  # and so on, step by step
     print(mine.execute(text("SELECT pg_relation_size('orders_index') / 8192")).scalar(), "pages")"""
+REPORT = """
+report = engine.connect().execution_options(isolation_level="REPEATABLE READ")
+report.execute(text("SELECT 1 FROM archive LIMIT 1"))  # its snapshot; it keeps it until it is closed"""
+
+
+def trying(variant: Variant) -> str:
+    """Code for a cell: the steps by hand, beside the report where there is one."""
+    if not variant.held:
+        return TRYING
+    first, rest = TRYING.split("\nwith ", 1)
+    return f"{first}{REPORT}\nwith {rest}\nreport.close()"
 
 
 def brief(variant: Variant) -> str:
-    theirs = " (The report is another connection of yours, which is closed at the end.)" if variant.held else ""
+    theirs = (
+        " The report is a connection beside yours, which has read a row before the DELETE and is closed at the end."
+        if variant.held
+        else ""
+    )
     return (
         f"{variant.story}.\n\n```sql\n{TABLES}\n{variant.definition};\n```\n\n"
         f"This is what happens: your DELETE of exactly **{HALF:,}** of the {ROWS:,} rows; `VACUUM orders`; the shop sells something (`INSERT INTO sales VALUES (1)`, a transaction of its own); `VACUUM orders`; "
@@ -429,7 +460,7 @@ def brief(variant: Variant) -> str:
         'Hand in `{"grows": "DELETE ...", "same": "DELETE ..."}`, each one statement:\n\n'
         f"- `grows`: afterwards the index has at least **{GROWS_MIN - 1:.0%} more** pages than before the DELETE;\n"
         f"- `same`: it has less than **{SAME_MAX - 1:.0%} more**.\n\n"
-        f"Where there is no such delete, hand in `None` in its place.{theirs} To try:\n\n```python\n{TRYING}\n```"
+        f"Where there is no such delete, hand in `None` in its place.{theirs} To try:\n\n```python\n{trying(variant)}\n```"
     )
 
 

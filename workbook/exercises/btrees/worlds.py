@@ -221,6 +221,8 @@ def begin(world: World, *, judged: bool = False) -> Iterator[Live]:
     the one on which an answer is `judged`."""
     with database(world.recipe, profile=world.profile) as clone:
         live = Live(world, clone, world.first[judged])
+        if judged:
+            _by_itself(clone)
         try:
             if world.session:
                 live.session = _open(clone, world.session)
@@ -234,6 +236,20 @@ def begin(world: World, *, judged: bool = False) -> Iterator[Live]:
         finally:
             if live.session is not None:
                 live.session.close()
+
+
+def _by_itself(clone: Database) -> None:
+    """Let a database see its own sessions only, as if the server were its own: `pg_stat_activity` shows those of other databases
+    and of the superuser too, a person's practice session of the same name among them, which this role may not end."""
+    here = clone.name
+    for statement in (
+        "CREATE SCHEMA this_database",
+        "CREATE VIEW this_database.pg_stat_activity AS SELECT * FROM pg_catalog.pg_stat_activity WHERE datname = current_database() AND usename = current_user",
+        "GRANT USAGE ON SCHEMA this_database TO PUBLIC",
+        "GRANT SELECT ON this_database.pg_stat_activity TO PUBLIC",
+        f"ALTER ROLE {here} IN DATABASE {here} SET search_path = public, this_database, pg_catalog",
+    ):
+        clone.cluster.admin(statement, here)
 
 
 def _write(live: Live, connection: sa.Connection) -> None:

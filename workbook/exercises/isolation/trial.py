@@ -84,8 +84,9 @@ def statements(sql: str, values: Mapping[str, Any] | None = None) -> tuple[str, 
 def as_sql(sent: Any) -> str | None:
     """SQL as one text, where it is a text or a list of statements; None where it is neither.
 
-    >>> as_sql(["SELECT 1", "SELECT 2;"])
-    'SELECT 1;\nSELECT 2'
+    >>> print(as_sql(["SELECT 1", "SELECT 2;"]))
+    SELECT 1;
+    SELECT 2
     """
     if isinstance(sent, str):
         return sent

@@ -244,7 +244,7 @@ def test_a_rule_has_neither_the_engine_nor_the_truth_at_hand() -> None:
             isinstance(value, tuple | list) and any(isinstance(one, Case) for one in value)
         )
 
-    assert "does not ask it" in shown(verdict(EXERCISE, plays, VARIANTS[0]))
+    assert "no schedule is run meanwhile" in shown(verdict(EXERCISE, plays, VARIANTS[0]))
     assert verdict(EXERCISE, peeps, VARIANTS[0]).full, "no frame below the rule holds a case"
     assert run(Schedule.read("T1: SELECT 1")).end(0) is not None, "afterwards schedules run again"
 

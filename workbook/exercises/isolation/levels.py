@@ -35,7 +35,6 @@ from workbook.grading.exercise import Exercise, Finding, Judgement
 from workbook.grading.registry import register
 from workbook.schedules import Run, Schedule
 from workbook.schedules import Step as Sent
-from workbook.schedules.stage import at_rest
 
 SIGNATURE = "decide(schedule, level)"
 ORDERS, LIKE = 12, 0.8
@@ -360,9 +359,8 @@ def judge(answer: Function, variant: Variant) -> Judgement:
 
 
 def answered(answer: Function, asked: Sequence[tuple[tuple[Step, ...], str]]) -> list[Any]:
-    """What a rule says of each; it is asked before the engine is, and while it speaks no schedule runs in its process."""
-    with at_rest(f"The judge asks `{SIGNATURE}`, which says what the engine will do, and does not ask it."):
-        return [plain(answer([*schedule], level)) for schedule, level in asked]
+    """What a rule says of each; it is asked before the engine is, and where no schedule runs meanwhile."""
+    return [plain(answer([*schedule], level)) for schedule, level in asked]
 
 
 def plain(value: Any) -> Any:

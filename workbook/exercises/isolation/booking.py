@@ -153,7 +153,7 @@ _A_SEAT = "SELECT 1 FROM booking WHERE course_id = :course FOR UPDATE;\nINSERT I
 
 _HOUR_SCENES = (
     Scene("one", "One hour, wanted twice", _hours(7, 11, 11)),
-    Scene("back", "One hour, wanted twice, and whoever came first rolls back", _hours(8, 17, 17)),
+    Scene("back", "One hour, wanted twice, and one of the two rolls back", _hours(8, 17, 17)),
     Scene("apart", "Two hours of one room", _hours(9, 14, 15), (_hours(9, 12, 13), _hours(6, 8, 20), _hours(6, 9, 19))),
     Scene(
         "apart", "The same hour in two rooms", _two("room", 3, 4, hour=10),
@@ -181,7 +181,7 @@ VARIANTS = (
         (
             Scene("one", "One day, wanted twice", ({"court": 7, "day": 9}, {"court": 7, "day": 9})),
             Scene("one", "A day whose bookings were cancelled, wanted twice", ({"court": 2, "day": 6}, {"court": 2, "day": 6})),
-            Scene("back", "One day, wanted twice, and whoever came first rolls back", ({"court": 3, "day": 14}, {"court": 3, "day": 14})),
+            Scene("back", "One day, wanted twice, and one of the two rolls back", ({"court": 3, "day": 14}, {"court": 3, "day": 14})),
             Scene("apart", "Two days of one court", _two("day", 10, 11, court=4), (_two("day", 12, 13, court=4), _two("day", 5, 17, court=6), _two("day", 7, 17, court=9))),
             Scene("apart", "The same day on two courts", _two("court", 5, 6, day=12), (_two("court", 6, 7, day=13), _two("court", 1, 13, day=3), _two("court", 4, 14, day=3))),
             Scene("none", "A day that is taken", ({"court": 8, "day": 5},)),
@@ -198,7 +198,7 @@ VARIANTS = (
         (
             Scene("one", "Two pieces that overlap", _spans((40, 46), (44, 50)), (_spans((127, 130), (128, 131)), _spans((119, 123), (120, 121)), _spans((45, 49), (47, 52)))),
             Scene("one", "One piece inside of the other", _spans((20, 30), (24, 26))),
-            Scene("back", "Two pieces that overlap, and whoever came first rolls back", _spans((150, 155), (153, 158))),
+            Scene("back", "Two pieces that overlap, and one of the two rolls back", _spans((150, 155), (153, 158))),
             Scene("apart", "Two pieces that touch", _spans((60, 64), (64, 70)), (_spans((100, 101), (101, 102)), _spans((102, 103), (103, 104)))),
             Scene("none", "A piece that is taken in part", _spans((88, 92))),
         ),
@@ -212,7 +212,7 @@ VARIANTS = (
         "INSERT INTO booking VALUES (:boat, :from, :to, :who) ON CONFLICT DO NOTHING",
         (
             Scene("one", "Two trips of one boat that overlap", _trips(7, (12, 15), (14, 18)), (_trips(7, (127, 130), (128, 131)), _trips(7, (119, 123), (120, 121)))),
-            Scene("back", "Two trips of one boat that overlap, and whoever came first rolls back", _trips(9, (40, 45), (43, 48))),
+            Scene("back", "Two trips of one boat that overlap, and one of the two rolls back", _trips(9, (40, 45), (43, 48))),
             Scene("apart", "Two trips of one boat that touch", _trips(3, (10, 12), (12, 14)), (_trips(3, (100, 101), (101, 102)), _trips(3, (102, 103), (103, 104)))),
             Scene("apart", "The same hours on two boats", _two("boat", 11, 12, **{"from": 10, "to": 12}), (_two("boat", 12, 13, **{"from": 20, "to": 24}), _two("boat", 1, 13, **{"from": 20, "to": 24}))),
             Scene("none", "A boat that is in the yard for a part of it", ({"boat": 5, "from": 8, "to": 11},)),
@@ -230,7 +230,7 @@ VARIANTS = (
             Scene("one", "The only seat of a course, wanted twice", ({"course": 1}, {"course": 1})),
             Scene("one", "The last seat of a course of three, wanted twice", ({"course": 3}, {"course": 3})),
             Scene("both", "Two seats of a course that nobody has booked yet, two are wanted", ({"course": 2}, {"course": 2})),
-            Scene("back", "The only seat of a course, wanted twice, and whoever came first rolls back", ({"course": 1}, {"course": 1})),
+            Scene("back", "The only seat of a course, wanted twice, and one of the two rolls back", ({"course": 1}, {"course": 1})),
             Scene("apart", "Two courses", _two("course", 5, 6), (_two("course", 6, 7), _two("course", 8, 20), _two("course", 10, 20))),
             Scene("none", "A course that is full", ({"course": 4},)),
         ),
@@ -401,7 +401,7 @@ def untouched(variant: Variant, wanted: Mapping[str, Mapping[str, Any]]) -> Rule
 
 
 def left_free(wanted: Mapping[str, Mapping[str, Any]]) -> Rule:
-    """Where the first one rolls back after booking, the second one gets it."""
+    """Where one rolls back after booking, the other one gets it."""
 
     def broken(outcome: Outcome) -> str:
         if has(outcome, wanted["ann"]):
@@ -409,13 +409,13 @@ def left_free(wanted: Mapping[str, Mapping[str, Any]]) -> Rule:
         if has(outcome, wanted["ben"]):
             return ""
         code = outcome.failed("ben")
-        return "nobody gets it: the first one rolls back, and the second one " + (
+        return "nobody gets it: one rolls back, and the other one " + (
             f"ends with {code}" if code else "is told that it was taken"
         )
 
     return Rule(
         broken, "Who rolls back leaves it free.", "A booking that is rolled back was none: the other customer gets it.",
-        "Does the second one know yet, at that moment, how the first one ends?", "taken-at-once",
+        "Does the other one know yet, at that moment, how the first one ends?", "taken-at-once",
     )  # fmt: skip
 
 

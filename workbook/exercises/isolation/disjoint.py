@@ -386,7 +386,7 @@ EXERCISE = register(
         judge=judge,
         why=lambda variant: (
             f"{variant.because} An abort is no damage, the transaction is sent again; but aborts that nobody needed grow with the load. What would change it: a small table (the planner reads it whole, "
-            "and no index helps), statistics that hide how few rows there are, neighbours: two keys on one page of the index stand against each other, whose rows are disjoint all the same{', if an UPDATE finds no room on its page and makes new entries' if variant.then else ' (the note counts them)'}, more than 32 rows (`max_pred_locks_per_relation`)."
+            "and no index helps), statistics that hide how few rows there are, neighbours (who writes an entry on a page of the index that the other one has read stands against it, though no row is shared), more than 32 rows (`max_pred_locks_per_relation`)."
         ),
         misconceptions={
             "shared-rows": "Only transactions that touch the same rows can conflict.",

@@ -446,13 +446,13 @@ def brief(variant: Variant) -> str:
     further = (
         ", and where a third session makes a statement stop half-way"
         if variant.held
-        else ", and four at a time"
+        else " and beside the other one, and four at a time"
         if variant.circle
         else ""
     )
     return (
         f"{variant.story}.\n\n```sql\n{variant.setup}\n```\n\n{given}\n\nEach runs between BEGIN and COMMIT at READ COMMITTED, with values for `:name`. Now and then two of them deadlock: `{first}` with {_told(ours)} and `{second}` with {_told(theirs)}, for one.\n\n"
-        f"Mend it with as little as you can: hand in `{{{names}}}`, the statements without BEGIN and COMMIT, with the same names; each is one text, its statements separated by `;`, or a list of statements. Judged with these values and others, in their orders, beside itself and the other one{further}:\n\n"
+        f"Mend it with as little as you can: hand in `{{{names}}}`, the statements without BEGIN and COMMIT, with the same names; each is one text, its statements separated by `;`, or a list of statements. Judged with these values and others, in their orders, beside itself{further}:\n\n"
         "- No deadlock, and nobody aborted for any other reason.\n- The same work: what is left is what the programs leave as they are, one after the other.\n- Two calls that touch different rows **never wait** for each other.\n\n"
         f'`engine = practice("isolation-deadlock")` gives you the tables. {SCHEDULE}'
     )

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from harness import Answers, ExerciseTests, Wrong, shown, verdict
 
+from tests.exercises.harness import Answers, ExerciseTests, Wrong, shown, verdict
 from workbook.exercises.btrees.incident import EXERCISE, VARIANTS, Variant, budget
 from workbook.exercises.btrees.worlds import SESSION, WORLDS, begin, evidence, quiet, stream
 

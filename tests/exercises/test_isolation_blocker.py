@@ -73,7 +73,7 @@ def test_only_the_end_of_the_root_lets_all_go_on(variant: Variant) -> None:
 OLDEST = """SELECT (pg_blocking_pids(pid))[1] FROM pg_stat_activity
 WHERE wait_event_type = 'Lock' AND datname = current_database() ORDER BY {} LIMIT 1"""
 TWO_UP = f"SELECT (pg_blocking_pids((pg_blocking_pids(pid))[1]))[1] FROM pg_stat_activity WHERE {MINE}"
-EVERYWHERE = ROOT.replace(f"w.{MINE}", "true").replace(MINE, "true").replace("application_name", "pid")
+EVERYWHERE = BY_PID.replace(f" WHERE {MINE}", "")
 NO_BELIEF = {
     "usename": (ROOT.replace("application_name", "usename", 1), "names no session of that standstill"),
     "NULL": (ROOT.replace("application_name", "(pg_blocking_pids(pid))[1]", 1), "the first column is NULL"),

@@ -277,7 +277,8 @@ check("isolation-snapshot", orders)
 # - **Circle:** where does each hold what the other one wants next?
 # - **Order:** something that every caller can compute beforehand, and as strong a lock as will be needed, from the first time on.
 #
-# The judge plays the orders of the statements, lets a third session stop a statement half-way, and looks whether calls that share nothing go past each other.
+# The judge plays the orders of the statements, each program beside itself and, where there are two, beside the other and four at a time; it lets a third session stop a statement half-way,
+# and looks whether calls that share nothing go past each other.
 
 # %%
 ask("isolation-deadlock")
@@ -305,7 +306,7 @@ check("isolation-deadlock", mended)
 #
 # - **Look:** which plan has each statement, the one that writes, too?
 # - **Remembered:** what does `pg_locks` say of `SIReadLock` after each of them?
-# - **Narrow:** an index by which each statement fetches its own rows alone.
+# - **Narrow:** an index by which each statement fetches its own rows alone, from pages of the index where only its neighbours' entries stand.
 
 # %%
 ask("isolation-disjoint")

@@ -4,14 +4,30 @@
 # Eight core exercises and five further ones. You hand in orders, rules, SQL and decisions; each is run, mostly in every order that two sessions allow, on a real PostgreSQL. A seed of your own
 # chooses the variants, and each changes the right answer.
 #
-# **How to work.** Read the task that `ask` shows. `run(Schedule.read(text))` plays one order and draws it, `explore(Program(...))` plays them all, `practice("...")` gives you a database with the
-# task's tables where there is one. Put your answer in the place of the `...`, run the cell and the one below it. `hint("...")`, three times at most, goes from a question to nearly the answer. Points are for
-# answers, hints cost nothing.
+# **How to work.** Read the task that `ask` shows. `run(Schedule.read(text))` plays one order and draws it, `explore(Program(...))` plays them all, and `practice("...")` gives you a database with the
+# task's tables where there is one. A schedule is text: the tables under `setup:`, then the steps. Write each session's BEGIN and COMMIT; without them each statement is a transaction of its own, and
+# another thing happens than in the task:
+#
+# ```
+# level: repeatable read
+#
+# setup:
+#     CREATE TABLE test (id int PRIMARY KEY, value int);
+#     INSERT INTO test VALUES (1, 10)
+#
+# ana: BEGIN
+# ana: SELECT value FROM test WHERE id = 1
+# ben: UPDATE test SET value = 11 WHERE id = 1
+# ana: SELECT value FROM test WHERE id = 1
+# ana: COMMIT
+# ```
+#
+# Put your answer in the place of the `...`, run the cell and the one below it. `hint("...")`, three times at most, goes from a question to nearly the answer. Points are for answers, hints cost nothing.
 #
 # The core takes about ninety minutes. Agents are welcome. Nobody but you can say in which order it breaks.
 
 # %%
-from workbook import ask, check, explain, hint, practice, progress, start_lab
+from workbook import ask, check, hint, practice, progress, start_lab
 from workbook.schedules import Program, Schedule, explore, remedies, run, step_through
 
 # %%
@@ -261,7 +277,8 @@ check("isolation-snapshot", orders)
 # - **Circle:** where does each hold what the other one wants next?
 # - **Order:** something that every caller can compute beforehand, and as strong a lock as will be needed, from the first time on.
 #
-# The judge plays the orders of the statements, lets a third session stop a statement half-way, and looks whether calls that share nothing go past each other.
+# The judge plays the orders of the statements, each program beside itself and, where there are two, beside the other and four at a time; it lets a third session stop a statement half-way,
+# and looks whether calls that share nothing go past each other.
 
 # %%
 ask("isolation-deadlock")
@@ -289,7 +306,7 @@ check("isolation-deadlock", mended)
 #
 # - **Look:** which plan has each statement, the one that writes, too?
 # - **Remembered:** what does `pg_locks` say of `SIReadLock` after each of them?
-# - **Narrow:** an index by which each statement fetches its own rows alone, from pages of its own.
+# - **Narrow:** an index by which each statement fetches its own rows alone, from pages of the index where only its neighbours' entries stand.
 
 # %%
 ask("isolation-disjoint")

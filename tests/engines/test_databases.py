@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psycopg
@@ -138,6 +140,18 @@ def test_a_deadline_is_kept_while_the_superuser_waits_too(small):
     runs.join(10)
     waiting.join(10)
     assert not runs.is_alive() and not waiting.is_alive()
+
+
+def test_a_misspelt_table_is_told_at_once_where_the_others_are_locked(small):
+    """The right name is guessed from the catalog, which nobody's lock of a table keeps from being read."""
+    with contextlib.closing(small.connect()) as holds, ThreadPoolExecutor(1) as pool:
+        holds.execute("LOCK TABLE orders, products, stock; CREATE INDEX i ON orders (status)")
+        told = pool.submit(small.run, "SELECT * FROM ordres")
+        try:
+            with pytest.raises(SqlError, match="did you mean orders"):
+                told.result(timeout=10)
+        finally:
+            holds.rollback()
 
 
 def test_a_failed_text_has_changed_nothing(small):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from harness import Answers, ExerciseTests, Wrong, shown, verdict
 from sqlalchemy import text
 
+from tests.exercises.harness import Answers, ExerciseTests, Wrong, shown, verdict
 from workbook.btree import read_index
 from workbook.engines import database
 from workbook.exercises.btrees.dump import EXERCISE, INDEX, ORDER, TRYING, VARIANTS, Variant, alone, recipe

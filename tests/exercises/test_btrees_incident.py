@@ -8,8 +8,8 @@ from typing import Any
 
 import psycopg
 import pytest
-from harness import Answers, ExerciseTests, Wrong, shown, verdict
 
+from tests.exercises.harness import Answers, ExerciseTests, Wrong, shown, verdict
 from workbook.engines import database, measure
 from workbook.exercises.btrees.incident import EXERCISE, TRYING, VARIANTS, Variant, budget, recipe
 from workbook.exercises.btrees.worlds import SESSION, WORLDS, begin, evidence, quiet, stream

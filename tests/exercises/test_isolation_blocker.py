@@ -38,7 +38,7 @@ def answers(variant: Variant) -> Answers:
         Wrong({**good, "end": "the database"}, says="There is no session 'the database'"),
         Wrong({**good, "rules_out": away}, says=f"Observation {away} is true", misconception="any-fact"),
         Wrong({**good, "rules_out": 0}, says="There is no observation 0"),
-        Wrong({**good, "sql": f"SELECT '{root}'"}, says="names no session that is there", misconception="by-name"),
+        Wrong({**good, "sql": f"SELECT '{root}'"}, says="there is none of that name", misconception="by-name"),
         Wrong({**good, "sql": EVERY}, says="the query names "),
         Wrong({**good, "sql": ENDS}, says="by the query itself"),
         Wrong({**good, "sql": "SELECT pid FROM pg_stat_activities"}, says="PostgreSQL refuses it"),
@@ -53,6 +53,7 @@ def answers(variant: Variant) -> Answers:
 class TestBlocker(ExerciseTests):
     exercise = EXERCISE
     answers = staticmethod(answers)
+    partly = True
 
 
 @pytest.mark.parametrize(
@@ -67,6 +68,56 @@ def test_only_the_end_of_the_root_lets_all_go_on(variant: Variant) -> None:
     root = SCENES[variant.scene].root
     every = [name for name, *_ in evidence(variant.scene).activity]
     assert [name for name in every if not after(variant.scene, name)] == [root]
+
+
+OLDEST = """SELECT (pg_blocking_pids(pid))[1] FROM pg_stat_activity
+WHERE wait_event_type = 'Lock' AND datname = current_database() ORDER BY {} LIMIT 1"""
+TWO_UP = f"SELECT (pg_blocking_pids((pg_blocking_pids(pid))[1]))[1] FROM pg_stat_activity WHERE {MINE}"
+EVERYWHERE = BY_PID.replace(f" WHERE {MINE}", "")
+NO_BELIEF = {
+    "usename": (ROOT.replace("application_name", "usename", 1), "names no session of that standstill"),
+    "NULL": (ROOT.replace("application_name", "(pg_blocking_pids(pid))[1]", 1), "the first column is NULL"),
+    "its own": ("SELECT pg_backend_pid()", "it names the one that runs the query"),
+}
+
+
+@pytest.mark.parametrize(
+    ("sql", "says"),
+    [
+        (OLDEST.format("xact_start"), "waits itself"),
+        (OLDEST.format("query_start"), "waits itself"),
+        (TWO_UP, "the query names 2 sessions"),
+        (EVERYWHERE, "not of this standstill"),
+    ],
+)
+def test_a_query_that_goes_one_step_only_or_looks_at_other_databases_fails(sql: str, says: str) -> None:
+    variant = VARIANTS[0]
+    good = answers(variant).right
+    found = verdict(EXERCISE, {**good, "sql": sql}, variant)
+    assert not found.full and says in str(found)
+
+
+@pytest.mark.parametrize("what", NO_BELIEF)
+def test_a_query_that_names_nobody_is_told_what_it_gives(what: str) -> None:
+    sql, says = NO_BELIEF[what]
+    found = verdict(EXERCISE, {**answers(VARIANTS[0]).right, "sql": sql}, VARIANTS[0])
+    assert not found.full and says in str(found) and not found.misconception
+
+
+def test_the_observation_is_looked_at_when_the_rest_is_right() -> None:
+    """Nobody finds it by trying all six while the query is still to be written; as a text it is a number, too."""
+    variant = VARIANTS[0]
+    good = answers(variant).right
+    for place in (variant.place, variant.place % 6 + 1):
+        assert "Observation" not in str(verdict(EXERCISE, {**good, "rules_out": place, "sql": "SELECT 1"}, variant))
+    assert verdict(EXERCISE, {**good, "rules_out": str(variant.place)}, variant).full
+    assert "2 of 3 points" in str(verdict(EXERCISE, {**good, "rules_out": variant.place % 6 + 1}, variant))
+
+
+def test_a_key_too_many_and_one_that_is_missing_are_named() -> None:
+    good = answers(VARIANTS[0]).right
+    assert "'why' is none of them" in str(verdict(EXERCISE, {**good, "why": ""}, VARIANTS[0]))
+    assert "'sql' is missing" in str(verdict(EXERCISE, {key: good[key] for key in ("end", "rules_out")}, VARIANTS[0]))
 
 
 def test_an_idle_root_is_a_harmless_one_to_some() -> None:

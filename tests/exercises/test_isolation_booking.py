@@ -8,6 +8,7 @@ import pytest
 
 from tests.exercises.harness import Answers, ExerciseTests, Wrong, shown, verdict
 from workbook.exercises.isolation.booking import EXERCISE, VARIANTS, Variant
+from workbook.exercises.isolation.trial import statements
 
 HOURS, COURTS, TELESCOPE, BOATS, COURSES, SLOTS = VARIANTS
 TRIGGER = """CREATE FUNCTION alone() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
@@ -85,7 +86,7 @@ def wrong(variant: Variant) -> list[Wrong]:
         Wrong({"booking": f"{plain}; SELECT 1; SELECT 2; SELECT 3"}, "`booking` has 4 statements"),
         Wrong({"booking": "INSERT INTO bookings VALUES (1)"}, 'relation "bookings" does not exist'),
         Wrong({"booking": plain, "level": "snapshot"}, "this is 'snapshot'"),
-        Wrong({"booking": plain, "ddl": 7}, "'ddl' is a text; this is int"),
+        Wrong({"booking": plain, "ddl": 7}, "'ddl' is one text, its statements separated by `;`; this is int"),
     ]
     if variant.loop:
         return [
@@ -102,7 +103,8 @@ def wrong(variant: Variant) -> list[Wrong]:
 
 def answers(variant: Variant) -> Answers:
     right = {"ddl": variant.ddl, "booking": variant.booking}
-    return Answers(right, also_right(variant), wrong(variant))
+    listed = {"ddl": [variant.ddl], "booking": list(statements(variant.booking)), "level": "READ COMMITTED"}
+    return Answers(right, [listed, *also_right(variant)], wrong(variant))
 
 
 class TestBooking(ExerciseTests):
@@ -142,3 +144,51 @@ def test_the_first_order_that_breaks_is_shown() -> None:
     found = verdict(EXERCISE, {"booking": HOURS.shipped}, HOURS)
     text = str(found.pictures[0])
     assert "ann" in text and "ben" in text and "FOR UPDATE" in text and "→ no row" in text and "committed" in text
+
+
+@pytest.mark.parametrize(
+    ("variant", "lock", "says"),
+    [
+        (TELESCOPE, "SELECT pg_advisory_xact_lock(:from / 16)", "both get it"),
+        (TELESCOPE, "SELECT pg_advisory_xact_lock(:from / 64)", "both get it"),
+        (TELESCOPE, "SELECT pg_advisory_xact_lock(:from / 24)", "both get it"),
+        (TELESCOPE, "SELECT pg_advisory_xact_lock(:from % 5)", "both get it"),
+        (TELESCOPE, "SELECT pg_advisory_xact_lock(h) FROM generate_series(:from / 4, (:to - 1) / 4) h", "has to wait"),
+        (TELESCOPE, "SELECT pg_advisory_xact_lock(h) FROM generate_series((:from + 1) / 2, :to / 2) h", "has to wait"),
+        (BOATS, "SELECT pg_advisory_xact_lock(:boat, h) FROM generate_series(:from / 2, (:to - 1) / 2) h", "has to wait"),
+        (BOATS, "SELECT pg_advisory_xact_lock(:boat / 2, h) FROM generate_series(:from, :to - 1) h", "has to wait"),
+        (BOATS, "SELECT pg_advisory_xact_lock(:boat, :from / 8)", "both get it"),
+        (HOURS, "SELECT pg_advisory_xact_lock(:room, :hour / 5)", "has to wait"),
+        (HOURS, "SELECT pg_advisory_xact_lock(:room / 2, :hour)", "has to wait"),
+        (HOURS, "SELECT pg_advisory_xact_lock(:room % 10, :hour)", "has to wait"),
+        (SLOTS, "SELECT pg_advisory_xact_lock(:room, :hour % 6)", "has to wait"),
+        (COURTS, "SELECT pg_advisory_xact_lock(:court / 3, :day)", "has to wait"),
+        (COURTS, "SELECT pg_advisory_xact_lock(:court, :day % 4)", "has to wait"),
+        (COURSES, "SELECT pg_advisory_xact_lock(:course % 2)", "has to wait"),
+        (COURSES, "SELECT pg_advisory_xact_lock(:course / 2)", "has to wait"),
+    ],
+)  # fmt: skip
+def test_a_lock_that_strangers_share_or_rivals_do_not(variant: Variant, lock: str, says: str) -> None:
+    insert = checked(variant).replace("INTO booking SELECT :court", "INTO booking (court, day, who) SELECT :court")
+    found = verdict(EXERCISE, {"booking": f"{lock}; {insert}"}, variant)
+    assert found.points == 0 and says in shown(found)
+
+
+@pytest.mark.parametrize("variant", (TELESCOPE, BOATS), ids=("telescope", "boats"))
+def test_a_lock_for_each_hour_is_right(variant: Variant) -> None:
+    key = ":boat, h" if variant is BOATS else "h"
+    lock = f"SELECT pg_advisory_xact_lock({key}) FROM generate_series(:from, :to - 1) h"
+    assert verdict(EXERCISE, {"booking": f"{lock}; {checked(variant)}"}, variant).full
+
+
+def test_who_has_begun_may_still_roll_back() -> None:
+    """A lock that is only tried says 'taken' to the second one, and then the first one rolls back."""
+    ddl = TRIGGER.format(condition="NOT pg_try_advisory_xact_lock(NEW.room_id, NEW.hour)")
+    found = verdict(EXERCISE, {"ddl": ddl, "booking": checked(HOURS)}, HOURS)
+    assert found.points == 0 and "one rolls back, and the other one ends with P0001" in shown(found)
+    assert found.misconception == EXERCISE.misconceptions["taken-at-once"]
+
+
+def test_a_refused_ddl_is_called_ddl() -> None:
+    asked = shown(verdict(EXERCISE, {"ddl": "CREATE EXTENSION btree_gist", "booking": BOATS.booking}, BOATS))
+    assert "`ddl` is refused" in asked and "it has no extensions" in asked and "setup is refused" not in asked

@@ -116,3 +116,51 @@ def test_the_plan_meets_the_rows_in_the_order_of_the_basket_on_a_new_table_and_o
     for _ in range(3):
         finding, run = stalled(VARIANTS[3].given, VARIANTS[3])
         assert not finding.ok and run is not None and run.outcomes["ann"] == "aborted 40P01"
+
+
+GIVEN = VARIANTS[4].given
+NEW_CIRCLES = {
+    "share, then write": (4, {**GIVEN, "refund": f"SELECT FROM stock WHERE item = :item FOR SHARE; UPDATE stock SET pieces = pieces + 1 WHERE item = :item; {GIVEN['refund'].split(';')[0]}"}, "`refund` (item 1, till 1, cents 300) beside `refund`"),
+    "one lock for item and till": (4, {name: f"SELECT pg_advisory_xact_lock(:item, :till); {sql}" for name, sql in GIVEN.items()}, "Four of them close a circle"),
+    "the smallest": (0, {"pay": f"SELECT pg_advisory_xact_lock(least(:payer, :seller, :courier)); {PAY}"}, "courier 9"),
+    "the greatest": (0, {"pay": f"SELECT pg_advisory_xact_lock(greatest(:payer, :seller, :courier)); {PAY}"}, "courier 8"),
+    "the smallest of a basket": (3, {"take": f"SELECT pg_advisory_xact_lock((SELECT min(one) FROM unnest(:items::int[]) one)); {VARIANTS[3].given['take']}"}, "[95, 90, 70]"),
+    "the smallest page": (5, {"count": f"SELECT pg_advisory_xact_lock(hashtext(least(:first, :second, :third))); {VARIANTS[5].given['count']}"}, "third i"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NEW_CIRCLES)
+def test_a_lock_in_front_that_only_moves_the_circle_is_found(name: str) -> None:
+    place, answer, says = NEW_CIRCLES[name]
+    found = verdict(EXERCISE, answer, VARIANTS[place])
+    assert not found.full and says in shown(found)
+
+
+@pytest.mark.parametrize(("what", "value"), [(":item", "1"), (":till", "1"), (":cents", "500")])
+def test_the_values_of_the_task_written_into_the_programs_do_not_do_the_work(what: str, value: str) -> None:
+    found = verdict(EXERCISE, {name: sql.replace(what, value) for name, sql in VARIANTS[4].right.items()}, VARIANTS[4])
+    assert not found.full and "other rows are left" in shown(found)
+
+
+@pytest.mark.parametrize(("place", "lock"), [(1, ":trip % 2"), (2, ":order / 2"), (4, ":item % 2")])
+def test_a_lock_that_strangers_share_by_chance_is_found(place: int, lock: str) -> None:
+    found = verdict(EXERCISE, with_first(VARIANTS[place], f"SELECT pg_advisory_xact_lock({lock})"), VARIANTS[place])
+    assert not found.full
+    found = verdict(
+        EXERCISE,
+        {name: f"SELECT pg_advisory_xact_lock({lock}); {sql}" for name, sql in VARIANTS[place].right.items()},
+        VARIANTS[place],
+    )
+    assert not found.full and "One big lock is the safest mend" in shown(found)
+
+
+def test_what_is_odd_is_said_in_its_own_words() -> None:
+    right = VARIANTS[4].right
+    found = verdict(EXERCISE, {**right, "sell": f"SET LOCAL lock_timeout = '1ms'; {right['sell']}"}, VARIANTS[4])
+    assert not found.full and "To give up is not to mend" in shown(found)
+    found = verdict(EXERCISE, {**right, "sell": right["sell"].replace(":cents", ":amount")}, VARIANTS[4])
+    assert "The names are `:item`, `:till`, `:cents`." in shown(found)
+
+
+def test_lists_of_statements_are_programs_too() -> None:
+    assert verdict(EXERCISE, {name: sql.split(";") for name, sql in VARIANTS[4].right.items()}, VARIANTS[4]).full

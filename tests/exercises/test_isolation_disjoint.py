@@ -54,6 +54,7 @@ def answers(variant: Variant) -> Answers:
             Wrong(f"{right}; DELETE FROM payments WHERE payment_id > 100", says="payments had 20,000 rows"),
             Wrong(f"{right}; ALTER TABLE payments SET (fillfactor = 50)", says="changed 1 table (payments)"),
             Wrong("ALTER ROLE CURRENT_USER SET enable_seqscan = off", says="1 setting"),
+            Wrong(f"SET enable_seqscan = off; {right}", says="for neither of the two transactions", misconception="settings-stay"),
             Wrong("CREATE INDEX ON payments (amount)", says='column "amount" does not exist'),
         ],
     )  # fmt: skip
@@ -89,3 +90,27 @@ def test_an_index_of_the_wrong_kind_is_used_and_does_not_help() -> None:
 def test_an_index_for_the_values_of_one_order_helps_in_none_of_the_others() -> None:
     found = verdict(EXERCISE, "CREATE INDEX ON payments (payer) WHERE payer < 900", VARIANTS[0])
     assert not found.full and "reads the table from end to end" in str(found)
+
+
+@pytest.mark.parametrize("place", [0, 1, 2, 4, 5])
+def test_neighbours_on_one_page_of_the_index_stand_against_each_other(place: int) -> None:
+    """The aborts that the right index leaves are told in a note, and it takes no marks."""
+    found = verdict(EXERCISE, VARIANTS[place].right, VARIANTS[place])
+    note = next(finding.seen for finding in found.findings if "neighbours (a number one higher)" in finding.seen)
+    assert found.full and 5 <= int(note.split(" aborted in ")[1].split(" of ")[0]) < 18
+
+
+def test_what_why_says_is_remembered_of_two_other_indexes() -> None:
+    said = {
+        "(payer) INCLUDE (cents)": "10 pages of payments, 1 page of payments_payer_cents_idx",
+        "(checked, payer)": "3 pages of payments_checked_payer_idx, 10 rows of payments",
+    }
+    for columns, remembered in said.items():
+        found = verdict(EXERCISE, f"CREATE INDEX ON payments {columns}", VARIANTS[0])
+        assert found.full and remembered in str(found)
+
+
+def test_a_vacuum_is_allowed_and_a_setting_by_a_function_is_not() -> None:
+    assert verdict(EXERCISE, f"{VARIANTS[0].right}; VACUUM ANALYZE payments", VARIANTS[0]).full
+    found = verdict(EXERCISE, f"SELECT set_config('enable_seqscan', 'off', false); {VARIANTS[0].right}", VARIANTS[0])
+    assert not found.full and "What is set in one session holds for all." in str(found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import pytest
@@ -16,12 +17,14 @@ from workbook.exercises.isolation.levels import (
     REFUSED,
     VARIANTS,
     WAITS,
+    Case,
     Variant,
     alike,
     cases,
     examples,
     kin,
 )
+from workbook.schedules import Schedule, run
 
 
 def reads(schedule: Any, level: str) -> list[int]:
@@ -223,6 +226,33 @@ def test_the_shortest_that_differs_is_drawn() -> None:
     (drawn,) = found.pictures
     assert "read uncommitted" in str(drawn) and "SELECT value FROM test" in str(drawn) and "<title>" in drawn.svg
     assert "of 72 at read uncommitted, 0 of 72 at read committed" in shown(found)
+
+
+def test_a_rule_has_neither_the_engine_nor_the_truth_at_hand() -> None:
+    def plays(schedule: Any, level: str) -> Any:
+        run(Schedule.read("T1: SELECT 1"))
+
+    def peeps(schedule: Any, level: str) -> Any:
+        frame = sys._getframe()
+        while frame := frame.f_back:  # type: ignore[assignment]
+            assert not any(holds_truth(value) for value in frame.f_locals.values()), frame.f_code.co_name
+            if frame.f_code is verdict.__code__:
+                return RULES[VARIANTS[0]](schedule, level)
+
+    def holds_truth(value: Any) -> bool:
+        return isinstance(value, Case) or (
+            isinstance(value, tuple | list) and any(isinstance(one, Case) for one in value)
+        )
+
+    assert "no schedule is run meanwhile" in shown(verdict(EXERCISE, plays, VARIANTS[0]))
+    assert verdict(EXERCISE, peeps, VARIANTS[0]).full, "no frame below the rule holds a case"
+    assert run(Schedule.read("T1: SELECT 1")).end(0) is not None, "afterwards schedules run again"
+
+
+def test_what_the_task_says_of_waits() -> None:
+    assert [("has to wait, its" in EXERCISE.brief(one)) for one in VARIANTS] == [
+        any(case.run.waits for case in cases(one)) for one in VARIANTS
+    ]
 
 
 def test_a_result_of_another_form_is_asked_about() -> None:

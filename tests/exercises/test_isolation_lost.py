@@ -21,7 +21,7 @@ from workbook.exercises.isolation.writers import KINDS, PAGE, STOCK, bank
 
 BY_HAND: tuple[dict[str, Any], ...] = (
     {"A": "ana ben ana ben ana ben", "B": None, "C": "ana ben ben ben ben ana ana ana", "D": None},
-    {"A": "ana ben ben ben ana ana", "B": None, "C": "ana ben ana ben", "D": "ana ben ben ben ana ana"},
+    {"A": "ben ana ana ana ben ben", "B": None, "C": "ana ben ana ben", "D": "ana ben ben ben ana ana"},
     {"A": "ben ana ana ben", "B": "ben ana ana ben ben", "C": None, "D": "ana ben ben ben ana ana"},
     {"A": "ana ben ana ana ben ben", "B": None, "C": None, "D": "ana ana ben ben ben ben ana ana"},
     {"A": "ben ana ana ana ben ben", "B": None, "C": "ana ana ben ben ben ben ana ana", "D": None},
@@ -33,6 +33,18 @@ HOLD = {"repeatable", "atomic", "with lock", "lock", "share lock", "compare", "a
 HOLD |= {"whole row repeatable", "own columns"}
 ONE_SIDED = {"one level": ("ana",), "one lock": ("ben",), "one atomic": ("ben",)}
 """Kinds in which nobody loses, and those in which only these sessions do not."""
+
+
+def begun(variant: Variant, right: dict[str, Any]) -> dict[str, Any]:
+    """The orders with a turn for each BEGIN, just before the statement behind it."""
+    said: dict[str, Any] = {}
+    for name, pair, _ in variant.parts:
+        left, turns = {each: list(pair.program(each)) for each in ("ana", "ben")}, []
+        for turn in right[name].split() if right[name] else ():
+            turns += [turn] * (1 + (left[turn][0] == "BEGIN"))
+            left[turn] = left[turn][1 + (left[turn][0] == "BEGIN") :]
+        said[name] = turns or None
+    return said
 
 
 def answers(variant: Variant) -> Answers:
@@ -47,12 +59,17 @@ def answers(variant: Variant) -> Answers:
     swapped = " ".join({"ana": "ben", "ben": "ana"}[turn] for turn in right["A"].split())
     return Answers(
         right=right,
-        also_right=[measured, {name: tuple(turns.split()) if turns else None for name, turns in right.items()}],
+        also_right=[
+            measured,
+            begun(variant, right),
+            {name: tuple(turns.split()) if turns else None for name, turns in right.items()},
+        ],
         wrong=[
             Wrong(
                 {**right, "A": None}, says="A: there are such orders", misconception=KINDS[variant.asked[0][0]].belief
             ),
             Wrong({**right, "A": serial}, says="A: `" + serial + "` leaves"),
+            Wrong(dict.fromkeys(NAMES), says="You say None to all four", misconception="none-at-all"),
             Wrong({**right, "A": swapped}, says=f"and {other}'s is there", misconception="first-wins"),
             Wrong({**right, "A": serial + " ben"}, says="A: ben has"),
             Wrong({**right, "A": serial.replace("ben", "bob", 1)}, says="'bob' is neither ana nor ben"),
@@ -100,12 +117,23 @@ def test_no_one_guess_fits_a_variant(variant: Variant) -> None:
         assert not verdict(EXERCISE, guess, variant).full
 
 
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_no_one_order_fits_two_pairs(variant: Variant) -> None:
+    fitting = [order for _, pair, victim in variant.parts for order in losing(pair, victim)]
+    assert len(fitting) == len(set(fitting))
+
+
+def test_none_for_all_names_no_pair() -> None:
+    found = shown(verdict(EXERCISE, dict.fromkeys(NAMES), VARIANTS[0]))
+    assert not any(f"{name}:" in found for name in NAMES)
+
+
 def test_a_wrong_order_is_drawn_as_the_task_shows_it() -> None:
     variant = VARIANTS[0]
     found = verdict(EXERCISE, {**BY_HAND[0], "A": "ana ana ana ben ben ben"}, variant)
     (drawn,) = found.pictures
     assert "UPDATE stock SET on_hand = :seen - 3" in str(drawn) and "set_config" not in str(drawn) + drawn.svg
-    assert "both changes are there" in shown(found)
+    assert "both changes are there" in shown(found) and str(drawn).startswith("A · PostgreSQL")
 
 
 def test_a_refusal_is_no_loss() -> None:

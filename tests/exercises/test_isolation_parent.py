@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.exercises.harness import Answers, ExerciseTests, Wrong, shown, verdict
 from workbook.exercises.isolation.parent import EXERCISE, VARIANTS, Variant
 
@@ -51,7 +53,9 @@ def answers(variant: Variant) -> Answers:
         also_right=ALSO[place],
         wrong=[
             Wrong(variant.given, says=variant.question, misconception=variant.belief),
-            Wrong(NO_LOCK[place], says="between the first look at the row and the last write?", misconception="no-lock"),
+            Wrong(NO_LOCK[place], says="even if nobody else is there", misconception="these-values")
+            if place in (1, 3)
+            else Wrong(NO_LOCK[place], says="between the first look at the row and the last write?", misconception="no-lock"),
             Wrong(f"SELECT FROM {table} WHERE {key} FOR NO KEY UPDATE NOWAIT;\n{variant.right}", says="is aborted with 55P03", misconception="fails-instead")
             if place != 2
             else Wrong(variant.right.replace("MODE", "MODE NOWAIT"), says="is aborted with 55P03", misconception="fails-instead"),
@@ -89,3 +93,33 @@ def test_a_unique_column_that_changes_is_a_key_and_one_that_stays_is_not() -> No
         update = statements("UPDATE people SET email = :email WHERE id = 1", {"email": email})
         sessions = {"update": (Step("update", update[0]),), "child": (Step("child", "INSERT INTO pets VALUES (7, 1)"),)}
         assert any(one.waits for one in tried(Program("", setup, sessions)).outcomes) is waits
+
+
+@pytest.mark.parametrize("lock", [":customer % 2", ":customer / 2", "least(:customer, 2)", "length(:customer::text)"])
+def test_a_lock_that_two_customers_share_by_chance_is_found(lock: str) -> None:
+    found = verdict(EXERCISE, f"SELECT pg_advisory_xact_lock({lock}); {VARIANTS[0].right}", VARIANTS[0])
+    assert not found.full and "One lock for all is the simple way" in shown(found)
+
+
+def test_a_shared_lock_that_is_upgraded_points_to_the_upgrade() -> None:
+    found = verdict(EXERCISE, VARIANTS[0].given.replace("FOR UPDATE", "FOR SHARE"), VARIANTS[0])
+    assert "aborted with 40P01 (in two calls for the same row)" in shown(found)
+    assert "The weak lock first, and the strong one when it is needed" in shown(found)
+
+
+def test_the_points_of_the_task_written_into_the_statements_are_no_matter_of_locks() -> None:
+    found = verdict(EXERCISE, VARIANTS[0].right.replace(":points", "5"), VARIANTS[0])
+    assert not found.full and "What is right for the values of the task is right." in shown(found)
+
+
+def test_what_is_odd_is_said_in_its_own_words() -> None:
+    right = VARIANTS[0].right
+    found = verdict(EXERCISE, f"SET lock_timeout = 1; {right}", VARIANTS[0])
+    assert not found.full and "To give up is not to mend" in shown(found)
+    found = verdict(EXERCISE, right.replace(":points", ":amount"), VARIANTS[0])
+    assert "The names are `:customer`, `:points`." in shown(found)
+
+
+def test_a_list_of_statements_is_an_answer_too() -> None:
+    assert verdict(EXERCISE, VARIANTS[0].right.split(";"), VARIANTS[0]).full
+    assert "this is list" in shown(verdict(EXERCISE, [1], VARIANTS[0]))

@@ -12,7 +12,7 @@ import pytest
 from tests.exercises.harness import Answers, ExerciseTests, Wrong, verdict
 from workbook.engines import database
 from workbook.exercises.isolation.line import line_to
-from workbook.exercises.isolation.payments import cases, recipe
+from workbook.exercises.isolation.payments import LOST, cases, recipe
 from workbook.exercises.isolation.retry import EXERCISE, VARIANTS, Variant, right
 
 Rule = Callable[[str, str, bool], Any]
@@ -35,11 +35,11 @@ def by_table(variant: Variant) -> Rule:
     table["57014"] = "give up" if shop.cancelled else "retry"
 
     def decide(sqlstate: str, phase: str, key: bool) -> str:
-        if sqlstate == "08006" and key:
-            return "retry" if shop.unique else "ask"
+        if sqlstate == "08006" and key and shop.unique:
+            return "retry"
         if sqlstate == "08006":
             sure = phase != "COMMIT" and not shop.whole
-            return "retry" if sure else "ask" if shop.noted else "report"
+            return "retry" if sure else "ask" if key else "ask" if shop.noted else "report"
         if sqlstate == "23505":
             return "ask" if (key and shop.unique) else "give up"
         return table.get(sqlstate, "give up")
@@ -107,11 +107,41 @@ def test_a_blind_retry_charges_twice_only_where_no_key_is_unique() -> None:
 
 def test_who_asks_about_what_is_known_is_told_so() -> None:
     found = verdict(EXERCISE, but(right(VARIANTS[1]), e40001="ask"), VARIANTS[1])
-    assert not found.full and "asked what the server had just told it" in str(found)
+    assert not found.full and "asked about what was known already" in str(found)
     assert found.misconception == EXERCISE.misconceptions["errors-are-unknown"]
     mute = verdict(EXERCISE, but(right(VARIANTS[0]), e08006="ask"), VARIANTS[0])
     assert not mute.full and "nothing to ask by" in str(mute)
     assert mute.misconception == EXERCISE.misconceptions["always-ask"]
+
+
+def test_a_rule_that_does_not_look_at_the_phase_passes_nowhere() -> None:
+    """One answer for each code: a line that broke before COMMIT, and a server that said that it ends, leave no doubt."""
+    table = {"40001": "retry", "40P01": "retry", "57014": "retry", "57P01": "retry", "08006": "ask"}
+    found = verdict(EXERCISE, lambda sqlstate, phase, key: table.get(sqlstate, "give up"), VARIANTS[1])
+    assert not found.full and "met 08006 at a statement: the line broke before COMMIT was sent" in str(found)
+    asked = verdict(EXERCISE, but(right(VARIANTS[1]), e57P01="ask"), VARIANTS[1])
+    assert not asked.full and "In 4 payments the program asked about what was known already" in str(asked)
+
+
+def test_at_commit_too_the_server_that_ends_has_said_that_nothing_was_done() -> None:
+    rule = right(VARIANTS[0])
+
+    def by_phase(sqlstate: str, phase: str, key: bool) -> Any:
+        return rule(LOST if sqlstate == "57P01" and phase == "COMMIT" else sqlstate, phase, key)
+
+    found = str(verdict(EXERCISE, by_phase, VARIANTS[0]))
+    assert "met 57P01 at COMMIT: the server was restarted while COMMIT checked the order" in found
+
+
+def test_a_question_that_is_asked_for_ever_is_no_blind_retry() -> None:
+    found = verdict(EXERCISE, but(right(VARIANTS[1]), e23514="ask"), VARIANTS[1])
+    assert not found.full and found.misconception == EXERCISE.misconceptions["errors-are-unknown"]
+
+
+def test_capitals_are_read_and_another_word_is_asked_about() -> None:
+    rule = right(VARIANTS[1])
+    assert verdict(EXERCISE, lambda *met: rule(*met).upper(), VARIANTS[1]).full
+    assert "Which of the four is meant?" in str(verdict(EXERCISE, always("again"), VARIANTS[1]))
 
 
 def test_a_line_breaks_before_the_server_has_it_or_after_it_was_done() -> None:

@@ -89,6 +89,13 @@ def skewed(looks: tuple[str, str], writes: tuple[str, str]) -> str:
     return text(*steps, *ends)
 
 
+def late(looks: tuple[str, str], writes: tuple[str, str]) -> str:
+    """Both look, behind their own write, and before the other one commits."""
+    steps = [(name, "BEGIN") for name in ("ana", "ben")]
+    steps += [("ana", writes[0]), ("ben", writes[1]), ("ana", looks[0]), ("ben", looks[1])]
+    return text(*steps, ("ana", "COMMIT"), ("ben", "COMMIT"))
+
+
 def at_once(first: str, then: str) -> str:
     """Each in one statement, the first one's whole transaction inside the other's."""
     return text(("ben", "BEGIN"), ("ben", then), ("ana", "BEGIN"), ("ana", first), ("ana", "COMMIT"), ("ben", "COMMIT"))
@@ -119,6 +126,7 @@ def answers(variant: Variant) -> Answers:
         wrong=[
             Wrong(None, says="You say that there is no such schedule", misconception="suffices"),
             Wrong(text(begin, ("ben", "BEGIN"), ("ana", ana), ("ben", ben), commit, ("ben", "COMMIT")), says="would have seen the same", misconception="blind"),
+            Wrong(late(LOOKS[variant.rule], WRITES[variant.rule]), says="ana and ben look only after the write", misconception="look-later"),
             Wrong(one_after_the_other, says="In the end the rule is kept", misconception="overlap"),
             Wrong(same_row, says=refused, misconception="same-row" if ana.startswith("UPDATE") else "constraint"),
             Wrong(skewed((ana_looks, ben_looks), (ALONE[variant.rule], ben_looks)), says="When ana runs alone", misconception="alone"),
@@ -155,6 +163,34 @@ def test_a_statement_that_the_graph_cannot_follow_is_right_all_the_same() -> Non
     merge = "MERGE INTO gate USING (VALUES (1)) wanted (n) ON gate_id = n WHEN MATCHED AND (SELECT count(*) FROM gate WHERE open) > 2 THEN UPDATE SET open = false"
     found = verdict(EXERCISE, at_once(merge, merge.replace("(1)", "(2)")), GATES)
     assert found.full and "The graph cannot follow every statement" in shown(found)
+
+
+def test_whoever_looks_in_time_may_look_again() -> None:
+    looks, writes = LOOKS[GATES.rule], WRITES[GATES.rule]
+    in_a_with = tuple(
+        f"WITH now AS ({look} FOR SHARE OF gate) SELECT FROM now".replace("count(*)", "1") for look in looks
+    )
+    for early in (looks, (in_a_with[0].replace(" FOR SHARE OF gate", ""), looks[1])):
+        again = skewed((early[0], early[1]), writes).replace("ana: COMMIT", f"ana: {looks[0]}\nana: COMMIT")
+        assert verdict(EXERCISE, again, GATES).full
+    one_late = (
+        late(looks, writes).replace(f"ben: {looks[1]}\n", "").replace("ben: BEGIN\n", f"ben: BEGIN\nben: {looks[1]}\n")
+    )
+    assert "ana looks only after the write" in shown(verdict(EXERCISE, one_late, GATES))
+
+
+def test_the_schedule_that_ran_is_an_answer() -> None:
+    right = answers(GATES).right
+    played = Schedule.read(f"level: repeatable read\n\nsetup:\n    {GATES.setup.replace(chr(10), ' ')};\n\n{right}")
+    assert verdict(EXERCISE, played, GATES).full and verdict(EXERCISE, str(played), GATES).full
+    other = replace(played, setup=GATES.setup.replace("(3, true)", "(3, false)"))
+    assert "a setup, a teardown" in shown(verdict(EXERCISE, other, GATES))
+
+
+def test_a_lock_of_a_foreign_key_is_told_as_what_it_is() -> None:
+    steps = [("ana", "BEGIN"), ("ben", "BEGIN"), ("ana", "SELECT 1 FROM staff"), ("ben", "SELECT 1 FROM staff"), ("ben", "DELETE FROM staff WHERE name = 'ben'"), ("ana", "UPDATE staff SET boss = 'ben' WHERE name = 'ana'"), ("ben", "INSERT INTO staff VALUES ('ben', 'ana')"), ("ben", "COMMIT"), ("ana", "COMMIT")]  # fmt: skip
+    found = verdict(EXERCISE, text(*steps), BOSSES)
+    assert "is refused: 40" in shown(found) and "a foreign key lock" in shown(found) and not found.misconception
 
 
 def test_locks_that_end_in_a_deadlock_or_never_are_told_so() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.exercises.harness import Answers, ExerciseTests, Wrong, verdict
-from workbook.exercises.isolation.snapshot import EXERCISE, VARIANTS, WITH, Variant, place, program, ran, total
+from workbook.exercises.isolation.snapshot import EXERCISE, VARIANTS, WITH, Variant, place, program, ran, to_copy, total
 from workbook.schedules.stage import stage_of
 
 
@@ -17,18 +17,24 @@ def pair(step: int, early: int | None = None) -> dict[str, str]:
     return {"sees": " ".join([*head, "till", "report", *tail]), "misses": " ".join([*head, "report", "till", *tail])}
 
 
+def without_begin(step: int) -> dict[str, str]:
+    """The same pair by somebody who counts no turns for the two BEGINs."""
+    head, tail = ["till", *["report"] * (step - 1)], ["report"] * (4 - step)
+    return {"sees": " ".join([*head, "till", "report", *tail]), "misses": " ".join([*head, "report", "till", *tail])}
+
+
 def answers(variant: Variant) -> Answers:
     right = place(variant)
     good = pair(right)
-    steps = ("BEGIN", *variant.reads, "COMMIT")
     listed = {key: order.split() for key, order in pair(right, early=0).items()}
     wrong = [
         Wrong(pair(0), says="stands before the report's BEGIN", misconception="at-begin"),
         Wrong(
             {"sees": "report till till till report report report report", "misses": "report report report report report till till till"},
-            says="by more, or by less", misconception="far-apart",
+            says="by more than one exchange", misconception="far-apart",
         ),
-        Wrong({"sees": good["misses"], "misses": good["sees"]}, says=f"In 'sees' the till's COMMIT stands behind the report's `{steps[right]}`"),
+        Wrong({"sees": good["misses"], "misses": good["sees"]}, says="You have exchanged 'sees' and 'misses'"),
+        Wrong({"sees": good["sees"], "misses": good["sees"]}, says="The two orders are the same."),
         Wrong({"sees": "report till", "misses": good["misses"]}, says="'sees' is no order"),
         Wrong({"sees": good["sees"], "misses": good["misses"] + " shop"}, says="'misses' is no order"),
         Wrong({"sees": good["sees"]}, says="The answer is a dict with the keys"),
@@ -36,7 +42,7 @@ def answers(variant: Variant) -> Answers:
     ]  # fmt: skip
     near, belief = (1, variant.early) if right > 1 else (3, variant.late)
     wrong.append(Wrong(pair(near), says=EXERCISE.misconceptions[belief], misconception=belief))
-    return Answers(right=good, also_right=[listed], wrong=wrong)
+    return Answers(right=good, also_right=[listed, without_begin(right)], wrong=wrong)
 
 
 class TestSnapshot(ExerciseTests):
@@ -86,3 +92,25 @@ def test_who_exchanges_the_insert_is_told_that_others_see_a_row_from_its_commit_
     misses = "report till report till till report report report"
     found = verdict(EXERCISE, {"sees": sees, "misses": misses}, VARIANTS[1])
     assert not found.full and found.misconception == EXERCISE.misconceptions["at-insert"]
+
+
+@pytest.mark.parametrize("variant", VARIANTS, ids=[variant.story for variant in VARIANTS])
+def test_the_program_of_the_task_runs_as_it_stands(variant: Variant) -> None:
+    from workbook.schedules import Program, run
+
+    names = {"Program": Program, "run": run}
+    *lines, last = to_copy(variant).split("\n")
+    exec("\n".join(lines), names)
+    shown = eval(last, names)
+    assert total(shown) == WITH and to_copy(variant) in EXERCISE.brief(variant)
+
+
+def test_an_exchange_is_called_by_its_steps_and_equal_orders_are_no_belief() -> None:
+    variant = VARIANTS[1]
+    step = place(variant)
+    found = verdict(EXERCISE, pair(step), variant)
+    assert f"of till's `COMMIT` and report's `{variant.reads[step - 1]}`" in str(found)
+    same = verdict(EXERCISE, dict.fromkeys(("sees", "misses"), pair(step)["sees"]), variant)
+    assert not same.full and not same.misconception
+    swapped = verdict(EXERCISE, dict(zip(("misses", "sees"), pair(step).values(), strict=True)), variant)
+    assert not swapped.misconception and len(swapped.pictures) == 1

@@ -18,6 +18,7 @@ from workbook.exercises.isolation.transfer import (
     pairs,
     played_with,
 )
+from workbook.exercises.isolation.trial import statements
 
 CHECKS, LOCKS, WRITES, OWNED, KEYED, BOOKS = VARIANTS
 ORDERS = ("one one two two one one two two", "one two one one two two one two", "one one two one two one two two")
@@ -62,7 +63,11 @@ def also_right(variant: Variant) -> list[dict[str, Any]]:
         )
         return [answer(variant, first_replaced(variant, mine), "repeatable read")]
     if variant is KEYED:
-        return [answer(variant, variant.shipped, "serializable")]
+        once = """WITH kept AS (INSERT INTO transfer VALUES (:key, :cents) ON CONFLICT DO NOTHING RETURNING key),
+            taken AS (UPDATE account SET cents = cents - :cents
+                WHERE account_id = :from AND :from <> :to AND cents >= :cents AND EXISTS (SELECT FROM kept) RETURNING account_id)
+            UPDATE account SET cents = cents + :cents WHERE account_id = :to AND EXISTS (SELECT FROM taken)"""
+        return [answer(variant, variant.shipped, "serializable"), answer(variant, once)]
     return [answer(variant, variant.patch.replace("FOR UPDATE", "FOR NO KEY UPDATE"))]
 
 
@@ -82,7 +87,7 @@ def wrong(variant: Variant) -> list[Wrong]:
         Wrong({**good, "transfer": f"BEGIN;{variant.shipped}"}, "`transfer` says `BEGIN`"),
         Wrong(
             {**good, "transfer": "SELECT 1; SELECT 2; SELECT 3", "level": variant.level},
-            "3 statements are changed",
+            "3 statements are changed or added",
             "more-is-safer",
         ),
         Wrong({**good, "transfer": variant.shipped + "; SELECT 1; SELECT 2"}, "it has 5 statements", "more-is-safer"),
@@ -96,7 +101,14 @@ def wrong(variant: Variant) -> list[Wrong]:
 
 
 def answers(variant: Variant) -> Answers:
-    return Answers(answer(variant), also_right(variant), wrong(variant))
+    good = answer(variant)
+    one, two, order = good["witness"]
+    listed = {
+        "witness": [list(one), list(two), order.split()],
+        "transfer": list(statements(good["transfer"])),
+        "level": good["level"].upper(),
+    }
+    return Answers(good, [listed, *also_right(variant)], wrong(variant))
 
 
 class TestTransfer(ExerciseTests):
@@ -141,3 +153,30 @@ def test_a_deadlock_is_no_harm_where_the_client_sends_again() -> None:
 def test_layout_and_case_are_no_changes() -> None:
     text = CHECKS.shipped.upper().replace("\n", "   ").replace("MY.BALANCE", "my.balance")
     assert changes(CHECKS, text, CHECKS.level) == 0
+
+
+@pytest.mark.parametrize(
+    ("variant", "key"),
+    [
+        (KEYED, ":cents"),
+        (KEYED, "sign(:cents)::int"),
+        (CHECKS, ":from % 2"),
+        (CHECKS, ":from / 2"),
+        (BOOKS, ":from % 3"),
+        (LOCKS, "least(:from, :to) % 4"),
+    ],
+)
+def test_a_lock_that_strangers_share_is_no_patch(variant: Variant, key: str) -> None:
+    found = verdict(EXERCISE, answer(variant, f"SELECT pg_advisory_xact_lock({key}); {variant.shipped}"), variant)
+    assert not found.full
+
+
+def test_what_is_left_out_is_a_change_where_nothing_else_is() -> None:
+    first, _, rest = KEYED.shipped.partition(";")
+    assert changes(KEYED, rest, KEYED.level) == 1
+    assert changes(KEYED, "SELECT 1", KEYED.level) == 1 and changes(KEYED, f"SELECT 1; {first}", KEYED.level) == 1
+
+
+@pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.about)
+def test_the_reasons_know_whether_the_client_has_a_loop(variant: Variant) -> None:
+    assert ("a client without a loop" in EXERCISE.why(variant)) == variant.loop

@@ -95,6 +95,11 @@ def test_one_exercise_goes_wrong_and_the_rest_counts(notebook: Callable[..., Pat
         ("return [0] * 10**13", "out of memory", "more memory"),
         ("return object()", "graded", "no plain data"),
         ("raise SystemExit", "graded", "SystemExit"),
+        (
+            "from workbook.schedules import Schedule, Stage; Stage('sqlite').run(Schedule.read('T1: SELECT 1'))",
+            "graded",
+            "no schedule is run meanwhile",
+        ),
         ("import sys; sys.stdout.write('noise'); return x", "graded", "it gives 1"),
     ],
 )

@@ -72,6 +72,17 @@ test: (1, 12) (2, 20)"""
     assert run.data()["events"][5]["waits_for"] == ["T1"]
 
 
+def test_a_session_without_begin_is_pointed_at(postgres: Stage) -> None:
+    steps = "T1: SELECT 1\nT2: SELECT 2\nT2: SELECT 3"
+    note = "T2 says no BEGIN: each of its statements is a transaction of its own"
+    for level, told_of in (("read committed", ()), ("repeatable read", (note,)), ("serializable", (note,))):
+        run = postgres.run(schedule(steps), level)
+        assert run.notes == told_of == tuple(run.data()["notes"])
+        assert (f"\n{note}." in str(run)) == bool(told_of) == ("T2 says no BEGIN" in run.picture.svg)
+    ended = postgres.run(schedule("T1: BEGIN\nT1: SELECT 1\nT1: COMMIT\nT2: SELECT 2\nT2: COMMIT"))
+    assert ended.notes == (note,)
+
+
 def test_the_level_decides_and_may_differ_between_sessions(postgres: Stage) -> None:
     steps = """
         T1: BEGIN

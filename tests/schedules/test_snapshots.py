@@ -77,6 +77,31 @@ def test_a_commit_after_the_snapshot_is_not_seen_and_one_before_it_is(
     assert read.rows == ((10,) if min(held) < changed else (11,),)
 
 
+DUCKDB = {
+    True: (
+        "SELECT version()", "SELECT 1 + 1", "SELECT lower('A')", "SELECT now()", "SELECT 'a' || 'b'", "SELECT 'a' LIKE 'b'",
+        "SELECT [1, 2]", "SELECT current_date", "SELECT * FROM range(3)", "SELECT count(*)", "SHOW TABLES", "PRAGMA version",
+    ),
+    False: (
+        "SELECT 1", "VALUES (1)", "SET threads = 1", "SELECT -1", "SELECT 1 < 2", "SELECT 'f(x) + 1, FROM a'", "SELECT 1 -- f()",
+        "SELECT CAST(1 AS bigint)", "SELECT 1 IN (1, 2)", "SELECT CASE WHEN true THEN 1 ELSE -2 END", "SELECT coalesce(1, 2)",
+        "SELECT DATE '2030-01-01'",
+    ),
+}  # fmt: skip
+"""What has DuckDB look something up in its catalog, and what does not."""
+
+
+@pytest.mark.parametrize("takes", DUCKDB)
+def test_duckdb_takes_it_when_a_statement_first_needs_the_catalog(stages: dict[str, Stage], takes: bool) -> None:
+    """Also without a table: a function and an operator are in the catalog, a constant and a comparison are not."""
+    for sql in DUCKDB[takes]:
+        steps = (Step("T1", "BEGIN"), Step("T1", sql), Step("T2", "UPDATE test SET value = 11 WHERE id = 1"))
+        run = on(stages, "duckdb").run(Schedule("", SETUP, (*steps, Step("T1", READ), Step("T1", "COMMIT"))))
+        read = next(event for event in run.events if run.step(event).sql == READ)
+        assert read.rows == ((10 if takes else 11,),), sql
+        assert [one.at for one in snapshots(run) if one.session == "T1"] == [1 if takes else read.at], sql
+
+
 @pytest.mark.parametrize(
     ("level", "begin", "at"),
     [

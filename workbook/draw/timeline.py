@@ -232,6 +232,7 @@ class _Timeline:
         """What stands below the lanes: lines, and whether they are bold."""
         wide = (WIDTH - 2 * LEFT) / (12 * CHAR_PX)
         found = [(_wrapped(f"{name}: {told_rows(rows)}", wide, 2), False) for name, rows in self.data["final"].items()]
+        found += [(_wrapped(f"{note}.", wide, 2), True) for note in self.data.get("notes", ())]
         graph = self.data.get("graph", {})
         if graph.get("name"):
             found.append(([graph["name"]], True))

@@ -50,6 +50,9 @@ QUERIES = {
         JOIN pg_roles r ON r.rolname = current_database(), unnest(s.setconfig) setting WHERE s.setdatabase IN (d.oid, 0) AND s.setrole IN (r.oid, 0)""",
 }
 """Each gives rows (object, definition), or (kind, object, definition); run with an empty search_path."""
+RELATIONS = f"""SELECT {_NAME} || c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE {_OWN} AND c.relkind IN ('r', 'p', 'v') ORDER BY c.relkind, 1"""
+"""The names of tables and views alone, which are read without a lock on any of them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,7 +90,7 @@ def run_sql(
     """Run the statements of a text and close the connection.
 
     `stop(pid, hard)` cancels a backend from outside, and ends it where `hard`; `names` gives the relations there are,
-    to guess a misspelt one. Raises `SqlError`, `SqlTimeout`, `TooManyRows`; then nothing of the text has happened,
+    to guess a misspelt one, and waits for nobody's lock: the deadline does not cover it. Raises `SqlError`, `SqlTimeout`, `TooManyRows`; then nothing of the text has happened,
     but for statements that run on their own and what a COMMIT of the text has kept.
     """
     statements = split(sql)

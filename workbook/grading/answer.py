@@ -5,7 +5,8 @@
     def f(x)   ── encode ──▶ ["f",0,"f"]                         ──▶ decode ──▶ Function: its calls go back
 
 Nothing but JSON crosses, never a pickle. Types are compared exactly: an object that equals everything, or a `str` with
-an `__eq__` of its own, is no plain data and is refused with the place where it stands. Two numbers that Python finds
+an `__eq__` of its own, is no plain data and is refused with the place where it stands. A `Schedule` crosses as its
+text, which says all of it. Two numbers that Python finds
 equal stay apart: `1`, `1.0` and `True` arrive as what they were; so do integers of any size, nan and infinities.
 A `range` is what people write for a list of numbers: it arrives as that list.
 
@@ -142,6 +143,8 @@ def _encode(value: Any, keep: Callable[[Any], int] | None, where: str, count: _C
     if kind in _SERIES:
         items = [_encode(item, keep, f"{where}[{number}]", count, depth + 1) for number, item in enumerate(value)]
         return [_SERIES[kind], sorted(items, key=repr) if kind in (set, frozenset) else items]
+    if f"{kind.__module__}.{kind.__qualname__}" == "workbook.schedules.schedule.Schedule":
+        return _SCALARS[str](str(value))
     if kind is Function:
         value = value._function
     if keep is not None and callable(value) and not isinstance(value, type):

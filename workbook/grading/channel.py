@@ -100,6 +100,8 @@ class Channel:
         return _argument(sent)
 
     def _keep(self, thing: Any) -> int:
+        import workbook.schedules.stage  # noqa: F401  (what a call needs is loaded before a call's clock runs)
+
         self._kept.append(thing)
         return len(self._kept) - 1
 

@@ -209,7 +209,11 @@ def practice_database(exercise: Exercise[Any], seed: int) -> Database:
 
     recipe = getattr(sys.modules[exercise.judge.__module__], "recipe", None)
     if recipe is None:
-        raise Misuse(f"{exercise.id} brings no data of its own.", next="use shop(), which gives you a shop to try on")
+        raise Misuse(
+            f"{exercise.id} has no database to practise on.",
+            next="put the tables that its task prints under `setup:` of a schedule and play it by "
+            "run(Schedule.read(...)), or use shop(), which gives you a shop to try on",
+        )
     return database(recipe(exercise.variant(seed)))
 
 

@@ -16,7 +16,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 from workbook.grading.answer import Function, FunctionFailed, NotPlain, decode, encode
@@ -46,7 +46,8 @@ class InProcess:
     def call(self, function: Any, args: tuple[Any, ...], named: dict[str, Any], deadline_s: float) -> Any:
         args, named = tuple(_copied(arg) for arg in args), {name: _copied(arg) for name, arg in named.items()}
         said = _call_text(function, args, named)
-        return _returned(_guarded(lambda: function(*args, **named), said, deadline_s), said)
+        with _at_rest(args, named):
+            return _returned(_guarded(lambda: function(*args, **named), said, deadline_s), said)
 
     def start(self, function: Any, args: tuple[Any, ...], named: dict[str, Any], deadline_s: float) -> Any:
         args, named = tuple(_copied(arg) for arg in args), {name: _copied(arg) for name, arg in named.items()}
@@ -74,6 +75,15 @@ class InProcess:
 
         done, given = _guarded(step, said, deadline_s)
         return done, _returned(given, said)
+
+
+def _at_rest(args: tuple[Any, ...], named: dict[str, Any]) -> AbstractContextManager[None]:
+    """While a function is asked that is handed no engine, no schedule runs: it answers from its arguments."""
+    from workbook.schedules.stage import at_rest
+
+    if any(is_engine(value) for value in (*args, *named.values())):
+        return nullcontext()
+    return at_rest("The judge asks what this function says of its arguments: no schedule is run meanwhile.")
 
 
 def _named_exception(name: str, text: str) -> Exception:

@@ -141,13 +141,27 @@ class Run:
         """The sessions whose last transaction committed."""
         return tuple(name for name, outcome in self.outcomes.items() if outcome == "committed")
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a schedule may not have meant: on PostgreSQL, a session that says no BEGIN, and yet asks for the end of
+        a transaction, or is to run more than one statement at a level that is of whole transactions."""
+        if self.engine != "postgresql":
+            return ()
+        found = []
+        for name in self.schedule.sessions:
+            steps = [step for step in self.schedule.steps if step.session == name]
+            whole = self.levels.get(name, self.level) in ("repeatable read", "serializable") and len(steps) > 1
+            if not any(step.begins for step in steps) and (whole or any(step.ends for step in steps)):
+                found.append(f"{name} says no BEGIN: each of its statements is a transaction of its own")
+        return tuple(found)
+
     def data(self) -> dict[str, Any]:
         """Plain data, as `draw/timeline.py` and programs take it.
 
         `title`, `engine`, `version`, `level`, `levels` (session to level), `sessions` in the order in which they
         appear, `steps` (`session`, `sql`, `name`), `events` as `Event.data()` gives them, `snapshots` (`session`, `at`,
-        whether it `covers` a transaction or a statement), `outcomes`, `final` (table to rows) and `columns` (table to
-        names).
+        whether it `covers` a transaction or a statement), `outcomes`, `final` (table to rows), `columns` (table to
+        names) and `notes`.
         """
         from workbook.schedules.snapshots import snapshots
 
@@ -164,6 +178,7 @@ class Run:
             "outcomes": dict(self.outcomes),
             "final": {name: [[plain(value) for value in row] for row in rows] for name, rows in self.final.items()},
             "columns": {name: list(names) for name, names in self.columns.items()},
+            "notes": list(self.notes),
         }
 
     def __str__(self) -> str:
@@ -177,6 +192,7 @@ class Run:
             lines.append(f"{event.at:3}  {' ' * lanes[step.session]}{told(event, step)}")
         lines += ["", ", ".join(f"{name} {outcome}" for name, outcome in self.outcomes.items())]
         lines += [f"{name}: {shown(rows)}" for name, rows in self.final.items()]
+        lines += [f"{note}." for note in self.notes]
         return "\n".join(lines)
 
     __repr__ = __str__

@@ -2,7 +2,8 @@
 
     PostgreSQL   read committed         each statement                   when it begins, also where it then waits
                  repeatable read, up    the transaction                  at its first statement, not at BEGIN
-    DuckDB       snapshot               the transaction                  at its first statement
+    DuckDB       snapshot               the transaction                  when it first needs the catalog: a table, a
+                                                                         function, an operator
     SQLite       deferred               the transaction                  at its first statement, once it need not wait
                  immediate              the transaction                  at BEGIN
     MariaDB      repeatable read        the transaction's plain reads    at the first; writes see the newest rows
@@ -22,7 +23,8 @@ With a rollback journal SQLite keeps no old versions: there it is the moment fro
 
 Sources: PostgreSQL's manual, 13.2; SQLite's "Isolation In SQLite"; MariaDB's knowledge base, "SET TRANSACTION". Left
 out: what a locking statement at READ COMMITTED sees of a row for which it has waited (its newest version), and
-exported snapshots.
+exported snapshots. For DuckDB the text decides, without a parser: a FROM that names no table (a WITH, VALUES) counts
+as one that does.
 """
 
 from __future__ import annotations
@@ -41,7 +43,17 @@ NONE_NEEDED = re.compile(
     re.I,
 )
 OF_A_TABLE = re.compile(r"\b(FROM|INTO|UPDATE|TABLE)\b", re.I)
-"""What does not look at a table leaves all engines but PostgreSQL without a snapshot."""
+"""What does not look at a table leaves SQLite and MariaDB without a snapshot."""
+NO_TEXT = re.compile(r"'(?:[^']|'')*'|--[^\n]*|/\*.*?\*/", re.S)
+NO_FUNCTION = (
+    r"(?!(?:SELECT|VALUES|THEN|ELSE|WHEN|CASE|BY|AND|OR|NOT|IN|WHERE|LIMIT|ON|AS|EXISTS|CAST|COALESCE|DISTINCT)\b)"
+)
+OF_THE_CATALOG = re.compile(
+    rf"\b(FROM|INTO|UPDATE|TABLE)\b|^\s*(SHOW|CALL|PRAGMA(?!.*=))\b|\b(I?LIKE|INTERVAL|CURRENT_\w+|USER)\b|[\[{{]|"
+    rf"\b{NO_FUNCTION}[a-z_]\w*\s*\(|(\d|''|\)|\b{NO_FUNCTION}\w+)\s*(\|\||[-+*/%^])",
+    re.I | re.S,
+)
+"""What DuckDB looks up: tables, functions, and operators that are functions. Constants and comparisons are none."""
 AT_BEGIN = re.compile(r"\s*(BEGIN\s+(IMMEDIATE|EXCLUSIVE)|START\s+TRANSACTION\s+WITH\s+CONSISTENT\s+SNAPSHOT)\b", re.I)
 DEFERRED = re.compile(r"\s*BEGIN\s+DEFERRED\b", re.I)
 READS, LOCKS = (
@@ -99,6 +111,8 @@ def _takes(run: Run, level: str, index: int) -> bool:
         return run.engine != "postgresql"
     if run.engine.startswith("sqlite") and level == "immediate" and run.schedule.steps[index].begins:
         return not DEFERRED.match(sql)
+    if run.engine == "duckdb":
+        return OF_THE_CATALOG.search(NO_TEXT.sub("''", sql)) is not None
     if NONE_NEEDED.match(sql) or (run.engine != "postgresql" and not OF_A_TABLE.search(sql)):
         return False
     return run.engine != "mariadb" or (READS.match(sql) is not None and LOCKS.search(sql) is None)

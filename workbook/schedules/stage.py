@@ -30,7 +30,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -45,6 +45,26 @@ Probe = Callable[[Step], tuple[str | None, str | None]]
 TIMEOUT_S = 10.0
 LOOKS_S = (0.0002, 0.0003, 0.0005, 0.001, 0.002, 0.005)
 """How long to listen for an answer before the server is asked who waits: a moment at first, then longer."""
+
+
+_resting: list[str] = []
+"""Why no schedule runs in this process at the moment."""
+
+
+@contextlib.contextmanager
+def at_rest(why: str) -> Iterator[None]:
+    """No stage of this process runs a schedule in here: `Stage.run` raises `Misuse` with this sentence.
+
+    >>> with Stage("sqlite") as stage, at_rest("Nothing is run here."):
+    ...     stage.run(Schedule("", "", (Step("T1", "SELECT 1"),)))
+    Traceback (most recent call last):
+    workbook.errors.Misuse: Nothing is run here. ...
+    """
+    _resting.append(why)
+    try:
+        yield
+    finally:
+        _resting.pop()
 
 
 class Stage:
@@ -77,6 +97,8 @@ class Stage:
         Raises `ScheduleTimeout` where it comes to no end, `ScheduleBroken` where the server went, both after cleaning
         up; `SqlError` where the setup is refused; `Misuse` for a level that the engine does not know.
         """
+        if _resting:
+            raise Misuse(_resting[-1], next="run it afterwards")
         level = level or schedule.level or self.level or self.seats.levels[0]
         levels = {name: schedule.levels.get(name, level) for name in schedule.sessions}
         for one in dict.fromkeys((level, *levels.values())):

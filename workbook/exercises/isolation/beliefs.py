@@ -104,7 +104,7 @@ class _Play:
             if self.belief == "begin":
                 self._look(one)
         elif action in ("commit", "rollback"):
-            self._end(one, action == "commit")
+            self._end(one, action == "commit" or self.belief == "rolled-back")
         elif one.refused:
             if action in TELLS:
                 self.told.seen[one.name].append(None)

@@ -25,13 +25,21 @@ from typing import Any
 
 from workbook.engines import Database, Recipe, database
 from workbook.engines.running import run_sql
-from workbook.exercises.isolation.standstill import RECIPE, SCENES, Sight, Standstill, standing
+from workbook.exercises.isolation.standstill import (
+    ELSEWHERE,
+    OLD_WAITER,
+    RECIPE,
+    SCENES,
+    Sight,
+    Standstill,
+    standing,
+)
 from workbook.grading.exercise import Exercise, Finding, Judgement, accepts_sql
 from workbook.grading.registry import register
 from workbook.schedules.postgres import let_deadlock_timeout_be_set
 
 KEYS = ("end", "rules_out", "sql")
-UNSEEN = ("an idle lock", "a slow client")
+UNSEEN = (OLD_WAITER, SCENES["an idle lock"], SCENES["a slow client"])
 OTHER_NAMES = {
     **{"console": "psql-7", "report": "export", "deploy": "migrate", "import": "loader"},
     **{f"web-{number}": f"app-{number}" for number in range(1, 5)},
@@ -131,23 +139,41 @@ def observations(variant: Variant) -> list[str]:
 def ruling_out(seen: Sight, name: str) -> str:
     """The observation after which a session cannot be the root."""
     if name in seen.blocked:
-        return f"`{name}` waits itself, for {_listed(seen.blocked[name])}."
+        return f"`{name}` waits itself."
     return f"Nobody waits for `{name}`."
 
 
 def accepts(answer: Any) -> str:
-    if not isinstance(answer, dict) or set(answer) != set(KEYS):
-        return f"The answer is a dict with the keys {', '.join(map(repr, KEYS))}."
+    wanted = f"The answer is a dict with the keys {', '.join(map(repr, KEYS))}"
+    if not isinstance(answer, dict):
+        return f"{wanted}; this is {type(answer).__name__}."
+    if set(answer) != set(KEYS):
+        missing, more = [key for key in KEYS if key not in answer], [key for key in answer if key not in KEYS]
+        said = [f"{', '.join(map(repr, missing))} is missing"] if missing else []
+        said += [f"{', '.join(_plain(str(key)) for key in more)} is none of them"] if more else []
+        return f"{wanted}; {' and '.join(said)}."
     if type(answer["end"]) is not str:
         return f"'end' is the name of a session, a text; this is {type(answer['end']).__name__}."
-    if type(answer["rules_out"]) is not int:
+    if number(answer["rules_out"]) is None:
         return f"'rules_out' is the number of an observation, an int; this is {type(answer['rules_out']).__name__}."
     return accepts_sql(answer["sql"])
 
 
+def number(value: object) -> int | None:
+    """The number of an observation, also where it is written as a text; None where it is none."""
+    if type(value) is str and value.strip().isdecimal():
+        return int(value)
+    return value if type(value) is int else None
+
+
 def judge(answer: dict[str, Any], variant: Variant) -> Judgement:
-    findings = (ended(answer["end"], variant), ruled_out(answer["rules_out"], variant), found(answer["sql"]))
-    return Judgement(float(all(finding.ok for finding in findings)), findings)
+    """The observation is looked at last, once the session and the query are right: so it is not found by trying all six."""
+    findings = [ended(answer["end"], variant), found(answer["sql"])]
+    right = sum(finding.ok for finding in findings)
+    if right == len(findings):
+        findings.append(ruled_out(number(answer["rules_out"]) or 0, variant))
+        right += findings[-1].ok
+    return Judgement(right / len(KEYS), tuple(findings))
 
 
 def ended(name: str, variant: Variant) -> Finding:
@@ -192,13 +218,16 @@ def ruled_out(number: int, variant: Variant) -> Finding:
 
 def found(sql: str) -> Finding:
     """Whether the query finds the root of standstills that were not shown."""
-    with database(RECIPE) as made:
+    with database(RECIPE) as made, database(RECIPE) as other:
         let_deadlock_timeout_be_set(made.cluster)
-        for number, scene in enumerate(UNSEEN, 1):
-            with standing(made, SCENES[scene], OTHER_NAMES) as stood:
-                wrong = named(made, stood, sql, f"In the standstill {number} of {len(UNSEEN)} that you have not seen")
-            if wrong is not None:
-                return wrong
+        with standing(other, ELSEWHERE):
+            for position, scene in enumerate(UNSEEN, 1):
+                with standing(made, scene, OTHER_NAMES) as stood:
+                    wrong = named(
+                        made, stood, sql, f"In the standstill {position} of {len(UNSEEN)} that you have not seen"
+                    )
+                if wrong is not None:
+                    return wrong
     return Finding(
         True, f"In {len(UNSEEN)} standstills that were not shown the query named one session; it was ended, and all went on."
     )  # fmt: skip
@@ -207,15 +236,22 @@ def found(sql: str) -> Finding:
 def named(made: Database, stood: Standstill, sql: str, where: str) -> Finding | None:
     """What is wrong with the session that the query names in a standstill; None where it was ended and all went on."""
     seen = stood.sight()
-    rows = asked(made, sql)
+    rows, own = asked(made, sql)
     if set(stood.alive()) != set(stood.clients) or stood.waiting() != stood.waited:
         return Finding(
             False, f"{where} sessions were ended, or go on, by the query itself.", "A query that names a session, and lets all be as they are.",
             "Who decides what is ended?",
         )  # fmt: skip
-    names = list(dict.fromkeys(name for row in rows if (name := stood.name_of(row[0] if row else None))))
+    values = [row[0] if row else None for row in rows]
+    named_ones = {stood.name_of(value) for value in values}
+    names = [name for name in stood.clients if name in named_ones]
     if len(names) != 1:
-        return not_one(names, len(rows), where)
+        return not_one(names, values, own, where)
+    if any(value is not None and not stood.name_of(value) for value in values):
+        return Finding(
+            False, f"{where} the query names `{names[0]}`, and sessions that are not of this standstill: another database of the server has one, too.",
+            "One session, of the database that the query runs in.", "Which databases does `pg_stat_activity` show?",
+        )  # fmt: skip
     still = stood.end(names[0])
     if not still:
         return None
@@ -232,29 +268,39 @@ def named(made: Database, stood: Standstill, sql: str, where: str) -> Finding | 
     return Finding(False, f"{told} It was ended, and {len(still)} wait.", "Nobody waits.", question, belief)
 
 
-def asked(made: Database, sql: str) -> list[tuple[Any, ...]]:
-    """The rows of the query, as the learner's role. `Database.run` would look up the tables' names for a misspelt one, and wait for
-    their locks."""
+def asked(made: Database, sql: str) -> tuple[list[tuple[Any, ...]], int]:
+    """The rows of the query, as the learner's role, and the number of the backend that ran it."""
 
     def stop(pid: int, hard: bool) -> None:
         with made.cluster.connect() as connection:
             connection.execute(f"SELECT pg_catalog.pg_{'terminate' if hard else 'cancel'}_backend({pid})")
 
-    return run_sql(made.connect(), sql, None, SQL_S, ROWS_MAX, stop, lambda: VIEWS).rows
+    connection = made.connect()
+    own = connection.info.backend_pid
+    return run_sql(connection, sql, None, SQL_S, ROWS_MAX, stop, lambda: VIEWS).rows, own
 
 
-def not_one(names: list[str], rows: int, where: str) -> Finding:
+def not_one(names: list[str], values: list[Any], own: int, where: str) -> Finding:
+    """What is said of a query that gives no session, or several; `own` is the backend that ran it."""
     expected = "One: it holds up others, and waits for nobody."
     if names:
         return Finding(
             False, f"{where} the query names {len(names)} sessions, {_listed(names)}.", expected,
             "Of which of these is it true that they wait for nobody, and that somebody waits for them?", "the-loud-one",
         )  # fmt: skip
-    if rows:
-        return Finding(
-            False, f"{where} the query gives {rows} row{'' if rows == 1 else 's'}, and names no session that is there.", expected,
-            "Does its first column give the session's `application_name`, or its `pid`?", "by-name",
-        )  # fmt: skip
+    if values:
+        told = f"{where} the query gives {'a row' if len(values) == 1 else 'rows'}, and names no session of that standstill"
+        question, belief = "Does its first column give the session's `application_name`, or its `pid`?", ""
+        if all(value is None for value in values):
+            told += ": the first column is NULL"
+            question = "Of which session is that column asked, and does that one wait for anybody?"
+        elif own in values:
+            told += ": it names the one that runs the query"
+            question = "Who waits for the session that the query names?"
+        elif OTHER_NAMES.keys() & {value for value in values if type(value) is str}:
+            told += "; there is none of that name"
+            question, belief = "How is the session called when it happens the next time?", "by-name"
+        return Finding(False, f"{told}.", expected, question, belief)
     return Finding(
         False,
         f"{where} the query gives no row.",
@@ -283,7 +329,7 @@ def brief(variant: Variant) -> str:
         "Hand in a dict: `end`, the one session after whose end all go on; `rules_out`, the number of the observation that rules out what the colleague would end; and `sql`, a query "
         "that names the session to end the next time, by its `application_name` or its `pid`: one row, of the database that it runs in (`datname = current_database()`).\n\n"
         "The judge makes the standstill again, ends your session and looks who waits then; the client of a session that waited comes back and sends its statement again, and the web's sessions go on "
-        f"asking. The query is run in {len(UNSEEN)} other standstills, with other sessions under other names, and what it names is ended. It may not end anybody by itself. To try it, open two or three connections of "
+        f"asking. The query is run in {len(UNSEEN)} other standstills, with other sessions under other names, and what it names is ended, while two sessions of another database wait, too. It may not end anybody by itself. `rules_out` is looked at once the other two are right. To try it, open two or three connections of "
         '`engine = practice("isolation-blocker")`, and let them wait for one another.'
     )
 

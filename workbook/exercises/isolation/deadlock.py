@@ -19,12 +19,15 @@ happen and to try again, which is right as well where they are rare.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import itertools
+import re
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 from workbook.engines import Recipe
+from workbook.engines.running import TOKEN, split
 from workbook.exercises.isolation.trial import (
     Outcome,
     Rule,
@@ -45,8 +48,12 @@ LIMIT = 70
 """So many orders of two transactions of three statements there are; of longer ones, so many are drawn."""
 APART_LIMIT = 20
 """So many, and the serial ones, tell whether calls that share nothing wait: one lock in common shows in most of them."""
+FEW = 8
+"""So many, and the serial ones, of each further pair."""
+GIVES_UP = re.compile(r"\s*SET\s+(LOCAL\s+|SESSION\s+)?\w*_timeout\b", re.I)
 NOTICED = "20ms"
 """After so long one of three looks for a deadlock, and then it is always this one that is sacrificed."""
+CLIENTS = ("ann", "ben", "cleo", "dan")
 Values = Mapping[str, Any]
 Call = tuple[str, Values]
 Pair = tuple[Call, Call]
@@ -54,19 +61,21 @@ Pair = tuple[Call, Call]
 
 @dataclass(frozen=True)
 class Variant:
-    """The world, the programs `given` by their names; pairs of calls that deadlock (`crossed`), a pair that shares nothing
-    (`apart`), and what a third session holds while two calls begin (`held`, '' where no statement takes several locks)."""
+    """The world, the programs `given` by their names; pairs of calls that meet (`crossed`, of which the first deadlocks), pairs that
+    share nothing (`apart`), what a third session holds while two calls begin (`held`, '' where no statement takes several locks), and
+    more than two calls that close a `circle`, where there are such."""
 
     story: str
     setup: str
     given: Mapping[str, str]
     crossed: tuple[Pair, ...]
-    apart: Pair
+    apart: tuple[Pair, ...]
     right: Mapping[str, str]
     because: str
     question: str
     belief: str
     held: str = ""
+    circle: tuple[Call, ...] = ()
 
     __hash__ = object.__hash__
 
@@ -87,6 +96,14 @@ def _thrice(name: str, roles: str, values: str, more: Values) -> Pair:
     return (name, {**one, **more}), (name, {**two, **more})
 
 
+def _sell(item: int, till: int, cents: int) -> Call:
+    return "sell", {"item": item, "till": till, "cents": cents}
+
+
+def _refund(item: int, till: int, cents: int) -> Call:
+    return "refund", {"item": item, "till": till, "cents": cents}
+
+
 _ACCOUNTS = """CREATE TABLE accounts (account int PRIMARY KEY, cents int NOT NULL);
 INSERT INTO accounts SELECT i, 1000 FROM generate_series(1, 9) i;"""
 _PAY = "UPDATE accounts SET cents = cents - :cents WHERE account = :payer"
@@ -94,13 +111,20 @@ _EARN = "UPDATE accounts SET cents = cents + :cents / 2 WHERE account = :{who}"
 _ROLES, _PAGES = "payer seller courier", "first second third"
 _UPSERT = "INSERT INTO visits VALUES (:{page}, 1) ON CONFLICT (page) DO UPDATE SET visits = visits.visits + 1"
 
+SCHEDULE = (
+    "To see what two sessions do to one another, write their statements down in the order of the turns, each session with its BEGIN, with values in place of the names:\n\n```python\n"
+    'run(Schedule.read("""\nsetup:\n    CREATE TABLE ...; INSERT INTO ...\nann: BEGIN\nben: BEGIN\nann: UPDATE ...\nben: UPDATE ...\nann: COMMIT\nben: COMMIT\n"""))\n```'
+)
+"""How to play two sessions, for the task."""
+
 VARIANTS = (
     Variant(
         "A payer pays, a seller and a courier get half each. Each of the three may be any account",
         _ACCOUNTS,
         {"pay": f"{_PAY};\n{_EARN.format(who='seller')};\n{_EARN.format(who='courier')}"},
-        (_thrice("pay", _ROLES, "1 2 3, 3 2 1", {"cents": 40}), _thrice("pay", _ROLES, "1 2 3, 2 1 8", {"cents": 40})),
-        _thrice("pay", _ROLES, "1 2 3, 6 5 4", {"cents": 40}),
+        (_thrice("pay", _ROLES, "1 2 3, 3 2 1", {"cents": 40}), _thrice("pay", _ROLES, "1 2 3, 2 1 8", {"cents": 90}),
+         _thrice("pay", _ROLES, "1 2 3, 3 2 9", {"cents": 10})),
+        (_thrice("pay", _ROLES, "1 2 3, 6 5 4", {"cents": 40}), _thrice("pay", _ROLES, "1 2 4, 3 6 8", {"cents": 40})),
         {"pay": "SELECT FROM accounts WHERE account IN (:payer, :seller, :courier) ORDER BY account FOR NO KEY UPDATE;\n"
                 f"{_PAY};\n{_EARN.format(who='seller')};\n{_EARN.format(who='courier')}"},
         "All three rows are locked at the start, in the order of their numbers, whoever plays which part. After that each has what it needs, or waits without holding what the other one waits for.",
@@ -116,8 +140,9 @@ CREATE TABLE tickets (ticket int PRIMARY KEY, trip int NOT NULL);""",
         {"sell": "SELECT seats FROM trips WHERE trip = :trip FOR SHARE;\n"
                  "INSERT INTO tickets SELECT :ticket, trip FROM trips WHERE trip = :trip AND seats > 0;\n"
                  "UPDATE trips SET seats = seats - 1 WHERE trip = :trip AND seats > 0"},
-        (_calls("sell", {"trip": 1, "ticket": 10}, {"trip": 1, "ticket": 11}),),
-        _calls("sell", {"trip": 2, "ticket": 10}, {"trip": 3, "ticket": 11}),
+        (_calls("sell", {"trip": 1, "ticket": 10}, {"trip": 1, "ticket": 11}), _calls("sell", {"trip": 2, "ticket": 20}, {"trip": 2, "ticket": 31})),
+        (_calls("sell", {"trip": 2, "ticket": 10}, {"trip": 3, "ticket": 11}), _calls("sell", {"trip": 1, "ticket": 10}, {"trip": 3, "ticket": 12}),
+         _calls("sell", {"trip": 1, "ticket": 10}, {"trip": 2, "ticket": 12})),
         {"sell": "SELECT seats FROM trips WHERE trip = :trip FOR NO KEY UPDATE;\n"
                  "INSERT INTO tickets SELECT :ticket, trip FROM trips WHERE trip = :trip AND seats > 0;\n"
                  "UPDATE trips SET seats = seats - 1 WHERE trip = :trip AND seats > 0"},
@@ -133,8 +158,10 @@ CREATE TABLE lines (line int PRIMARY KEY, order_id int NOT NULL REFERENCES order
         {"add": "INSERT INTO lines VALUES (:line, :order, :cents);\n"
                 "SELECT cents FROM orders WHERE order_id = :order FOR UPDATE;\n"
                 "UPDATE orders SET cents = (SELECT sum(l.cents) FROM lines l WHERE l.order_id = :order) WHERE order_id = :order"},
-        (_calls("add", {"order": 1, "line": 10, "cents": 5}, {"order": 1, "line": 11, "cents": 7}),),
-        _calls("add", {"order": 2, "line": 10, "cents": 5}, {"order": 3, "line": 11, "cents": 7}),
+        (_calls("add", {"order": 1, "line": 10, "cents": 5}, {"order": 1, "line": 11, "cents": 7}),
+         _calls("add", {"order": 3, "line": 20, "cents": 8}, {"order": 3, "line": 31, "cents": 2})),
+        (_calls("add", {"order": 2, "line": 10, "cents": 5}, {"order": 3, "line": 11, "cents": 7}), _calls("add", {"order": 1, "line": 10, "cents": 5}, {"order": 3, "line": 12, "cents": 7}),
+         _calls("add", {"order": 1, "line": 10, "cents": 5}, {"order": 2, "line": 12, "cents": 7})),
         {"add": "INSERT INTO lines VALUES (:line, :order, :cents);\n"
                 "SELECT cents FROM orders WHERE order_id = :order FOR NO KEY UPDATE;\n"
                 "UPDATE orders SET cents = (SELECT sum(l.cents) FROM lines l WHERE l.order_id = :order) WHERE order_id = :order"},
@@ -149,8 +176,8 @@ CREATE TABLE lines (line int PRIMARY KEY, order_id int NOT NULL REFERENCES order
 INSERT INTO stock SELECT i, 50 FROM generate_series(1, 3000) i;
 ANALYZE stock;""",
         {"take": "UPDATE stock SET pieces = pieces - 1 FROM unnest(:items::int[]) AS wanted(item) WHERE stock.item = wanted.item"},
-        (_calls("take", {"items": [30, 70, 90]}, {"items": [90, 70, 30]}),),
-        _calls("take", {"items": [30, 70, 90]}, {"items": [95, 75, 35]}),
+        (_calls("take", {"items": [30, 70, 90]}, {"items": [90, 70, 30]}), _calls("take", {"items": [30, 70, 90]}, {"items": [95, 90, 70]})),
+        (_calls("take", {"items": [30, 70, 90]}, {"items": [95, 75, 35]}), _calls("take", {"items": [30, 70, 90]}, {"items": [130, 270, 490]})),
         {"take": "SELECT FROM stock WHERE item = ANY (:items::int[]) ORDER BY item FOR NO KEY UPDATE;\n"
                  "UPDATE stock SET pieces = pieces - 1 FROM unnest(:items::int[]) AS wanted(item) WHERE stock.item = wanted.item"},
         "One statement locks its rows one after the other, as its plan meets them: here, in the order of the basket. UPDATE knows no ORDER BY; a SELECT with FOR NO KEY UPDATE in front does.",
@@ -161,26 +188,28 @@ ANALYZE stock;""",
     Variant(
         "Something is sold at a till, or taken back; two teams have written the two",
         """CREATE TABLE stock (item int PRIMARY KEY, pieces int NOT NULL);
-INSERT INTO stock VALUES (1, 50), (2, 50);
+INSERT INTO stock VALUES (1, 50), (2, 50), (3, 50);
 CREATE TABLE tills (till int PRIMARY KEY, cents int NOT NULL);
-INSERT INTO tills VALUES (1, 0), (2, 0);""",
+INSERT INTO tills VALUES (1, 0), (2, 0), (3, 0);""",
         {"sell": "UPDATE stock SET pieces = pieces - 1 WHERE item = :item;\nUPDATE tills SET cents = cents + :cents WHERE till = :till",
          "refund": "UPDATE tills SET cents = cents - :cents WHERE till = :till;\nUPDATE stock SET pieces = pieces + 1 WHERE item = :item"},
-        ((("sell", {"item": 1, "till": 1, "cents": 500}), ("refund", {"item": 1, "till": 1, "cents": 300})),),
-        (("sell", {"item": 1, "till": 1, "cents": 500}), ("refund", {"item": 2, "till": 2, "cents": 300})),
+        ((_sell(1, 1, 500), _refund(1, 1, 300)), (_refund(1, 1, 300), _refund(1, 1, 200)), (_sell(2, 2, 400), _sell(2, 2, 700)), (_refund(2, 1, 300), _refund(2, 3, 200)),
+         (_sell(3, 2, 400), _sell(1, 2, 700)), (_sell(2, 3, 400), _refund(2, 1, 250))),
+        ((_sell(1, 1, 500), _refund(2, 2, 300)), (_sell(1, 2, 500), _sell(3, 1, 200)), (_sell(1, 1, 500), _refund(3, 3, 100)), (_refund(2, 1, 500), _refund(3, 2, 100))),
         {"sell": "UPDATE stock SET pieces = pieces - 1 WHERE item = :item;\nUPDATE tills SET cents = cents + :cents WHERE till = :till",
          "refund": "UPDATE stock SET pieces = pieces + 1 WHERE item = :item;\nUPDATE tills SET cents = cents - :cents WHERE till = :till"},
         "Each of the two is right alone. The order is a matter of all programs that touch the two tables, and only one of them has to change.",
         "Which table does each of the two go to first?",
         "mine-is-right",
+        circle=(_sell(1, 1, 500), _refund(2, 1, 300), _sell(2, 2, 200), _refund(1, 2, 100)),
     ),
     Variant(
         "A visitor has seen three pages, and the visits are counted. A page that nobody has seen has no row yet",
         """CREATE TABLE visits (page text PRIMARY KEY, visits int NOT NULL);
 INSERT INTO visits VALUES ('home', 7);""",
         {"count": ";\n".join(_UPSERT.format(page=page) for page in ("first", "second", "third"))},
-        (_thrice("count", _PAGES, "a b c, c b a", {}), _thrice("count", _PAGES, "a b c, b a h", {})),
-        _thrice("count", _PAGES, "a b c, f e d", {}),
+        (_thrice("count", _PAGES, "a b c, c b a", {}), _thrice("count", _PAGES, "a b c, b a h", {}), _thrice("count", _PAGES, "a b c, c b i", {})),
+        (_thrice("count", _PAGES, "a b c, f e d", {}), _thrice("count", _PAGES, "a c e, k i g", {})),
         {"count": "INSERT INTO visits SELECT page, 1 FROM unnest(ARRAY[:first, :second, :third]) AS page ORDER BY page\n"
                   "ON CONFLICT (page) DO UPDATE SET visits = visits.visits + 1"},
         "A row that is not there cannot be locked beforehand; whoever inserts a key waits for another one who is inserting it. What is left is the order of the inserts: sorted.",
@@ -195,11 +224,46 @@ def accepts(answer: Any) -> str:
     if not isinstance(answer, dict):
         return f"The answer is a dict, each program's name to its SQL as text; this is {type(answer).__name__}."
     for name, sql in answer.items():
-        if not isinstance(name, str) or not isinstance(sql, str):
-            return f"The programs are texts of SQL by their names; {name!r:.40} is {type(sql).__name__}."
-        if not sql.strip():
+        if not isinstance(name, str) or not (text := written(sql)):
+            return f"The programs are texts of SQL (or lists of statements) by their names; {name!r:.40} is {type(sql).__name__}."
+        if not split(text):
             return f"The program {name!r:.40} is empty."
     return "" if answer else "The dict is empty: name each program."
+
+
+def written(sql: Any) -> str:
+    """A program as one text: it may be handed in as a list of its statements. '' where it is neither.
+
+    >>> written(["SELECT 1", "SELECT 2 -- two"])
+    'SELECT 1\\n;\\nSELECT 2 -- two'
+    """
+    if isinstance(sql, str):
+        return sql or " "
+    if isinstance(sql, list | tuple) and all(isinstance(one, str) for one in sql):
+        return "\n;\n".join(sql) or " "
+    return ""
+
+
+def odd(sql: str, names: Collection[str], what: str) -> Finding | None:
+    """The finding on a program (`what` names it) that sets a time to give up, controls its transaction, or has a `:name` that is none of
+    `names`; None where it does nothing of the kind."""
+    for one in split(sql):
+        if GIVES_UP.match(one):
+            return Finding(
+                False, f"{what} says `{' '.join(one.split())[:60]}`: whoever has waited so long gives up, and is aborted.",
+                "To give up is not to mend: everybody commits, whoever has to wait, waits, and the settings of the session stay.",
+                "Who would send again what was given up, and what would it meet then?", "fails-instead",
+            )  # fmt: skip
+    if refused := control(sql, what):
+        return refused
+    found = [token.group(2) for one in split(sql) for token in TOKEN.finditer(one) if token.group(2)]
+    unknown = next((name for name in found if name not in names), "")
+    if not unknown:
+        return None
+    return Finding(
+        False, f"{what} says `:{unknown}`, and there is no such value.",
+        f"The names are {', '.join(f'`:{name}`' for name in names)}.", "Which of them is meant?",
+    )  # fmt: skip
 
 
 def recipe(variant: Variant) -> Recipe:
@@ -208,45 +272,53 @@ def recipe(variant: Variant) -> Recipe:
 
 
 def program(variant: Variant, sql: Mapping[str, str], calls: Sequence[Call]) -> Program:
-    """Two calls beside one another."""
+    """Calls beside one another."""
     sessions = {
         client: tuple(Step(client, one) for one in statements(sql[name], values))
-        for client, (name, values) in zip(("ann", "ben"), calls, strict=True)
+        for client, (name, values) in zip(CLIENTS, calls, strict=False)
     }
-    return Program(f"{calls[0][0]} beside {calls[1][0]}", variant.setup, sessions)
+    return Program(" beside ".join(name for name, _ in calls), variant.setup, sessions)
 
 
-def pairs(variant: Variant) -> list[Pair]:
-    """The pairs of calls: those that deadlock, then the one that shares nothing."""
-    return [*variant.crossed, variant.apart]
+def pairs(variant: Variant) -> list[tuple[Pair, bool, int]]:
+    """The pairs of calls, whether they share nothing, and how many of their orders are played: those that meet, then the others."""
+    crossed = [(pair, False, FEW if place else LIMIT) for place, pair in enumerate(variant.crossed)]
+    return crossed + [(pair, True, FEW if place else APART_LIMIT) for place, pair in enumerate(variant.apart)]
 
 
 @cache
 def wanted(variant: Variant) -> list[list[dict[str, Any]]]:
     """What is left after the calls of each pair, one after the other, of the programs as they were given."""
-    serial = [tried(program(variant, variant.given, pair), limit=1).serial for pair in pairs(variant)]
+    serial = [tried(program(variant, variant.given, pair), limit=1).serial for pair, _, _ in pairs(variant)]
     return [[dict(one.run.final) for one in outcomes] for outcomes in serial]
 
 
-def judge(answer: dict[str, str], variant: Variant) -> Judgement:
+def judge(answer: dict[str, Any], variant: Variant) -> Judgement:
     if set(answer) != set(variant.given):
         return Judgement(0.0, (_names(answer, variant),))
-    for name, sql in answer.items():
-        if refused := control(sql, f"`{name}`"):
+    sql = {name: written(one) for name, one in answer.items()}
+    for name, text in sql.items():
+        known = next(values for called, values in itertools.chain(*variant.crossed) if called == name)
+        if refused := odd(text, known, f"`{name}`"):
             return Judgement(0.0, (refused,))
     shown: list[Finding] = []
-    for pair, left in zip(pairs(variant), wanted(variant), strict=True):
-        trial = tried(program(variant, answer, pair), limit=APART_LIMIT if pair is variant.apart else LIMIT)
-        findings, pictures = kept(trial, *rules(pair is variant.apart, variant, trial, left))
+    played = 0
+    for (pair, apart, limit), left in zip(pairs(variant), wanted(variant), strict=True):
+        trial = tried(program(variant, sql, pair), limit=limit)
+        findings, pictures = kept(trial, *rules(apart, pair, variant, left))
         if not all(finding.ok for finding in findings):
             wrong = [finding for finding in findings if not finding.ok]
             return Judgement(0.0, (*wrong, *shown), tuple(pictures))
+        played += len(trial.outcomes)
         shown += [finding for finding in findings[2:] if finding.seen not in [one.seen for one in shown]]
-    if variant.held:
-        finding, run = stalled(answer, variant)
+    for looked in [closed] if variant.circle else [stalled] if variant.held else []:
+        finding, run = looked(sql, variant)
         if not finding.ok:
             return Judgement(0.0, (finding, *shown), (run.picture,) if run else ())
         shown.append(finding)
+    shown.append(
+        Finding(True, f"Played: {played} orders of {len(pairs(variant))} pairs of calls, with other values each.")
+    )
     return Judgement(1.0, tuple(shown))
 
 
@@ -258,24 +330,25 @@ def _names(answer: Mapping[str, str], variant: Variant) -> Finding:
     )  # fmt: skip
 
 
-def rules(apart: bool, variant: Variant, trial: Trial, left: list[dict[str, Any]]) -> list[Rule]:
+def rules(apart: bool, pair: Pair, variant: Variant, left: list[dict[str, Any]]) -> list[Rule]:
     """What is asked of two calls beside one another: of calls that share nothing (`apart`), of others."""
-    orders = every(trial)
+    (first, ours), (second, theirs) = pair
     same = Rule(
         lambda outcome: "" if dict(outcome.run.final) in left else "other rows are left than the programs as given leave, one after the other",
-        f"The same work is done as before, in {orders}.", "The same rows as after one call, then the other.",
+        "The same work is done as before.", "The same rows as after one call, then the other.",
         "What did the programs do that they do not do now, or what did the other one do in between?", "less-is-mended",
     )  # fmt: skip
     if apart:
         waits = Rule(
-            _waits, f"Calls that share nothing wait for nothing, in {orders}.", "Two calls that touch different rows go past each other.",
+            _waits, "Calls that share nothing wait for nothing.",
+            f"`{first}` ({_told(ours)}) and `{second}` ({_told(theirs)}) touch different rows, and go past each other.",
             "Which lock do the two have in common, though they touch no common row?", "one-big-lock",
         )  # fmt: skip
         return [ends, understood, waits, same]
     dead = Rule(
         lambda outcome: "the two deadlock, and one is aborted with 40P01" if "40P01" in _codes(outcome) else "",
-        f"No deadlock, in {orders} of two calls that met in one before.", "No order ends in a deadlock.",
-        variant.question, variant.belief,
+        f"No deadlock of `{first}` and `{second}`.",
+        f"No order of `{first}` ({_told(ours)}) beside `{second}` ({_told(theirs)}) ends in a deadlock.", variant.question, variant.belief,
     )  # fmt: skip
     failing = Rule(
         lambda outcome: f"a call is aborted with {_codes(outcome)[0]}" if _codes(outcome) else "",
@@ -303,47 +376,85 @@ def _waits(outcome: Outcome) -> str:
 
 
 def stalled(answer: Mapping[str, str], variant: Variant) -> tuple[Finding, Run | None]:
-    """Two crossed calls that begin while a clerk holds what both need in the middle: where one statement takes several locks, it
+    """Crossed calls that begin while a clerk holds what both need in the middle: where one statement takes several locks, it
     is stopped half-way."""
-    pair = program(variant, answer, variant.crossed[0])
-    noticed = Step("ann", f"SET LOCAL deadlock_timeout = '{NOTICED}'", "patience")
-    (begin, *rest) = pair.sessions["ann"]
-    clerk = (Step("clerk", "BEGIN"), Step("clerk", variant.held))
-    steps = (*clerk, begin, noticed, *rest, *pair.sessions["ben"], Step("clerk", "COMMIT"))
-    bare = tuple(Step(step.session, step.sql) for step in steps)
-    try:
-        run = stage().run(Schedule(f"{pair.title}, and a clerk", variant.setup, bare), "read committed")
-    except ScheduleTimeout as error:
-        if error.run is None:
-            raise
-        return _wedged(), error.run
+    for pair in variant.crossed:
+        sessions = program(variant, answer, pair).sessions
+        clerk = (Step("clerk", "BEGIN"), Step("clerk", variant.held))
+        run = _run(
+            "and a clerk", variant, (*clerk, *_noticing(sessions["ann"]), *sessions["ben"], Step("clerk", "COMMIT"))
+        )
+        if run is None or any(outcome.startswith("aborted") for outcome in run.outcomes.values()):
+            return _half_way(pair, variant) if run else _wedged("a third session that holds one row for a while"), run
+    return Finding(True, "No deadlock either where each statement is stopped half-way by a third session."), None
+
+
+def closed(answer: Mapping[str, str], variant: Variant) -> tuple[Finding, Run | None]:
+    """The calls of the `circle` side by side: the first statement of each, the second of each, and so on."""
+    sessions = program(variant, answer, variant.circle).sessions
+    sent = [_noticing(steps) if client == CLIENTS[0] else steps for client, steps in sessions.items()]
+    rounds = (step for turn in itertools.zip_longest(*sent) for step in turn if step is not None)
+    run = _run("", variant, tuple(rounds))
+    told = ", ".join(f"`{name}` ({_told(values)})" for name, values in variant.circle)
+    if run is None:
+        return _wedged(f"{told} side by side"), None
     if not any(outcome.startswith("aborted") for outcome in run.outcomes.values()):
-        return Finding(True, "No deadlock either where each statement is stopped half-way by a third session."), None
+        return Finding(True, f"No deadlock of four: {told}."), None
     return Finding(
         False,
-        f"A third session holds one row (`{variant.held}`) while both calls begin, and commits. Then the two deadlock, although each statement stands alone: it has taken some of its rows, and waits for the next.",
-        "No deadlock, however long a statement takes to come by its rows.",
-        VARIANTS[3].question, "all-at-once",
+        f"Any two of them come to an end. Four of them close a circle, each with a statement in turn: {told}; each waits for the next one, and the last one for the first.",
+        "No circle of two, and none of more.",
+        "Each has one thing and waits for another one: in which order would all of them have to take the two?", "pairs-suffice",
     ), run  # fmt: skip
 
 
-def _wedged() -> Finding:
+def _noticing(steps: Sequence[Step]) -> tuple[Step, ...]:
+    """The steps of a session that is the first to look for a deadlock."""
+    begin, *rest = steps
+    return (begin, Step(begin.session, f"SET LOCAL deadlock_timeout = '{NOTICED}'", "patience"), *rest)
+
+
+def _run(title: str, variant: Variant, steps: Sequence[Step]) -> Run | None:
+    """The steps in this order; None where they come to no end."""
+    bare = tuple(Step(step.session, step.sql) for step in steps)
+    try:
+        return stage().run(Schedule(title, variant.setup, bare), "read committed")
+    except ScheduleTimeout:
+        return None
+
+
+def _half_way(pair: Pair, variant: Variant) -> Finding:
+    (first, ours), (second, theirs) = pair
     return Finding(
-        False, "With a third session that holds one row for a while the sessions come to no end, and were cancelled.", ends.expected,
-        ends.question,
+        False,
+        f"A third session holds one row (`{variant.held}`) while `{first}` ({_told(ours)}) and `{second}` ({_told(theirs)}) begin, and commits. Then the two deadlock, although each "
+        "statement stands alone: it has taken some of its rows, and waits for the next.",
+        "No deadlock, however long a statement takes to come by its rows.",
+        VARIANTS[3].question, "all-at-once",
     )  # fmt: skip
+
+
+def _wedged(beside: str) -> Finding:
+    seen = f"With {beside} the sessions come to no end, and were cancelled."
+    return Finding(False, seen, ends.expected, ends.question)
 
 
 def brief(variant: Variant) -> str:
     given = "\n\n".join(f"**{name}**\n\n```sql\n{sql};\n```" for name, sql in variant.given.items())
     names = ", ".join(f'"{name}": "..."' for name in variant.given)
     (first, ours), (second, theirs) = variant.crossed[0]
-    further = ", and where a third session makes a statement stop half-way" if variant.held else ""
+    further = (
+        ", and where a third session makes a statement stop half-way"
+        if variant.held
+        else " and beside the other one, and four at a time"
+        if variant.circle
+        else ""
+    )
     return (
         f"{variant.story}.\n\n```sql\n{variant.setup}\n```\n\n{given}\n\nEach runs between BEGIN and COMMIT at READ COMMITTED, with values for `:name`. Now and then two of them deadlock: `{first}` with {_told(ours)} and `{second}` with {_told(theirs)}, for one.\n\n"
-        f"Mend it with as little as you can: hand in `{{{names}}}`, the statements without BEGIN and COMMIT, with the same names. Judged with these values and others, in every order of the statements{further}:\n\n"
+        f"Mend it with as little as you can: hand in `{{{names}}}`, the statements without BEGIN and COMMIT, with the same names; each is one text, its statements separated by `;`, or a list of statements. Judged with these values and others, in their orders, beside itself{further}:\n\n"
         "- No deadlock, and nobody aborted for any other reason.\n- The same work: what is left is what the programs leave as they are, one after the other.\n- Two calls that touch different rows **never wait** for each other.\n\n"
-        '`engine = practice("isolation-deadlock")` gives you the tables, and `workbook schedule FILE` draws what two sessions do to one another.'
+        f'`engine = practice("isolation-deadlock")` gives you the tables. {SCHEDULE}'
     )
 
 
@@ -383,6 +494,7 @@ EXERCISE = register(
             "foreign-keys-look": "An INSERT locks nothing but its own row.",
             "all-at-once": "One statement takes its locks all at once.",
             "mine-is-right": "A program that is right by itself takes part in no deadlock.",
+            "pairs-suffice": "Where no two can deadlock, nobody can.",
             "only-rows": "Where there is no row yet, there is nothing to wait for.",
             "one-big-lock": "One big lock is the safest mend.",
             "fails-instead": "To fail at once is better than to wait.",

@@ -22,6 +22,7 @@ the memory for locks runs out, which aborts more of them.
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -30,6 +31,7 @@ from typing import Any
 import psycopg
 
 from workbook.engines import Database, Recipe
+from workbook.engines.running import split
 from workbook.exercises.indexes.trial import tried
 from workbook.exercises.isolation.trial import statements
 from workbook.grading.exercise import Exercise, Finding, Judgement, accepts_sql
@@ -37,6 +39,9 @@ from workbook.grading.registry import register
 from workbook.schedules import Event, Program, Run, Schedule, Step
 
 LARGE, SMALL = 20_000, 100
+NEAR = 1_000
+"""The numbers of the new payments of neighbours start so much higher."""
+SETS = re.compile(r"\s*(SET|RESET)\b|.*\bset_config\s*\(", re.I | re.S)
 ROWS_REMEMBERED = 32
 """So many rows of a table are remembered one by one, by PostgreSQL's defaults."""
 LEVEL = "serializable"
@@ -77,7 +82,8 @@ VARIANTS = (
         "SELECT sum(cents) FROM payments WHERE payer = :payer",
         _insert(payer=":payer"),
         "CREATE INDEX ON payments (payer)",
-        "By the index ten rows and one page of the index are remembered, and nobody else writes there.",
+        "By the index ten rows and one page of the index are remembered, and only who writes on that page, a payer whose number is near, stands against it. "
+        "(With `(payer) INCLUDE (cents)` the table is not visited, and in place of ten rows the ten pages that they stand on are remembered; with `(checked, payer)`, three pages of the index.)",
     ),
     Variant(
         "Each till adds up the hour from 10:00 to 10:59 and books the difference, all tills at the same time",
@@ -126,21 +132,23 @@ def recipe(variant: Variant, rows: int = LARGE) -> Recipe:
     return Recipe(f"{rows:,} payments", TABLES.format(rows=rows), then=variant.then)
 
 
-def values(number: int, rows: int) -> tuple[dict[str, Any], dict[str, Any]]:
+def values(number: int, rows: int, near: bool = False) -> tuple[dict[str, Any], dict[str, Any]]:
     """The values of the two transactions in the order of this number: those of two rows that have nothing in common and stand far apart in every
-    index."""
+    index, or with `near` next to one another in each."""
     mine = 23 + 7 * number if rows == LARGE else 1 + number
+    if near:
+        return _of_row(mine, NEAR + 2 * number), _of_row(mine, NEAR + 2 * number + 1, one_on=1)
     return _of_row(mine, 2 * number), _of_row(mine + 10_500 if rows == LARGE else mine + 50, 2 * number + 1)
 
 
-def _of_row(row: int, number: int) -> dict[str, Any]:
+def _of_row(row: int, number: int, one_on: int = 0) -> dict[str, Any]:
     return {
         "new": 1_000_000 + number,
-        "payer": row * 7919 % 2000,
-        "till": row * 15485863 % 200,
-        "email": f"name{row * 32452843 % 1009}@example.org",
-        "reference": f"R-{row * 49979687 % 20011}",
-        "tag": f"t{row * 67867967 % 1013}",
+        "payer": row * 7919 % 2000 + one_on,
+        "till": row * 15485863 % 200 + one_on,
+        "email": f"name{row * 32452843 % 1009 + one_on}@example.org",
+        "reference": f"R-{row * 49979687 % 20011 + one_on}",
+        "tag": f"t{row * 67867967 % 1013 + one_on}",
     }
 
 
@@ -156,8 +164,8 @@ class Seen:
         return bool(self.run.failures)
 
 
-def orders(database: Database, variant: Variant, rows: int = LARGE) -> list[Seen]:
-    """Every order of the two transactions, at SERIALIZABLE. Nobody waits: they write other rows."""
+def orders(database: Database, variant: Variant, rows: int = LARGE, near: bool = False) -> list[Seen]:
+    """Every order of the two transactions, at SERIALIZABLE, with values far apart or `near`. Nobody waits: they write other rows."""
     steps = (variant.read, variant.write)
     sessions = {name: tuple(Step(name, sql) for sql in steps) for name in ("ann", "ben")}
     program = Program("Two who share no row", "", sessions, LEVEL)
@@ -169,7 +177,7 @@ def orders(database: Database, variant: Variant, rows: int = LARGE) -> list[Seen
             session.execute(
                 "SET default_transaction_isolation = 'serializable'; SET lock_timeout = '2s'; SET statement_timeout = '5s'"
             )
-        return [_played(database, order, number, rows, connections) for number, order in enumerate(turns)]
+        return [_played(database, order, values(number, rows, near), connections) for number, order in enumerate(turns)]
 
 
 def _begun_late(order: Schedule) -> bool:
@@ -179,9 +187,12 @@ def _begun_late(order: Schedule) -> bool:
 
 
 def _played(
-    database: Database, order: Schedule, number: int, rows: int, sessions: Mapping[str, psycopg.Connection[Any]]
+    database: Database,
+    order: Schedule,
+    given: tuple[dict[str, Any], dict[str, Any]],
+    sessions: Mapping[str, psycopg.Connection[Any]],
 ) -> Seen:
-    mine, theirs = values(number, rows)
+    mine, theirs = given
     steps = tuple(
         type(step)(step.session, statements(step.sql, mine if step.session == "ann" else theirs)[0], step.name)
         for step in order.steps
@@ -223,6 +234,8 @@ def _locks(database: Database, pid: int) -> dict[tuple[str, str], int]:
 
 
 def judge(answer: str, variant: Variant) -> Judgement:
+    if refused := sets(answer):
+        return Judgement(0.0, (refused,))
     with tried(recipe(variant), answer, tables=("payments",), kinds=frozenset({"index", "statistics"})) as trial:
         if trial.refused:
             return Judgement(0.0, (trial.refused,))
@@ -234,12 +247,35 @@ def judge(answer: str, variant: Variant) -> Judgement:
             kinds = {change.object: str(change.after) for change in trial.made}
             finding = why_aborted(aborted, len(seen), planned(trial.database, aborted[0].run), kinds)
             return Judgement(0.0, (finding,), (aborted[0].run.picture,))
+        neighbours = [] if variant.then else orders(trial.database, variant, near=True)
     told = ", ".join(remembered(seen[0].remembered))
     found = (
         Finding(True, f"In none of {len(seen)} orders anybody is aborted. What the first one remembers: {told}."),
+        *(Finding(True, beside(neighbours)) for _ in neighbours[:1]),
         Finding(True, at_small_size(answer, variant)),
     )
     return Judgement(1.0, found)
+
+
+def beside(neighbours: Sequence[Seen]) -> str:
+    """What the answer comes to for two transactions whose values are next to one another."""
+    count = sum(one.aborted for one in neighbours)
+    return (
+        f"Note, it counts for nothing here: where the two are neighbours (a number one higher), one is aborted in {count} of {len(neighbours)} orders. What an index's reader "
+        "remembers are pages, and neighbours' entries stand on one page."
+    )
+
+
+def sets(answer: str) -> Finding | None:
+    """The finding on a setting in the answer; None where there is none."""
+    said = next((" ".join(one.split()) for one in split(answer) if SETS.match(one)), "")
+    if not said:
+        return None
+    return Finding(
+        False, f"The answer says `{said[:60]}`: that holds for the session that says it, and for neither of the two transactions.",
+        "DDL: an index, statistics. What the planner prefers follows from them.",
+        "Which plan would the two transactions have, who never say it?", "settings-stay",
+    )  # fmt: skip
 
 
 def at_small_size(answer: str, variant: Variant) -> str:
@@ -247,7 +283,7 @@ def at_small_size(answer: str, variant: Variant) -> str:
     with tried(recipe(variant, SMALL), answer, tables=("payments",), kinds=frozenset({"index", "statistics"})) as trial:
         seen = orders(trial.database, variant, SMALL)
     count = sum(one.aborted for one in seen)
-    return f"With the same indexes and {SMALL} rows, one is aborted in {count} of {len(seen)} orders: the planner reads so small a table as a whole, index or not."
+    return f"Note, it counts for nothing here: with the same indexes and {SMALL} rows, one is aborted in {count} of {len(seen)} orders. The planner reads so small a table as a whole, index or not."
 
 
 @cache
@@ -320,8 +356,8 @@ def brief(variant: Variant) -> str:
     return (
         f"{variant.story}. It runs at SERIALIZABLE, and each time it is another payer, till, address, reference, tag:\n\n```sql\nBEGIN ISOLATION LEVEL SERIALIZABLE;\n{variant.read};\n"
         f"{variant.write};\nCOMMIT;\n```\n\n`payments` has {LARGE:,} rows, and most of the orders in which two of these can fall end with `40001 could not serialize access` for one of them, although they "
-        f"neither read nor write a row of each other.{there}\n\nWrite the DDL (at most {one}; `ANALYZE`, `CREATE STATISTICS`) after which **nobody is aborted, in none of twenty orders**, each played with values of its "
-        'own. The statements and the level stay. `engine = practice("isolation-disjoint")` gives you the table; in a second connection, '
+        f"neither read nor write a row of each other.{there}\n\nWrite the DDL (at most {one}; `ANALYZE`, `VACUUM`, `CREATE STATISTICS` if you like) after which **nobody is aborted, in none of twenty orders**, each played with values of its "
+        'own, the two far from each other (other payers, tills, addresses, and no neighbours). The statements and the level stay. `engine = practice("isolation-disjoint")` gives you the table; in a second connection, '
         "`SELECT locktype, relation::regclass, page, tuple FROM pg_locks WHERE mode = 'SIReadLock'` shows what is remembered."
     )
 
@@ -344,13 +380,13 @@ EXERCISE = register(
         hints=(
             lambda variant: "SERIALIZABLE must notice if somebody writes what you have read. Look at the plan of each statement, the writing one too: what has been read by the time it has found its rows?",
             lambda variant: "What is remembered is what the plan touched: the table where it was scanned, else rows (up to 32 of them) and pages of the index. Find an index by which each "
-            "statement fetches only its own rows, from pages where nobody else's entries stand.",
+            "statement fetches only its own rows, from pages of the index where only its neighbours' entries stand.",
             lambda variant: f"{variant.because} The statement that needs it is `{(variant.write if variant.then else variant.read)}`.",
         ),
         judge=judge,
         why=lambda variant: (
             f"{variant.because} An abort is no damage, the transaction is sent again; but aborts that nobody needed grow with the load. What would change it: a small table (the planner reads it whole, "
-            "and no index helps), statistics that hide how few rows there are, two keys that are neighbours on one page of the index, more than 32 rows (`max_pred_locks_per_relation`)."
+            "and no index helps), statistics that hide how few rows there are, neighbours (who writes an entry on a page of the index that the other one has read stands against it, though no row is shared), more than 32 rows (`max_pred_locks_per_relation`)."
         ),
         misconceptions={
             "shared-rows": "Only transactions that touch the same rows can conflict.",
@@ -358,6 +394,7 @@ EXERCISE = register(
             "fetched-is-free": "Once an index is used, it does not matter how many rows are fetched by it.",
             "kinds-alike": "All kinds of index are alike, if only the plan uses them.",
             "any-order": "The order of an index's columns matters for speed only.",
+            "settings-stay": "What is set in one session holds for all.",
             "more-is-safer": "One more index does no harm.",
         },
     )

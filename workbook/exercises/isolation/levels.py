@@ -154,7 +154,7 @@ VARIANTS = (
         ),
         ("begin; read 2; read 1; commit", "begin; set 2 29; set 1 19; commit"),
         "ana ben ana ben ben ben ana ana",
-        ("begin", "dirty", "one-view", "repeats-only"),
+        ("begin", "dirty", "one-view", "repeats-only", "rolled-back"),
         "READ UNCOMMITTED is read committed by another name: each statement sees what was committed when it began, and what its own transaction has written. Repeatable read takes one "
         "such picture, at the first statement of the transaction (a write is one, too), not at BEGIN.",
         "Keep what is committed in a dict, and what each session has written in another. For ana's reads at the two lower levels look into what is committed now; at repeatable read into a copy that was made at "
@@ -173,7 +173,7 @@ VARIANTS = (
         ),
         ("begin; count 5; count 15; commit", "begin; insert 3 35; set 1 16; commit"),
         "ana ben ana ben ben ben ana ana",
-        ("begin", "one-view", "phantoms"),
+        ("begin", "one-view", "phantoms", "rolled-back"),
         "PostgreSQL's repeatable read is a snapshot, and a snapshot holds no later rows, whether changed or new: no phantoms. Serializable sees the same; it only watches more. At read committed each "
         "statement has a snapshot of its own.",
         "Play ben's transaction on a dict of rows, and let it count from his COMMIT on (never, where he rolls back). At read committed ana counts in what is committed now, at the other two in a copy that was "
@@ -192,7 +192,7 @@ VARIANTS = (
         ),
         ("begin; read 1; add 1 1; commit", "begin; read 1; set 1 12; commit"),
         "ana ben ana ben ana ben ana ben",
-        ("begin", "last-wins", "weak-refuses"),
+        ("begin", "last-wins", "weak-refuses", "rolled-back"),
         "The second writer waits until the first has ended. If the first has rolled back, it goes on as if nothing had been. If the first has committed, read committed lets it write over what is there now "
         "(an addition adds to that); the other two refuse it, where the first one's commit is not in its snapshot, which was taken at its first statement.",
         "Go through the steps; whoever writes while the other one has written and not ended is put off until that one's end. At repeatable read and serializable note for each session what row 1 held at its first "
@@ -249,7 +249,7 @@ VARIANTS = (
         ),
         ("begin; read 2; lock 1; read 2; commit", "begin; add 1 7; set 2 27; commit"),
         "ana ben ana ben ana ben ben ana ana",
-        ("begin", "one-view", "lock-reads-old", "last-wins"),
+        ("begin", "one-view", "lock-reads-old", "last-wins", "rolled-back"),
         "FOR UPDATE gives the newest row, and waits until there is one that stays. At read committed it may so be newer than what a plain SELECT of a moment ago has seen. From repeatable read on a row that is newer than the "
         "snapshot is not given but refused, 40001, and with it everything up to the end of the transaction.",
         "Let `lock` wait for the end of ben, if he has written row 1; then it gives what is committed. At repeatable read and serializable compare that with the copy from ana's first statement: if ben has committed row 1 "
@@ -272,6 +272,7 @@ QUESTIONS = {
     "two-phase": "Is a row locked that somebody has read with a plain SELECT?",
     "readers-wait": "Which version of a row is there for a reader while a writer is not done with it?",
     "share-excludes": "What goes together with a lock that says FOR SHARE?",
+    "rolled-back": "What is left, after ROLLBACK, of what the transaction has written?",
     "lock-reads-old": "Which version of a row can be locked: the one of the snapshot, or the newest?",
 }
 
@@ -292,11 +293,17 @@ class Case:
 
 
 @cache
-def cases(variant: Variant) -> tuple[Case, ...]:
-    """The six pairs in some orders each, at each of the levels, run on the engine."""
+def asked_of(variant: Variant) -> tuple[tuple[tuple[Step, ...], str], ...]:
+    """What a rule is asked: the six pairs in some orders each, at each of the levels."""
     chance = random.Random(f"levels of {variant.story}")
     orders = [order for pair in variant.pairs for order in telling(pair, variant, chance)]
-    return tuple(case(variant, order, level) for order in orders for level in variant.levels)
+    return tuple((order, level) for order in orders for level in variant.levels)
+
+
+@cache
+def cases(variant: Variant) -> tuple[Case, ...]:
+    """What a rule is asked, run on the engine."""
+    return tuple(case(variant, order, level) for order, level in asked_of(variant))
 
 
 def telling(pair: tuple[str, str], variant: Variant, chance: random.Random) -> list[tuple[Step, ...]]:
@@ -340,8 +347,8 @@ def accepts(answer: Any) -> str:
 
 
 def judge(answer: Function, variant: Variant) -> Judgement:
+    said = answered(answer, asked_of(variant))
     asked = cases(variant)
-    said = [plain(answer([*one.schedule], one.level)) for one in asked]
     wrong = [number for number, one in enumerate(asked) if not alike(said[number], one.truth)]
     if not wrong:
         count = len(asked) // len(variant.levels)
@@ -349,6 +356,11 @@ def judge(answer: Function, variant: Variant) -> Judgement:
         return Judgement(1.0, (Finding(True, told),))
     first = min(wrong, key=lambda number: len(asked[number].schedule))
     return Judgement(0.0, (parted(said, asked, wrong, first, variant),), (asked[first].run.picture,))
+
+
+def answered(answer: Function, asked: Sequence[tuple[tuple[Step, ...], str]]) -> list[Any]:
+    """What a rule says of each; it is asked before the engine is, and where no schedule runs meanwhile."""
+    return [plain(answer([*schedule], level)) for schedule, level in asked]
 
 
 def plain(value: Any) -> Any:
@@ -431,6 +443,19 @@ def examples(variant: Variant) -> tuple[Case, ...]:
     return tuple(case(variant, schedule, level) for level in variant.levels)
 
 
+def waiting(variant: Variant) -> bool:
+    """Whether somebody has to wait in a schedule that is asked."""
+    return any(played(schedule, level).waited for schedule, level in asked_of(variant))
+
+
+def why(variant: Variant) -> str:
+    named = "; PostgreSQL has three behind four names" if RU in variant.levels else ""
+    return (
+        f"{variant.because} The standard names levels by what may not be seen, and leaves engines free to allow less{named}. What would change it: another engine. MariaDB's repeatable "
+        "read lets the second writer overwrite, SQLite lets one write at a time, and DuckDB has one level."
+    )
+
+
 def brief(variant: Variant) -> str:
     of, shown = variant.question, examples(variant)
     known = "\n".join(f"| `{action}` | `{SQL[action].format('ROW', 'N')}` |" for action in variant.actions)
@@ -444,8 +469,8 @@ def brief(variant: Variant) -> str:
         f"Write `{SIGNATURE}`, which says **{of.asks}**: {of.form}. `level` is {', '.join(f'`{level!r}`' for level in variant.levels)}, for both sessions. `schedule` is a list of steps in the order in which they are "
         f"sent, each a tuple of the session (`'ana'`, `'ben'`), what it does, and the numbers for it, as in\n\n```python\n[{lines}]\n```\n\n| action | SQL |\n|---|---|\n{known}\n\n"
         f"PostgreSQL's answer to this one:\n\n| level | |\n|---|---|\n{outcomes}\n\n"
-        f"The function is asked of {len(variant.pairs)} other pairs of programs, {ORDERS} orders each, at the three levels; what is right is what the engine does. Each session runs one transaction. Where a session has to wait, its "
-        "further steps are held back until it goes on. There are no deadlocks."
+        f"The function is asked of {len(variant.pairs)} other pairs of programs, {ORDERS} orders each, at the three levels; what is right is what the engine does. It reckons with its arguments and asks no database. Each session "
+        f"runs one transaction.{' Where a session has to wait, its further steps are held back until it goes on. There are no deadlocks.' if waiting(variant) else ''}"
     )
 
 
@@ -473,10 +498,7 @@ EXERCISE = register(
             lambda variant: variant.nearly,
         ),
         judge=judge,
-        why=lambda variant: (
-            f"{variant.because} The standard names levels by what may not be seen, and leaves engines free to allow less; PostgreSQL has three behind four names. What would change it: another engine. MariaDB's repeatable "
-            "read lets the second writer overwrite, SQLite lets one write at a time, and DuckDB has one level."
-        ),
+        why=why,
         misconceptions={
             "begin": "The snapshot is taken at BEGIN.",
             "dirty": "READ UNCOMMITTED reads what is not committed.",
@@ -491,6 +513,7 @@ EXERCISE = register(
             "two-phase": "Serializable makes transactions wait for one another.",
             "readers-wait": "Readers wait for writers.",
             "share-excludes": "A locked row is locked for everybody.",
+            "rolled-back": "Whatever ends a transaction, ROLLBACK too, lets the others see what it wrote.",
             "lock-reads-old": "FOR UPDATE reads what a SELECT would read, and locks it.",
         },
     )

@@ -37,7 +37,7 @@ from functools import cache
 from typing import Any
 
 from workbook.exercises.isolation.trial import stage
-from workbook.exercises.isolation.writers import ACCOUNT, PAGE, RATING, SESSIONS, STOCK, Pair, World, bank
+from workbook.exercises.isolation.writers import ACCOUNT, PAGE, RATING, RC, SESSIONS, STOCK, Pair, World, bank
 from workbook.grading.exercise import Exercise, Finding, Judgement
 from workbook.grading.registry import register
 from workbook.schedules import Run, Schedule, Step
@@ -63,7 +63,7 @@ class Variant:
 
 VARIANTS = (
     Variant(STOCK, (("plain", "ana"), ("atomic", "ben"), ("late lock", "ben"), ("repeatable", "ana"))),
-    Variant(ACCOUNT, (("plain", "ben"), ("lock", "ana"), ("subquery", "ana"), ("one level", "ben"))),
+    Variant(ACCOUNT, (("plain", "ana"), ("lock", "ana"), ("subquery", "ana"), ("one level", "ben"))),
     Variant(RATING, (("autocommit", "ana"), ("one atomic", "ana"), ("compare", "ben"), ("key lock", "ben"))),
     Variant(PAGE, (("whole row", "ana"), ("own columns", "ben"), ("whole row repeatable", "ana"), ("form in two requests", "ben"))),
     Variant(ACCOUNT, (("plain", "ana"), ("one atomic", "ben"), ("two requests", "ben"), ("share lock", "ana"))),
@@ -106,11 +106,19 @@ def schedule(pair: Pair, turns: Sequence[str]) -> Schedule:
     return Schedule("", pair.world.setup, tuple(steps), levels={name: levels[name] for name in set(turns)})
 
 
-def as_written(run: Run, pair: Pair) -> Run:
-    """The run with the statements as the task shows them, for a picture."""
+def without_begins(pair: Pair, turns: list[str]) -> list[str]:
+    """An order in which each BEGIN has a turn, as it is without these; any other as it is."""
+    if any(turns.count(name) != len(pair.program(name)) for name in SESSIONS):
+        return turns
+    left = {name: iter(pair.program(name)) for name in SESSIONS}
+    return [name for name in turns if name not in left or next(left[name]) != "BEGIN"]
+
+
+def as_written(run: Run, pair: Pair, title: str) -> Run:
+    """The run with the statements as the task shows them, for a picture with a title."""
     left = {name: iter(pair.program(name)) for name in SESSIONS}
     steps = tuple(replace(step, sql=next(left[step.session])) for step in run.schedule.steps)
-    return replace(run, schedule=replace(run.schedule, steps=steps))
+    return replace(run, schedule=replace(run.schedule, title=title, steps=steps))
 
 
 @dataclass(frozen=True)
@@ -192,22 +200,36 @@ def _short(value: Any) -> str:
 
 
 def judge(answer: dict[str, Any], variant: Variant) -> Judgement:
+    if not any(answer[name] is not None for name in NAMES):
+        return Judgement(0.0, (all_denied(variant),))
     findings: list[Finding] = []
     pictures: list[Any] = []
     for name, pair, victim in variant.parts:
         if answer[name] is None:
             findings.append(none_claimed(name, pair, victim))
             continue
-        finding, run = order_given(name, pair, victim, _turns(answer[name]))
+        finding, run = order_given(name, pair, victim, without_begins(pair, _turns(answer[name])))
         findings.append(finding)
         if run is not None and not finding.ok and not pictures:
-            pictures.append(as_written(run, pair).picture)
+            pictures.append(as_written(run, pair, name).picture)
     findings.sort(key=lambda finding: finding.ok)
     return Judgement(float(all(finding.ok for finding in findings)), tuple(findings), tuple(pictures))
 
 
 def _turns(given: Any) -> list[str]:
     return re.split(r"[\s,]+", given.strip()) if isinstance(given, str) else [turn.strip() for turn in given]
+
+
+def all_denied(variant: Variant) -> Finding:
+    """The finding on the claim that none of the four loses anything; which of them do, it does not say."""
+    every = sum(len(orders(pair)) for _, pair, _ in variant.parts)
+    return Finding(
+        ok=False,
+        seen=f"You say None to all four. All {every} orders of the four pairs were run: it is not so.",
+        expected="An order wherever there is one.",
+        question="In which pair does a program write a number that it has read before, with nothing to keep the other one out in between?",
+        misconception="none-at-all",
+    )
 
 
 def none_claimed(name: str, pair: Pair, victim: str) -> Finding:
@@ -217,8 +239,8 @@ def none_claimed(name: str, pair: Pair, victim: str) -> Finding:
         return Finding(True, f"{name}: of all {every} orders none loses {victim}'s change.")
     return Finding(
         ok=False,
-        seen=f"{name}: there are such orders. All {every} were run, and {len(found)} of them lose {victim}'s change; nobody gets an error.",
-        expected=f"One of the {len(found)}.",
+        seen=f"{name}: there are such orders. All {every} were run, and some of them lose {victim}'s change; nobody gets an error.",
+        expected=f"An order in which {victim}'s change is lost.",
         question=pair.question,
         misconception=pair.belief,
     )
@@ -277,17 +299,22 @@ def unfit(pair: Pair, turns: list[str]) -> str:
 
 
 def brief(variant: Variant) -> str:
+    left = {name: alone(variant.parts[0][1], name) for name in SESSIONS}
     shown = "\n\n".join(_part(*part) for part in variant.parts)
     _, first, _ = variant.parts[0]
+    levels = {level for _, pair, _ in variant.parts for level in pair.levels}
     example = " ".join(["ana"] * first.turns("ana") + ["ben"] * first.turns("ben"))
     return (
         f"{variant.world.what}.\n\n```sql\n{variant.world.setup};\n```\n\n"
         "Four pairs of programs do it. `AS seen` is remembered by the program, and `:seen` is what it has remembered. **A change is lost** when both programs come through without an error, each "
-        "UPDATE has changed its row, and what is left in the end is what one of the two would have left alone.\n\n"
+        "UPDATE has changed its row, and what is left in the end is what one of the two would have left alone. "
+        f"Alone, ana leaves {told(left['ana'])}, and ben {told(left['ben'])}: {told(left['ana'])} in the end says that ben's change is lost, {told(left['ben'])} that ana's is.\n\n"
         f"{shown}\n\n"
         "Hand in a dict with the keys `'A'` to `'D'`, each an order in which the change that is asked for is lost, or `None` where there is no such order. An order names who has the turn, once for each "
-        f"statement; BEGIN takes no turn, it is sent with the statement behind it. `'{example}'` is an order of A (one after the other). Who has to wait takes the turns up later. The judge runs the order, and for "
-        "`None` all orders there are. To try one: `run(Schedule.read(...))`, with the numbers that `:seen` would be written out."
+        f"statement; BEGIN takes no turn, it is sent with the statement behind it (an order with a turn for each BEGIN is taken, too). `'{example}'` is an order of A (one after the other). Who has to wait takes the turns up later. The judge runs the order, and for "
+        "`None` all orders there are. To try one: `run(Schedule.read(...))` with the table under `setup:`. Write each session's "
+        "BEGIN where the pair has one (without it each statement commits at once, which is another program), replace `:seen` by what was read"
+        f"{', and say the level, such as `level ben: repeatable read`' if levels != {RC} else ''}."
     )
 
 
@@ -359,6 +386,7 @@ EXERCISE = register(
             "one-side": "If one side is careful, it is safe from the other.",
             "my-level": "A level protects a transaction, whatever the level of the others.",
             "other-columns": "Two who change different columns cannot lose anything.",
+            "none-at-all": "A transaction in the database is enough to keep changes from being lost.",
             "first-wins": "Of two who write, the change of the first one stays.",
             "error-is-loss": "A transaction that is refused is an update that is lost.",
             "always-possible": "Wherever two write the same row, some order loses an update.",

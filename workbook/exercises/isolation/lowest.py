@@ -18,12 +18,13 @@ that differ from session to session, and other engines, whose levels are others 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from workbook.errors import Misuse
 from workbook.exercises.isolation.stories import LEVELS, NONE, STORIES, TRIES, Story, at, breaking, fault, lower
-from workbook.exercises.isolation.trial import Outcome, played
+from workbook.exercises.isolation.trial import Outcome, as_level, as_order, played
 from workbook.grading.exercise import Exercise, Finding, Judgement
 from workbook.grading.registry import register
 
@@ -56,16 +57,21 @@ def accepts(answer: Any) -> str:
         return "The answer is a dict with the keys 'A' to 'E'."
     for name in NAMES:
         pair = answer[name]
-        if type(pair) not in (tuple, list) or len(pair) != 2 or not all(isinstance(part, str) for part in pair):
+        if type(pair) not in (tuple, list) or len(pair) != 2 or as_order(pair[1]) is None:
             return f"{name!r} is a pair of texts: a level, and an order ('' where no level is lower)."
-        if pair[0] not in CHOICES:
+        if plain(pair)[0] not in CHOICES:
             return f"The level of {name!r} is one of {', '.join(CHOICES)}; this is {pair[0]!r}."
     return ""
 
 
+def plain(pair: Sequence[Any]) -> tuple[Any, str]:
+    """A decision as two texts: levels may be written in capitals, `none` as None, and an order as a list."""
+    return NONE if pair[0] is None else as_level(pair[0]), as_order(pair[1]) or ""
+
+
 def judge(answer: dict[str, Any], variant: Variant) -> Judgement:
-    decisions = [decided(name, story, *answer[name]) for name, story in variant.named()]
-    decisions.sort(key=lambda one: (one.finding.ok, one.rank))
+    decisions = [decided(name, story, *plain(answer[name])) for name, story in variant.named()]
+    decisions.sort(key=lambda one: one.finding.ok)
     pictures = [one.picture for one in decisions if one.picture is not None]
     score = sum(one.finding.ok for one in decisions) / len(decisions)
     return Judgement(score, tuple(one.finding for one in decisions), tuple(pictures[:1]))
@@ -73,17 +79,16 @@ def judge(answer: dict[str, Any], variant: Variant) -> Judgement:
 
 @dataclass(frozen=True)
 class Decision:
-    """What became of one decision; `rank`: which mistake is told first (0 too high, 1 too low, 2 only the order is wrong)."""
+    """What became of one decision. A picture is of an order that the learner gave: the one that breaks a level is the next one's reason."""
 
     finding: Finding
     picture: Any = None
-    rank: int = 0
 
 
 def decided(name: str, story: Story, level: str, order: str) -> Decision:
     """Run every order at the level, and the order that is given at the next lower one."""
-    if level != NONE and (found := breaking(story, level)):
-        return Decision(too_low(name, story, level), found[0].run.picture, rank=1)
+    if level != NONE and breaking(story, level):
+        return Decision(too_low(name, story, level))
     below = lower(level)
     if not below:
         return Decision(at_the_lowest(name, story, order))
@@ -96,8 +101,8 @@ def decided(name: str, story: Story, level: str, order: str) -> Decision:
     if breaking(story, below) is None:
         return Decision(too_high(name, story, level, below))
     if outcome is None:
-        return Decision(no_order(name, story, order, said), rank=2)
-    return Decision(no_witness(name, story, level, below, outcome), outcome.run.picture, rank=2)
+        return Decision(no_order(name, story, order, said))
+    return Decision(no_witness(name, story, level, below, outcome), outcome.run.picture)
 
 
 def _kept(story: Story, level: str) -> str:
@@ -106,11 +111,10 @@ def _kept(story: Story, level: str) -> str:
 
 def too_low(name: str, story: Story, level: str) -> Finding:
     orders = at(story, level).outcomes
-    wrong = [(one, how) for one in orders if (how := fault(story, one))]
-    first, how = wrong[0]
+    wrong = [how for one in orders if (how := fault(story, one))]
     return Finding(
         ok=False,
-        seen=f"{name} at {level}: {len(wrong)} of {len(orders)} orders break the rule, the first is `{first.order}`: {how}.",
+        seen=f"{name} at {level}: {len(wrong)} of {len(orders)} orders break the rule. After one of them {wrong[0]}.",
         expected=f"A level at which every order keeps it: {story.rule}",
         question=_LOW[level],
         misconception=_BELIEFS[level] if level != "read committed" else story_belief(story),
@@ -123,9 +127,9 @@ def story_belief(story: Story) -> str:
 
 
 _LOW = {
-    "read committed": "In that order, which statement sees, or writes over, what the other one has committed in between?",
-    "repeatable read": "In that order, which row does each of the two write, and what had each of them read of the other's?",
-    "serializable": "In that order, where does the first transaction of each client end, and what is still watched after it?",
+    "read committed": "Which statement can see, or write over, what the other one has committed in between?",
+    "repeatable read": "Which row does each of the two write, and what has each of them read of the other's?",
+    "serializable": "Where does the first transaction of each client end, and what is still watched after it?",
 }
 _BELIEFS = {"repeatable read": "rr-is-serializable", "serializable": "covers-all"}
 
@@ -142,8 +146,11 @@ def too_high(name: str, story: Story, level: str, below: str) -> Finding:
         seen=f"{name} at {below}: in each of {len(kept.outcomes)} orders the rule holds{costs}.",
         expected="The lowest level that suffices." if level != NONE else "'none' only where an order breaks the rule at serializable.",
         question=f"Which statement of {name} would have to see, or miss, something that it does not at {below}?",
-        misconception="no-level" if level == NONE else "serializable-everywhere",
+        misconception=_TOO_HIGH[level],
     )  # fmt: skip
+
+
+_TOO_HIGH = {"repeatable read": "two-statements", "serializable": "serializable-everywhere", NONE: "no-level"}
 
 
 def at_the_lowest(name: str, story: Story, order: str) -> Finding:
@@ -188,11 +195,7 @@ def right(variant: Variant) -> dict[str, tuple[str, str]]:
 
 def as_text(story: Story) -> str:
     """The story as `Schedule.read` reads it, one client after the other."""
-    lanes = [
-        f"{client}: {step.sql}"
-        for client, steps in story.program.sessions.items()
-        for step in (steps if sum(one.begins for one in steps) > 1 else steps[1:])
-    ]
+    lanes = [f"{client}: {step.sql}" for client, steps in story.program.sessions.items() for step in steps]
     setup = "\n".join(f"    {line}" for line in story.setup.split("\n"))
     return "\n".join(("setup:", setup, "", *lanes))
 
@@ -206,13 +209,15 @@ def brief(variant: Variant) -> str:
         )
     stories = "\n\n".join(told)
     return (
-        "Five programs, two clients each, on PostgreSQL. What a program remembers stands in `my.seen`. Each client begins a transaction before its first statement (where no BEGIN is "
-        f"written), and sends its transactions again when one is ended by 40001 or 40P01, until it is through.\n\n{stories}\n\n"
+        "Five programs, two clients each, on PostgreSQL. What a program remembers stands in `my.seen`. Each client "
+        f"sends its transactions again when one is ended by 40001 or 40P01, until it is through.\n\n{stories}\n\n"
         f"For each story: which is the **lowest** level ({', '.join(LEVELS)}) at which no order of the statements breaks the rule, or is it `none` of them? And which order breaks it at the next lower one (for "
         "`none`: at serializable)? Hand in a dict from each letter to a pair, such as `('repeatable read', 'T2 T1 ...')`. The order names the clients as they take turns, once a "
-        "statement and once a COMMIT; BEGIN goes with the statement after it. Below read committed there is nothing: `('read committed', '')`.\n\n"
+        "statement and once a COMMIT; BEGIN goes with the statement after it (an order with a turn for each BEGIN is taken as well). Below read committed there is nothing: `('read committed', '')`.\n\n"
         "The judge runs every order at your level, and your order at the next lower one, and asks for the rule alone: whether each history is serializable is another question. "
-        "Each story is a text that `Schedule.read(...)` of `workbook.schedules` reads, and `explore(Schedule.read(...), levels='read committed')` shows all of its orders."
+        "Each story is a text that `Schedule.read(...)` of `workbook.schedules` reads, and `run(Schedule.read(...), level='read committed')` plays, in the order in which "
+        "its lines stand (leave BEGIN away, and each statement is a transaction of its own). `explore(Schedule.read(...), levels='read committed')` shows all orders; it gives BEGIN a turn of its own, so that there are more of them, "
+        "and counts those that are as good as one after the other, which is not the rule."
     )
 
 
@@ -255,6 +260,7 @@ EXERCISE = register(
         why=why,
         misconceptions={
             "serializable-everywhere": "Serializable everywhere is the safe choice, and costs nothing.",
+            "two-statements": "At read committed a transaction of two statements is never safe beside another one.",
             "begin-protects": "Between BEGIN and COMMIT nobody else changes what a transaction has read.",
             "one-snapshot": "A transaction at read committed sees one state from its first statement to its last.",
             "rr-is-serializable": "Repeatable read is as good as one after the other, since each transaction has one snapshot.",

@@ -26,18 +26,20 @@ from functools import cache
 from typing import Any
 
 from workbook.engines import Recipe
-from workbook.exercises.isolation.deadlock import every
-from workbook.exercises.isolation.trial import Outcome, Rule, Trial, control, ends, kept, statements, tried, understood
+from workbook.exercises.isolation.deadlock import APART_LIMIT, FEW, SCHEDULE, every, odd, written
+from workbook.exercises.isolation.trial import Outcome, Rule, Trial, ends, kept, statements, tried, understood
 from workbook.grading.exercise import Exercise, Finding, Judgement, accepts_sql
 from workbook.grading.registry import register
 from workbook.schedules import Program, Step
 
+NAMED = ("child", "again", "other", "new")
+"""The programs whose findings are told one by one; further pairs are counted."""
 LIMIT = 70
 """So many orders of two transactions of three statements there are; of longer ones, so many are drawn."""
 CUSTOMERS = """CREATE TABLE customers (customer_id int PRIMARY KEY, name text NOT NULL, points int NOT NULL);
-INSERT INTO customers VALUES (1, 'Ada', 10), (2, 'Ben', 20), (3, 'Cy', 30);"""
+INSERT INTO customers VALUES (1, 'Ada', 10), (2, 'Ben', 20), (3, 'Cy', 30), (40, 'Dee', 40), (53, 'Eve', 50);"""
 ORDERS = """CREATE TABLE orders (order_id int PRIMARY KEY, customer_id int NOT NULL{key}, cents int NOT NULL);
-INSERT INTO orders VALUES (100, 1, 500), (101, 1, 900), (102, 2, 700);"""
+INSERT INTO orders VALUES (100, 1, 500), (101, 1, 900), (102, 2, 700), (103, 2, 100), (140, 3, 300), (153, 1, 200);"""
 KEY = " REFERENCES customers"
 LATE = " REFERENCES customers DEFERRABLE INITIALLY DEFERRED"
 
@@ -45,8 +47,8 @@ LATE = " REFERENCES customers DEFERRABLE INITIALLY DEFERRED"
 @dataclass(frozen=True)
 class Variant:
     """The world's `tables` (`{key}` stands for the foreign key), the transaction `given`, the child's insert; the values it is judged
-    with: `mine`, those of a second call of the same parent (`again`), and those of one that it has nothing to do with (`other`), which
-    must not wait (`apart`)."""
+    with: `mine`, those of a second call of the same parent (`again`), and the pairs of keys (`others`) of calls that have nothing to do with each
+    other, which must not wait."""
 
     story: str
     tables: tuple[str, ...]
@@ -60,7 +62,7 @@ class Variant:
     belief: str
     because: str
     key: str = KEY
-    apart: bool = True
+    others: tuple[tuple[int, int], ...] = ((1, 3), (2, 3), (1, 40), (3, 53), (2, 40))
     more: Mapping[str, Any] = field(default_factory=dict)
 
     __hash__ = object.__hash__
@@ -121,7 +123,7 @@ VARIANTS = (
         "tables-alike",
         "EXCLUSIVE goes together with plain reads only. SHARE ROW EXCLUSIVE, the next weaker one, excludes itself and every writer of the table, and lets ROW SHARE past, which is all that a "
         "foreign key takes. An advisory lock serves as well, if every writer takes it.",
-        apart=False,
+        others=(),
     ),
     Variant(
         "A customer's row is written anew: the old one is deleted, the new one inserted. While that runs, the customer orders something, and the order has to wait",
@@ -155,6 +157,7 @@ VARIANTS = (
         "The query reads of two tables. Rows of which are locked, and which of them does this transaction write?",
         "locks-alike",
         "A lock behind a join locks the rows of every table in it. OF o names the one that is written; the customer is only read, and nobody has to wait for that.",
+        others=((100, 102), (101, 102), (100, 140), (102, 153), (101, 153)),
     ),
 )  # fmt: skip
 
@@ -168,6 +171,11 @@ class World:
 
     def right(self, outcome: Outcome) -> bool:
         return dict(outcome.run.final) in [dict(one) for one in self.left]
+
+
+def accepts(answer: Any) -> str:
+    """'' for a text of SQL, or a list of its statements, else a sentence."""
+    return accepts_sql(written(answer) or answer)
 
 
 def recipe(variant: Variant) -> Recipe:
@@ -193,6 +201,12 @@ def programs(variant: Variant, sql: str) -> dict[str, Program]:
             "For two rows", loose, {"one": steps("one", variant.mine), "two": steps("two", variant.other)}
         ),
     }
+    for one, two in variant.others:
+        key = next(iter(variant.mine))
+        first, second = {**variant.mine, key: one}, {**variant.other, key: two}
+        made[f"{one} {two}"] = Program(
+            f"For {one} and {two}", loose, {"one": steps("one", first), "two": steps("two", second)}
+        )
     if variant.more:
         made["new"] = Program("For a row that is not there", loose, {"update": steps("update", variant.more)})
     return made
@@ -207,53 +221,92 @@ def wanted(variant: Variant) -> dict[str, World]:
     return found
 
 
-def judge(answer: str, variant: Variant) -> Judgement:
-    if refused := control(answer):
+def judge(answer: Any, variant: Variant) -> Judgement:
+    sql = written(answer)
+    if refused := odd(sql, tuple(variant.mine), "The answer"):
         return Judgement(0.0, (refused,))
     worlds = wanted(variant)
     findings: list[Finding] = []
-    for name, program in programs(variant, answer).items():
-        trial = tried(program, limit=LIMIT)
+    for name, program in programs(variant, sql).items():
+        trial = tried(program, limit={"other": APART_LIMIT}.get(name, LIMIT if name in NAMED else FEW))
         found, pictures = kept(trial, *rules(name, variant, trial, worlds[name]))
-        findings += found[2:]  # that each statement runs, and that each order ends, is worth no word if it is so
+        if name in NAMED:
+            findings += found[2:]  # that each statement runs, and that each order ends, is worth no word if it is so
         if not all(finding.ok for finding in found):
             wrong = [finding for finding in found if not finding.ok]
             return Judgement(0.0, (*wrong, *(finding for finding in findings if finding.ok)), tuple(pictures))
+    if variant.others:
+        findings.append(
+            Finding(True, f"Nor does anybody wait in further pairs of rows: {len(variant.others)} were tried.")
+        )
     return Judgement(1.0, tuple(findings))
 
 
 def rules(name: str, variant: Variant, trial: Trial, world: World) -> list[Rule]:
     """What is asked of one of the programs."""
     orders = every(trial)
-    same = Rule(
-        lambda outcome: "" if world.right(outcome) else "other rows are left than the transaction as it was given leaves",
-        {"child": f"Beside a child's insert the same rows are left as before, in {orders}.",
-         "again": f"Two calls for the same row come out as one after the other, in {orders}.",
-         "other": f"Two calls for other rows come out rightly, in {orders}.",
-         "new": "Where there is no such row, one is made."}[name],
-        "The same work as before, and nothing lost where two do it at the same time.",
-        "What may another transaction change between the first look at the row and the last write?",
-        "no-lock",
-    )  # fmt: skip
-    failing = Rule(
-        lambda outcome: _failed(outcome),
-        "Nobody is aborted.",
-        "Every transaction commits: to fail instead of waiting is no gain.",
-        "Who would have to send the transaction again, and is that written in the answer?",
-        "fails-instead",
-    )
-    found = [ends, understood, failing, same]
+    found = [ends, understood, _failing(name, trial), _same(name, trial, world)]
     if name == "child":
         found.insert(2, Rule(
             _waits, f"Neither waits for the other, in {orders}.",
             "The insert goes past, wherever it falls, and so does the update.", variant.question, variant.belief,
         ))  # fmt: skip
-    if name == "other" and variant.apart:
+    if variant.others and name not in ("child", "again", "new"):
         found.insert(2, Rule(
-            _waits, f"Work on another row goes past, in {orders}.", "Two that have nothing to do with each other go past each other.",
+            _waits, f"Work on another row goes past, in {orders}.",
+            f"Two that have nothing to do with each other go past each other{_keys(name)}.",
             "Which rows, or which one thing, do both of them lock?", "one-for-all",
         ))  # fmt: skip
     return found
+
+
+def _keys(name: str) -> str:
+    return "" if name in NAMED else f", here {name.replace(' ', ' and ')}"
+
+
+def _same(name: str, trial: Trial, world: World) -> Rule:
+    orders = every(trial)
+    alone = [one for one in trial.serial if not world.right(one)]
+    question, belief = (
+        "What may another transaction change between the first look at the row and the last write?",
+        "no-lock",
+    )
+    if alone:
+        question, belief = (
+            "Run it twice, one after the other, with other values than those you have seen: what was written before, and what is now?",
+            "these-values",
+        )
+    return Rule(
+        lambda outcome: "" if world.right(outcome) else "other rows are left than the transaction as it was given leaves"
+        + (", even if nobody else is there" if alone else ""),
+        {"child": f"Beside a child's insert the same rows are left as before, in {orders}.",
+         "again": f"Two calls for the same row come out as one after the other, in {orders}.",
+         "other": f"Two calls for other rows come out rightly, in {orders}.",
+         "new": "Where there is no such row, one is made."}.get(name, "Two calls for other rows come out rightly."),
+        "The same work as before, and nothing lost where two do it at the same time.",
+        question, belief,
+    )  # fmt: skip
+
+
+def _failing(name: str, trial: Trial) -> Rule:
+    met = {"child": "beside a child's insert", "again": "in two calls for the same row", "new": "where the row is new"}
+    where = met.get(name, "in two calls for other rows")
+    deadlock = any("40P01" in _failed(one) for one in trial.outcomes)
+    question, belief = (
+        "Who would have to send the transaction again, and is that written in the answer?",
+        "fails-instead",
+    )
+    if deadlock:
+        question, belief = (
+            "Which lock do both hold at that moment, and which one does each of them want next?",
+            "upgrade",
+        )
+    return Rule(
+        lambda outcome: f"{failed} ({where})" if (failed := _failed(outcome)) else "",
+        f"Nobody is aborted {where}.",
+        "Every transaction commits: whoever cannot have a lock waits for it, and two that wait do not wait for each other.",
+        question, belief,
+    )  # fmt: skip
 
 
 def _failed(outcome: Outcome) -> str:
@@ -275,15 +328,15 @@ def _waits(outcome: Outcome) -> str:
 def brief(variant: Variant) -> str:
     further = (
         "\n- The same call for another row waits for nothing."
-        if variant.apart
+        if variant.others
         else "\n- Two that take their places at the same time get different ones."
     )
     return (
         f"{variant.story}.\n\n```sql\n{variant.setup(True)}\n```\n\nThe transaction, between its BEGIN and its COMMIT (`:name` stands for values, and it is judged with several):\n\n```sql\n"
-        f"{variant.given};\n```\n\nThe child's insert, which stays as it is: `{variant.child}`.\n\nMend the transaction: hand in its statements, with the same names. The level is READ COMMITTED. In every order of the statements:\n\n"
+        f"{variant.given};\n```\n\nThe child's insert, which stays as it is: `{variant.child}`.\n\nMend the transaction: hand in its statements, with the same names, as one text separated by `;` or as a list. It is judged with other values, too. The level is READ COMMITTED. In every order of the statements:\n\n"
         "- The child's insert does not wait for the update, nor the update for it.\n- Each call does the same work as before; two calls for the same row come out as if one had come after the other, and nobody is aborted."
         f"{further}\n\n"
-        '`engine = practice("isolation-parent")` gives you the tables, and `workbook schedule FILE` draws what two sessions do to one another.'
+        f'`engine = practice("isolation-parent")` gives you the tables. {SCHEDULE}'
     )
 
 
@@ -299,7 +352,7 @@ EXERCISE = register(
         core=False,
         minutes=8,
         answer="the statements of the transaction as text, without BEGIN and COMMIT",
-        accepts=accepts_sql,
+        accepts=accepts,
         variants=VARIANTS,
         brief=brief,
         hints=(
@@ -319,6 +372,8 @@ EXERCISE = register(
             "tables-alike": "A table is locked or it is not.",
             "replace-is-update": "To delete a row and insert it anew is an UPDATE in two words.",
             "no-lock": "What must not wait needs no lock.",
+            "upgrade": "The weak lock first, and the strong one when it is needed: that is the careful way.",
+            "these-values": "What is right for the values of the task is right.",
             "fails-instead": "Whoever fails at once does not wait.",
             "one-for-all": "One lock for all is the simple way.",
         },

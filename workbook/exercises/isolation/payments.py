@@ -140,6 +140,11 @@ def cases(shop: Shop) -> list[Case]:
     return found
 
 
+def in_doubt(shop: Shop, code: str, phase: str) -> bool:
+    """Whether nobody has said what became of a payment: no answer came to the statement that commits."""
+    return code == LOST and (shop.whole or phase == "COMMIT")
+
+
 def _of_57014(shop: Shop) -> tuple[Literal["paid", "refused", "cancelled"], str]:
     if shop.cancelled:
         return "cancelled", "the customer pressed 'cancel'"
@@ -151,6 +156,14 @@ def _several(key: bool) -> list[Case]:
     return [
         Case("skew", "40001", "COMMIT", key, "paid", "the fee was changed meanwhile by somebody who read the account"),
         Case("no order", "23503", "COMMIT", key, "refused", "the order does not exist, which is checked at COMMIT"),
+        Case(
+            "terminated at COMMIT",
+            "57P01",
+            "COMMIT",
+            key,
+            "paid",
+            "the server was restarted while COMMIT checked the order",
+        ),
         Case("line broke before", LOST, "statement", key, "paid", "the line broke before COMMIT was sent"),
         Case("commit lost before", LOST, "COMMIT", key, "paid", "the line broke before COMMIT came to the server"),
         Case("commit lost after", LOST, "COMMIT", key, "paid", "the line broke after the server had committed"),
@@ -257,7 +270,7 @@ class Counter:
                 seen.told, seen.mute = "unknown", True
             elif saved:
                 seen.told = "paid"
-            elif met[0] not in (LOST, "57P01"):
+            elif not in_doubt(self.shop, *met[:2]):
                 seen.needless += 1
 
     def _saved(self, payment: Payment) -> bool | None:
@@ -377,6 +390,16 @@ def terminated(counter: Counter, payment: Payment) -> Generator[None, None, None
     counter.free()
 
 
+def terminated_at_commit(counter: Counter, payment: Payment) -> Generator[None, None, None]:
+    """The check of the foreign key, put off until COMMIT, waits for the order's row."""
+    counter.other.execute("BEGIN")
+    counter.other.execute(f"SELECT FROM orders WHERE order_id = {payment.n} FOR UPDATE")
+    watch = counter.once_it_waits(lambda: counter.signal("pg_terminate_backend"))
+    yield
+    watch.join()
+    counter.free()
+
+
 def locked(counter: Counter, payment: Payment) -> Generator[None, None, None]:
     payment.settings["lock_timeout"] = SHORT
     counter.lock(payment.n)
@@ -459,6 +482,7 @@ def broken(step: str, *, done: bool) -> Callable[[Counter, Payment], Generator[N
 TROUBLES: dict[str, Callable[[Counter, Payment], Generator[None, None, None]]] = {
     "overtaken": overtaken,
     "terminated": terminated,
+    "terminated at COMMIT": terminated_at_commit,
     "locked": locked,
     "stopped": stopped,
     "circle": circle,

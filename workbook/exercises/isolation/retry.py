@@ -35,6 +35,7 @@ from workbook.exercises.isolation.payments import (
     Shop,
     Situation,
     cases,
+    in_doubt,
     outcomes,
 )
 from workbook.exercises.isolation.payments import recipe as tables
@@ -75,7 +76,7 @@ def right(variant: Variant) -> Callable[[str, str, bool], Said]:
     shop = variant.shop
 
     def after_failure(sqlstate: str, phase: str, key: bool) -> Said:
-        if sqlstate == LOST and (shop.whole or phase == "COMMIT"):
+        if in_doubt(shop, sqlstate, phase):
             return "ask" if key or shop.noted else "report"
         if sqlstate == "23505" and key and shop.unique:
             return "ask"
@@ -97,9 +98,10 @@ def accepts(answer: Any) -> str:
 def judge(answer: Function, variant: Variant) -> Judgement:
     said: dict[Situation, Said] = {}
     for situation in dict.fromkeys([*(case.situation for case in cases(variant.shop)), LATER]):
-        decision = answer(*situation)
-        if type(decision) is not str or decision not in DECISIONS:
-            return Judgement(0.0, (no_decision(situation, decision),))
+        given = answer(*situation)
+        decision = next((one for one in DECISIONS if type(given) is str and given.lower() == one), None)
+        if decision is None:
+            return Judgement(0.0, (no_decision(situation, given),))
         said[situation] = decision
     seen = outcomes(variant.shop, said)
     found: dict[str, list[Fault]] = {}
@@ -109,23 +111,29 @@ def judge(answer: Function, variant: Variant) -> Judgement:
     if not found:
         return Judgement(1.0, (all_well(seen),))
     ordered = [found[kind] for kind in KINDS if kind in found]
-    everything = "twice" in found and "endless" in found
+    everything = all(any(fault.said == "retry" for fault in found.get(kind, [])) for kind in ("twice", "endless"))
     return Judgement(0.0, tuple(told(same, "retry-everything" if everything else "") for same in ordered[:SHOWN]))
 
 
 def no_decision(situation: Situation, decision: object) -> Finding:
     text = repr(decision)
+    question = (
+        "Which of the four is meant?"
+        if isinstance(decision, str)
+        else "Does each way through the function end in a `return`?"
+    )
     return Finding(
         False, f"`after_failure{situation}` gives {text if len(text) <= 60 else text[:57] + '...'}.",
-        f"One of {', '.join(map(repr, DECISIONS))}.", "Does each way through the function end in a `return`?",
+        f"One of {', '.join(map(repr, DECISIONS))}.", question,
     )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Fault:
-    """What is wrong with an outcome: its `kind` among `KINDS`, and the story of the payment."""
+    """What is wrong with an outcome: its `kind` among `KINDS`, what the rule had `said`, and the story of the payment."""
 
     kind: str
+    said: Said
     story: str
 
 
@@ -159,8 +167,8 @@ KINDS: dict[str, tuple[str, str, str, str]] = {
         "What does the server's error say about what was done, and what else could the program look up?", "errors-are-unknown",
     ),
     "needless": (
-        "the program asked what the server had just told it", "No question where the server's own answer says that nothing was done.",
-        "A transaction that ended in an error of the server: how much of it can be there?", "errors-are-unknown",
+        "the program asked about what was known already", "No question where the server has said that nothing was done, or where COMMIT was never sent.",
+        "A transaction that ended in an error of the server, or that never came to its COMMIT: how much of it can be there?", "errors-are-unknown",
     ),
 }  # fmt: skip
 
@@ -168,8 +176,7 @@ KINDS: dict[str, tuple[str, str, str, str]] = {
 def faults(case: Case, seen: Outcome, said: Said, shop: Shop | None = None) -> list[Fault]:
     """What is wrong with what became of a payment; empty where nothing is."""
     shop = shop or Shop()
-    in_doubt = case.code == LOST and (shop.whole or case.phase == "COMMIT")
-    known = not in_doubt or case.key or shop.noted
+    known = not in_doubt(shop, case.code, case.phase) or case.key or shop.noted
     wrong = {
         "twice": seen.charges > 1,
         "unwanted": case.due == "cancelled" and seen.charges > 0,
@@ -184,7 +191,7 @@ def faults(case: Case, seen: Outcome, said: Said, shop: Shop | None = None) -> l
         f"a payment {'with' if case.key else 'without'} a key met {case.code} {'at COMMIT' if case.phase == 'COMMIT' else 'at a statement'}: "
         f"{case.words}. The rule said {said!r}{_then(seen)}; {_TOLD[seen.told]}, and {_stands(seen.charges)}"
     )
-    return [Fault(kind, story) for kind, yes in wrong.items() if yes]
+    return [Fault(kind, said, story) for kind, yes in wrong.items() if yes]
 
 
 _TOLD = {"paid": "it was called paid", "no": "it was called not paid", "unknown": "it was called unknown"}
@@ -203,6 +210,11 @@ def told(same: list[Fault], belief: str = "") -> Finding:
     what, expected, question, usual = KINDS[same[0].kind]
     where = "In one payment" if len(same) == 1 else f"In {len(same)} payments"
     seen = f"{where} {what}{': ' if len(same) == 1 else '; the first: '}{same[0].story}."
+    if usual == "retry-everything" and same[0].said == "ask":
+        question, usual = (
+            "What can the answer to the question be, after an error that the server itself has sent?",
+            "errors-are-unknown",
+        )
     return Finding(False, seen, expected, question, belief or usual)
 
 
@@ -240,7 +252,7 @@ def brief(variant: Variant) -> str:
             if shop.cancelled
             else "from `statement_timeout`, when the server is busy for a moment."
         ),
-        "`57P01` comes when the server is restarted beneath a statement. `08006` stands for a line that broke without an answer.",
+        f"`57P01` comes when the server is restarted beneath a statement{'' if shop.whole else ' or a COMMIT'}: it says so, and ends the session. `08006` stands for a line that broke without an answer.",
     ]
     by = "by its key"
     if shop.noted:
@@ -254,7 +266,7 @@ def brief(variant: Variant) -> str:
         "- `'report'`: the customer is told that it is not known yet, and a person looks into it\n\n"
         + "\n".join(f"* {fact}" for fact in facts)
         + f"\n\nThe judge makes {len(cases(shop))} payments on a real server, through a line that it can cut, and each meets something: `40001`, `40P01`, `55P03`, `57014`, `57P01`, `23505`, `23514`, `23503`, `08006`, "
-        "and codes that do not stand here. Nobody may be charged twice, or be charged and told 'no'; what can succeed is to be made; what cannot is not tried again; and nobody is asked "
+        "and a code that does not stand here. Nobody may be charged twice, or be charged and told 'no'; what can succeed is to be made; what cannot is not tried again; and nobody is asked "
         "(no question, no person) about what is known already. The function is asked once for each kind of error."
     )
 
@@ -284,7 +296,7 @@ def third_hint(variant: Variant) -> str:
 def why(variant: Variant) -> str:
     shop = variant.shop
     return (
-        "An error that the server sends says that the transaction is rolled back, also at COMMIT: `40001` and a deferred foreign key are refusals like any other. Silence says nothing, "
+        "An error that the server sends says that the transaction is rolled back, also at COMMIT: `40001`, `57P01` and a deferred foreign key are refusals like any other. Silence says nothing, "
         + (
             "and in autocommit each statement is a COMMIT, so that any lost answer leaves a doubt. "
             if shop.whole

@@ -34,6 +34,7 @@ Left out: three transactions and the read-only anomaly.
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -58,6 +59,9 @@ PARTS = (
     *("SELECT", "INSERT", "UPDATE", "DELETE", "MERGE", "DECLARE", "FETCH", "CLOSE"),
 )
 """The first words of what a program may be answered by PostgreSQL: it works on rows."""
+WRITES = ("INSERT", "UPDATE", "DELETE", "MERGE")
+WRITING = re.compile(r"\b(INSERT\s+INTO|UPDATE\s+[\w\s.\"]+\bSET|DELETE\s+FROM|MERGE\s+INTO)\b", re.I)
+"""What writes inside a WITH, which PostgreSQL answers as it answers a SELECT."""
 
 
 @dataclass(frozen=True)
@@ -201,12 +205,14 @@ def judge(answer: str | None, variant: Variant) -> Judgement:
         if wrong:
             return Judgement(0.0, (wrong,), (run.picture,))
         verdict, graph = compared(run, stage()), dependencies(run, stage())
+        early = looked_first(run, verdict)
     except ScheduleTimeout as wedged:
         return Judgement(0.0, (_wedged(wedged),), (wedged.run.picture,) if wedged.run else ())
     findings = [
         Finding(True, "Alone, each of the two keeps the rule. Together, both commit."),
         rule_broken(run, verdict, variant),
         no_order(verdict),
+        early,
         named(run, graph),
     ]
     failed = next((at for at, finding in enumerate(findings) if not finding.ok), len(findings) - 1)
@@ -237,7 +243,8 @@ def read(answer: str, variant: Variant) -> Schedule | Finding:
             f"The text is no schedule: {mistake.what}",
             f"{mistake.next[:1].upper()}{mistake.next[1:]}: which line is not written so?",
         )
-    if given.setup or given.teardown or given.level or given.levels:
+    own_world = given.setup and statements(given.setup) != statements(variant.setup)
+    if own_world or given.teardown or {given.level, *given.levels.values()} - {"", LEVEL}:
         return refused(
             "The text brings a setup, a teardown or a level of its own.",
             "Which of its lines are steps, and which are the world that is given?",
@@ -257,7 +264,12 @@ def read(answer: str, variant: Variant) -> Schedule | Finding:
             f"The step {many[0].name} holds {len(split(many[0].sql))} statements.",
             "Which of them may another session come between?",
         )
-    return replace(given, title="", setup=variant.setup, level=LEVEL)
+    return replace(given, title="", setup=variant.setup, level=LEVEL, levels={})
+
+
+def statements(setup: str) -> list[str]:
+    """The statements of a setup, however they are laid out."""
+    return [" ".join(one.split()) for one in split(setup)]
 
 
 def not_through(run: Run) -> Finding | None:
@@ -297,7 +309,13 @@ def _failure(run: Run, event: Event) -> Finding:
     step = run.step(event)
     seen = f"{step.name} is refused: {event.sqlstate} {event.message}."
     expected = "Both sessions commit, and nobody gets an error."
-    if event.sqlstate == "40001":
+    keyed = "REFERENCES" in run.schedule.setup and any(
+        one.sql.split()[0].upper() == "DELETE" for one in run.schedule.steps
+    )
+    if event.sqlstate in ("40001", "40P01") and keyed:
+        question = "Which row does a foreign key lock for the one who refers to it, and who deletes that row here?"
+        belief = ""
+    elif event.sqlstate == "40001":
         question, belief = (
             "Which row do both of them write, and which other row could one of them write that the rule counts as well?",
             "same-row",
@@ -376,6 +394,41 @@ def no_order(verdict: SerialVerdict) -> Finding:
     )
 
 
+def late_looks(run: Run) -> dict[str, list[int]]:
+    """Each session to its steps that only read, and stand behind its first write."""
+    wrote: set[str] = set()
+    late: dict[str, list[int]] = {}
+    for index, step in enumerate(run.schedule.steps):
+        event = run.end(index)
+        word = event.answer.split()[0].upper() if event is not None and event.answer else ""
+        if word in WRITES or (word == "SELECT" and WRITING.search(step.sql)):
+            wrote.add(step.session)
+        elif word == "SELECT" and step.session in wrote:
+            late.setdefault(step.session, []).append(index)
+    return late
+
+
+def looked_first(run: Run, verdict: SerialVerdict) -> Finding:
+    """Whether the run is equivalent to no order by what each has seen before it wrote, or while it did: what is looked at
+    afterwards is left out, and the rest is compared once more."""
+    found = Finding(True, "Each of the two looks before it writes.")
+    late = late_looks(run)
+    left_out = {index for places in late.values() for index in places}
+    if verdict.serializable or not late:
+        return found
+    steps = tuple(step for index, step in enumerate(run.schedule.steps) if index not in left_out)
+    if not compared(stage().run(replace(run.schedule, steps=steps)), stage()).serializable:
+        return found
+    who = " and ".join(sorted(late))
+    return Finding(
+        ok=False,
+        seen=f"{who} {'looks' if len(late) == 1 else 'look'} only after the write ({run.schedule.steps[min(left_out)].sql}). Without these reads, the run is as good as one after the other.",
+        expected="Each looks first whether the rule allows what it wants, and then writes.",
+        question="What can a program still decide by a read that comes behind its write?",
+        misconception="look-later",
+    )
+
+
 def named(run: Run, graph: Graph) -> Finding:
     if not graph.traced:
         again = stage().run(run.schedule)
@@ -416,12 +469,13 @@ def _wedged(wedged: ScheduleTimeout) -> Finding:
 def brief(variant: Variant) -> str:
     return (
         f"{variant.story}.\n\n```sql\n{variant.setup};\n```\n\n**The rule:** {variant.rule}.\n\n"
-        "The programs of both look first whether the rule allows what they want, and then do it, in one transaction at **repeatable read**. Hand in what each of them sends and in which order, as the text of a "
+        "The programs of both look first whether the rule allows what they want, and then do it, in one transaction at **repeatable read**. The two requests are an instance: other values, or another request of this world, "
+        "will do as well. Hand in what each of them sends and in which order, as the text of a "
         "schedule with the two sessions `ana` and `ben`, a line a step (`ana: BEGIN`), so that\n\n"
-        "- each of them alone, and nobody else there, keeps the rule;\n- together both commit, without an error, and the rule is broken;\n"
+        "- each of them alone, and nobody else there, keeps the rule;\n- each looks before it writes, or in the statement that writes;\n- together both commit, without an error, and the rule is broken;\n"
         "- what was read and what is left is as good as neither `ana` then `ben` nor `ben` then `ana`, and the graph of dependencies calls it write skew.\n\n"
         "Values may be written out (`UPDATE ... SET euros = 20`), as a program that has read sends them. If you hold that there is no such schedule, hand in `None`. The judge runs your schedule, each session "
-        'alone, and both orders. To try it: `run(Schedule.read(...), level="repeatable read")` with the world above under `setup:`.'
+        'alone, and both orders. To try it: `run(Schedule.read(...), level="repeatable read")` with the world above under `setup:`; such a `Schedule` may be handed in, too.'
     )
 
 
@@ -459,6 +513,7 @@ EXERCISE = register(
             "same-row": "Two transactions get in each other's way where they write the same row.",
             "constraint": "What breaks a rule runs into a constraint.",
             "overlap": "It is enough that two transactions overlap, whoever looks when.",
+            "look-later": "It is enough to check a rule in the same transaction, before or after the write.",
             "blind": "A rule that is broken after two transactions was broken by their running at the same time.",
             "alone": "What counts is that the rule is broken in the end.",
             "no-begin": "The statements of a session belong together by themselves.",

@@ -140,20 +140,46 @@ def accepts(answer: Any) -> str:
     return ""
 
 
+def whole(order: str | Sequence[str]) -> tuple[str, ...]:
+    """An order as names; whose BEGIN has no turn of its own begins at the start, where it takes no snapshot.
+
+    >>> whole("till report till report report report report")
+    ('till', 'till', 'report', 'till', 'report', 'report', 'report', 'report')
+    """
+    names = tuple(order.split() if isinstance(order, str) else order)
+    steps = {"report": 5, "till": len(TILL)}
+    return tuple(name for name, count in steps.items() if names.count(name) == count - 1) + names
+
+
 def judge(answer: dict[str, Any], variant: Variant) -> Judgement:
-    orders = {key: tuple(answer[key].split() if isinstance(answer[key], str) else answer[key]) for key in KEYS}
+    orders = {key: whole(answer[key]) for key in KEYS}
     for key, order in orders.items():
         try:
             program(variant).order(order)
         except Misuse as refusal:
             return Judgement(0.0, (no_order(key, refusal),))
     at = exchanged(*orders.values())
-    beliefs = dict.fromkeys(KEYS, believed(orders["sees"], at, variant)) if at else {"sees": "", "misses": "at-begin"}
+    totals = tuple(total(ran(variant, orders[key])) for key in KEYS)
+    swapped = totals == (WITHOUT, WITH)
+    if swapped or orders["sees"] == orders["misses"]:
+        beliefs = dict.fromkeys(KEYS, "")
+    else:
+        beliefs = (
+            dict.fromkeys(KEYS, believed(orders["sees"], at, variant)) if at else {"sees": "", "misses": "at-begin"}
+        )
     findings = [came(key, ran(variant, order), key == "sees", variant, beliefs[key]) for key, order in orders.items()]
-    findings.append(apart(at))
-    wrong = next((key for key, finding in zip(KEYS, findings, strict=False) if not finding.ok), "")
+    findings.append(apart(orders["sees"], orders["misses"], at, variant))
+    if swapped:
+        findings.insert(0, SWAPPED)
+    wrong = next((key for key, seen, due in zip(KEYS, totals, (WITH, WITHOUT), strict=True) if seen != due), "")
     pictures = (drawn(ran(variant, orders[wrong])),) if wrong else ()
     return Judgement(float(all(finding.ok for finding in findings)), tuple(findings), pictures)
+
+
+SWAPPED = Finding(
+    False, "You have exchanged 'sees' and 'misses': the order called 'sees' misses the payment, the one called 'misses' sees it.",
+    "Under 'sees' the order in which the report has the payment.", "Where stands the till's COMMIT in the order in which the report has it?",
+)  # fmt: skip
 
 
 def no_order(key: str, refusal: Misuse) -> Finding:
@@ -194,12 +220,19 @@ def came(key: str, run: Run, wanted: bool, variant: Variant, belief: str) -> Fin
     return Finding(False, told, expected, question, belief)
 
 
-def apart(at: tuple[int, int] | None) -> Finding:
+def apart(sees: Sequence[str], misses: Sequence[str], at: tuple[int, int] | None, variant: Variant) -> Finding:
+    """Whether the two orders differ in one exchange of neighbours; the steps are called by what they send."""
+    expected = "Two orders that are the same but for two steps, one behind the other, that have changed places."
     if at is not None:
-        return Finding(True, f"The two orders differ in one exchange, of the steps {at[0] + 1} and {at[1] + 1}.")
+        texts = {"report": ("BEGIN", *variant.reads, "COMMIT"), "till": TILL}
+        pair = [f"{sees[one]}'s `{texts[sees[one]][sees[:one].count(sees[one])]}`" for one in at]
+        return Finding(True, f"The two orders differ in one exchange, of {pair[0]} and {pair[1]}.")
+    if sees == misses:
+        return Finding(
+            False, "The two orders are the same.", expected, "Which step do you move, and past which other one?"
+        )
     return Finding(
-        False, "The two orders differ by more, or by less, than one exchange of neighbouring steps.",
-        "Two orders that are the same but for two steps, one behind the other, that have changed places.",
+        False, "The two orders differ by more than one exchange of neighbouring steps.", expected,
         "Move the till's COMMIT one step further, and no other: between which two places does the total change?", "far-apart",
     )  # fmt: skip
 
@@ -220,9 +253,19 @@ def brief(variant: Variant) -> str:
     return (
         f"{variant.story}. {name}{level}; the till takes 7 euros, to the 150 that are there:\n\n| step | report | till |\n|---|---|---|\n{rows}\n\n"
         f"The report's total, its fourth step, is {WITH} in some orders of these steps and {WITHOUT} in others. Find two orders that are the same but for **one exchange of two neighbouring steps**: in "
-        "the first the report sees the payment, in the second it misses it. Hand in a dict with the keys `'sees'` and `'misses'`, each an order as the names of the sessions that take their turns, "
-        "such as `'report till till till report report report report'`.\n\nBoth are run. "
-        f'`run(program.order("report till ...".split()), "{variant.engine}")` of `workbook.schedules` runs an order of a `Program`.'
+        "the first the report sees the payment, in the second it misses it. Hand in a dict with the keys `'sees'` and `'misses'`, each an order as the names of the sessions that take their turns, BEGIN and COMMIT among them, "
+        "such as `'report till till till report report report report'`.\n\nBoth are run. To run an order yourself:\n\n"
+        f"```python\n{to_copy(variant)}\n```"
+    )
+
+
+def to_copy(variant: Variant) -> str:
+    """The program as Python, and a line that runs one of its orders."""
+    level = f", level={variant.level!r}" if variant.engine == "postgresql" else ""
+    return (
+        f'setup = """{SETUP}"""\nreport = {["BEGIN", *variant.reads, "COMMIT"]!r}\ntill = {list(TILL)!r}\n'
+        f'program = Program("The report and the till", setup, {{"report": report, "till": till}}{level})\n'
+        f'run(program.order("report till till till report report report report".split()), "{variant.engine}")'
     )
 
 

@@ -56,7 +56,8 @@ ONE_ORDER, ONE_PRODUCT = (
 
 @dataclass(frozen=True)
 class Scene:
-    """Who sends what: a session's statements, the sessions in the order in which they begin; who is the `root`."""
+    """Who sends what: a session's statements, the sessions in the order in which they begin, one that stands there again goes on; who is the
+    `root`."""
 
     root: str
     sends: tuple[tuple[str, tuple[str, ...]], ...]
@@ -143,6 +144,24 @@ SCENES: dict[str, Scene] = {
     ),
 }  # fmt: skip
 
+OLD_WAITER = Scene(
+    "console",
+    (
+        ("web-1", ("BEGIN",)),
+        ("import", ("BEGIN", SELL.format(id=1))),
+        ("console", ("BEGIN", PAY.format(id=5))),
+        ("web-1", (SELL.format(id=1), "COMMIT")),
+        ("import", (PAY.format(id=5), "COMMIT")),
+        ("deploy", (ADD.format(table="products"),)),
+        ("web-2", (ONE_PRODUCT,)),
+        ("web-3", (PAY.format(id=5),)),
+        ("report", (EXPORT.format(table="orders"),)),
+    ),
+)  # fmt: skip
+"""Who has waited longest, by its transaction and by its statement, waits for a session that waits itself; chains of three."""
+ELSEWHERE = Scene("night", (("night", ("BEGIN", SELL.format(id=1))), ("morning", (SELL.format(id=1),))))
+"""Two sessions of another database of the server."""
+
 
 @dataclass(frozen=True)
 class Sight:
@@ -182,8 +201,11 @@ class Standstill:
         self.clients: dict[str, _Client] = {}
         for role, script in scene.sends:
             name = names.get(role, role)
-            client = self.clients[name] = self._client(name, script)
-            self._begin(client)
+            if name in self.clients:
+                self._go_on(self.clients[name], script)
+            else:
+                client = self.clients[name] = self._client(name, script)
+                self._begin(client)
         self.waited = self.waiting()
 
     def close(self) -> None:
@@ -241,6 +263,12 @@ class Standstill:
 
     def _begin(self, client: _Client) -> None:
         client.left = deque(client.script)
+        self._send(client)
+        self._settle()
+
+    def _go_on(self, client: _Client, script: tuple[str, ...]) -> None:
+        client.script += script
+        client.left.extend(script)
         self._send(client)
         self._settle()
 

@@ -37,6 +37,9 @@ from workbook.errors import Misuse
 from workbook.exercises.isolation.trial import (
     Outcome,
     Rule,
+    as_level,
+    as_order,
+    as_sql,
     control,
     ends,
     kept,
@@ -55,8 +58,8 @@ LEVELS = ("read committed", "repeatable read", "serializable")
 REFUSALS = ("23505", "23514", "P0001")
 STATEMENTS_MAX, CHANGES_MAX, TRIES = 4, 2, 3
 ACCOUNTS, START, CENTS_MAX = range(1, 9), 60, 1_000
-ORDERS, EVERY = 20, 252
-"""In how many orders a pair of transfers is made; and the one that a variant is about."""
+ORDERS, EVERY, FEW = 20, 252, 4
+"""In how many orders a pair of transfers is made; the one that a variant is about; and further strangers."""
 Transfer = tuple[Any, ...]
 """(from, to, cents); with a key in front where the variant has keys."""
 
@@ -182,9 +185,11 @@ PAIRS: dict[str, tuple[Transfer, Transfer]] = {
     "in opposite directions": ((1, 2, 10), (2, 1, 25)),
     "from an account to itself, and from it to another": ((4, 4, 30), (4, 5, 50)),
     "more than there is, and one that would help": ((2, 3, 75), (5, 2, 40)),
-    "of four different accounts": ((3, 4, 10), (7, 8, 20)),
+    "of four different accounts": ((3, 4, 20), (7, 8, 20)),
 }
 STRANGERS = "of four different accounts"
+OTHER_STRANGERS = (((2, 6, 20), (3, 7, 20)), ((4, 8, 15), (5, 1, 15)), ((1, 3, 25), (7, 5, 15)))
+"""As far apart as a patch may take for one: neighbours and distant ones, of one amount or of two."""
 
 
 @dataclass(frozen=True)
@@ -209,6 +214,8 @@ def pairs(variant: Variant) -> tuple[Pair, ...]:
     }
     found = [Pair(told, pair) for told, pair in {**dict(variant.pairs), **keyed}.items()]
     found.sort(key=lambda pair: pair.told != variant.about)
+    for first, second in OTHER_STRANGERS:
+        found.append(Pair(STRANGERS, (("a1", *first), ("a2", *second)) if variant.keyed else (first, second), FEW))
     return (Pair(found[0].told, found[0].transfers, EVERY), *found[1:])
 
 
@@ -285,16 +292,18 @@ def refused(outcome: Outcome) -> str:
 
 
 def changes(variant: Variant, sql: str, level: str) -> int:
-    """How many statements are changed, added or left out, and the level, where it is another one."""
+    """How many statements are changed or added, and the level, where it is another one. To leave out what is no longer
+    needed counts only where nothing else is changed."""
     was, now = ([" ".join(one.lower().split()) for one in statements(text)] for text in (variant.shipped, sql))
     edits = difflib.SequenceMatcher(None, was, now, autojunk=False).get_opcodes()
-    return sum(max(j - i, n - m) for tag, i, j, m, n in edits if tag != "equal") + (level != variant.level)
+    count = sum(n - m for tag, _, _, m, n in edits if tag != "equal") + (level != variant.level)
+    return count or int(was != now)
 
 
 @cache
 def own_tests(variant: Variant) -> list[tuple[str, str]]:
     """The agent's tests: pairs of transfers one after the other; each with what is wrong ('' where it passes)."""
-    return [(pair.told, alone(variant, pair.transfers)) for pair in pairs(variant)]
+    return [(pair.told, alone(variant, pair.transfers)) for pair in pairs(variant) if pair.orders != FEW]
 
 
 def alone(variant: Variant, transfers: tuple[Transfer, Transfer]) -> str:
@@ -310,23 +319,24 @@ def accepts(answer: Any) -> str:
     if not isinstance(answer, dict) or not {"witness", "transfer"} <= set(answer) <= {"witness", "transfer", "level"}:
         return "The answer is a dict with the keys 'witness', 'transfer' and, where it is another one, 'level'."
     witness = answer["witness"]
-    if type(witness) not in (tuple, list) or len(witness) != 3 or not isinstance(witness[2], str):
+    if type(witness) not in (tuple, list) or len(witness) != 3 or not as_order(witness[2]):
         return "'witness' is a tuple of two transfers and an order, which is a text."
     if any(type(one) not in (tuple, list) for one in witness[:2]):
         return "A transfer of 'witness' is a tuple, such as the task shows."
-    if not isinstance(answer["transfer"], str) or not answer["transfer"].strip():
-        return "'transfer' is SQL as text: the statements with your patch."
-    if answer.get("level", LEVELS[0]) not in LEVELS:
+    if not (as_sql(answer["transfer"]) or "").strip():
+        return "'transfer' is SQL as text: the statements with your patch, separated by `;`."
+    if as_level(answer.get("level", LEVELS[0])) not in LEVELS:
         return f"'level' is one of {', '.join(LEVELS)}; this is {answer['level']!r}."
     return ""
 
 
 def judge(answer: dict[str, Any], variant: Variant) -> Judgement:
-    first, picture = witnessed(variant, *answer["witness"])
+    one, two, order = answer["witness"]
+    first, picture = witnessed(variant, one, two, as_order(order) or "")
     if not first.ok:
         later = Finding(True, "The patch is judged when the witness breaks what was shipped.")
         return Judgement(0.0, (first, later), (picture,) if picture is not None else ())
-    second, pictures = patched(variant, answer["transfer"], answer.get("level", variant.level))
+    second, pictures = patched(variant, as_sql(answer["transfer"]) or "", as_level(answer.get("level", variant.level)))
     return Judgement(1.0 if second.ok else 0.5, (first, second), tuple(pictures))
 
 
@@ -394,7 +404,7 @@ def patched(variant: Variant, sql: str, level: str) -> tuple[Finding, list[Any]]
         ), []  # fmt: skip
     if size > CHANGES_MAX:
         return Finding(
-            False, f"Patch: {size} statements are changed, added or left out (or the level is).", f"At most {CHANGES_MAX} changes: whoever reviews them wants to see why.",
+            False, f"Patch: {size} statements are changed or added (or the level is).", f"At most {CHANGES_MAX} changes: whoever reviews them wants to see why.",
             "Which one change takes away the order of your witness?", "more-is-safer",
         ), []  # fmt: skip
     orders = again = 0
@@ -452,14 +462,21 @@ def brief(variant: Variant) -> str:
         "A transfer that is not covered moves nothing; an error 23505, 23514 or P0001 is an answer, too. `my.balance` and the like are what the program remembers. Hand in a dict:\n\n"
         f"- `witness`: two transfers ({parts}) and an order, in one tuple, such as `({_example(variant)}, 'one two ...')`, after which the money is wrong, or a client is shown an error. The "
         f"order names `one` and `two` {count} times each, once a statement and once a COMMIT; BEGIN goes with the first statement.\n"
-        f"- `transfer`: the statements with your patch, and `level`, if it is to be another one. At most {CHANGES_MAX} changes (a statement that is changed, added or left out; the level), and at most {STATEMENTS_MAX} statements.\n\n"
-        f"The patch is judged by pairs of transfers like those of the tests, the pair that matters most in every order and the others in {ORDERS} orders each: the balances must be those of one after the other, every client gets an answer, and transfers of "
+        f"- `transfer`: the statements with your patch (one text, separated by `;`), and `level`, if it is to be another one. At most {CHANGES_MAX} changes (a statement that is changed or added; the level), and at most {STATEMENTS_MAX} statements; to leave out what is not needed any more "
+        "is no further change.\n\n"
+        f"The witness is worth half of the points, and the patch, which is judged once the witness holds, the other half. The patch is judged by pairs of transfers like those of the tests, the pair that matters most in every order and the others in {ORDERS} orders each: the balances must be those of one after the other, every client gets an answer, and transfers of "
         'four different accounts do not wait for one another. `practice("isolation-transfer")` has the tables.'
     )
 
 
 def _example(variant: Variant) -> str:
     return "('k', 8, 7, 5), ('l', 6, 5, 3)" if variant.keyed else "(8, 7, 5), (6, 5, 3)"
+
+
+_LOOPS = {
+    True: "a client without a loop (with this one, a level that ends one of the two is a patch of one word, and is paid for in retries; without it that is a crash)",
+    False: "a client with a loop (then a level that ends one of the two is a patch of one word)",
+}
 
 
 EXERCISE = register(
@@ -485,8 +502,7 @@ EXERCISE = register(
         ),
         judge=judge,
         why=lambda variant: (
-            f"{variant.because} Ten thousand tests that run one after the other would have passed as well: they never run the order that matters. What would change it: a client with a loop (then a level that ends one of the two is a "
-            "patch of one word), or many transfers on one account, where each wait is paid by somebody."
+            f"{variant.because} Ten thousand tests that run one after the other would have passed as well: they never run the order that matters. What would change it: {_LOOPS[variant.loop]}, or many transfers on one account, where each wait is paid by somebody."
         ),
         misconceptions={
             "tests-pass": "Code whose tests pass is safe for two at once, if there are enough tests.",

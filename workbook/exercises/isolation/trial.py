@@ -81,6 +81,38 @@ def statements(sql: str, values: Mapping[str, Any] | None = None) -> tuple[str, 
     return tuple("".join(written(token) for token in TOKEN.finditer(one)) for one in split(sql))
 
 
+def as_sql(sent: Any) -> str | None:
+    """SQL as one text, where it is a text or a list of statements; None where it is neither.
+
+    >>> print(as_sql(["SELECT 1", "SELECT 2;"]))
+    SELECT 1;
+    SELECT 2
+    """
+    if isinstance(sent, str):
+        return sent
+    if type(sent) in (list, tuple) and all(isinstance(one, str) for one in sent):
+        return ";\n".join(one.strip().rstrip(";") for one in sent)
+    return None
+
+
+def as_order(turns: Any) -> str | None:
+    """An order as one text, where it is a text, a list of names, or None for the empty one; None where it is none of these."""
+    if turns is None:
+        return ""
+    if type(turns) in (list, tuple) and all(isinstance(one, str) for one in turns):
+        return " ".join(turns)
+    return turns if isinstance(turns, str) else None
+
+
+def as_level(level: Any) -> Any:
+    """The name of a level in small letters with single spaces; what is no text stays as it is.
+
+    >>> as_level("REPEATABLE  READ")
+    'repeatable read'
+    """
+    return " ".join(level.lower().split()) if isinstance(level, str) else level
+
+
 def world(setup: str, clients: Mapping[str, Sequence[str]], *, title: str = "", level: str = "") -> Program:
     """The program in which each of the `clients` sends its statements between BEGIN and COMMIT; they begin after `setup`."""
     steps = {name: tuple(Step(name, one) for one in sent) for name, sent in clients.items()}

@@ -96,11 +96,12 @@ class RepeatTests:
     labs: ClassVar[tuple[str, ...]]
 
     @pytest.fixture(scope="class")
-    def twice(self) -> tuple[Told, Told]:
+    @classmethod
+    def twice(cls) -> tuple[Told, Told]:
         """What is said on two fresh clusters: on the first, of the right answers `RUNS` times. Both run at the same time,
         so that what a busy neighbour changes would show."""
         with ThreadPoolExecutor(2) as pool:
-            first, second = pool.map(lambda runs: on_a_fresh_cluster(runs, self.labs), (RUNS, 1))
+            first, second = pool.map(lambda runs: on_a_fresh_cluster(runs, cls.labs), (RUNS, 1))
         return first, second
 
     @pytest.mark.slow

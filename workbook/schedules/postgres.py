@@ -279,14 +279,16 @@ class Postgres(Engine):
         self._early = []
 
     def abandon(self) -> None:
-        """The sessions are ended, not used again: one that was interrupted between a statement and its answer would take
-        the next statement's answer for it."""
-        for session in self._seated.values():
-            with contextlib.suppress(psycopg.OperationalError):
-                self._admin().execute(f"SELECT pg_catalog.pg_terminate_backend({session.pid}, 5000)")
-            self._drop(session)
-        self._seated, self._early = {}, []
-        self._end_prepared()
+        """The sessions are ended, and no connection is used again: the one that was interrupted between a statement and
+        its answer, a session's or the one that looks who waits, would take the next statement's answer for it."""
+        with contextlib.suppress(psycopg.OperationalError), self.database.cluster.connect() as admin:
+            for session in self._seated.values():
+                admin.execute(f"SELECT pg_catalog.pg_terminate_backend({session.pid}, 5000)")
+        self._forget()
+        self._early = []
+        with contextlib.suppress(psycopg.OperationalError):
+            self._connect(0)
+            self._end_prepared()
 
     def close(self) -> None:
         self._forget()

@@ -19,7 +19,7 @@ from workbook.exercises.indexes.act import (
     recipe,
     subsets,
 )
-from workbook.exercises.indexes.trial import tried
+from workbook.exercises.trial import tried
 
 EVERYTHING = (
     "CREATE INDEX ON orders (total_cents) INCLUDE (placed_minute, order_id)",

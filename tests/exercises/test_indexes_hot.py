@@ -6,7 +6,7 @@ import pytest
 
 from tests.exercises.harness import Answers, ExerciseTests, Wrong, shown, verdict
 from workbook.exercises.indexes.hot import COLUMNS, EXERCISE, TABLE, VARIANTS, Variant, recipe
-from workbook.exercises.indexes.trial import columns_of, tried
+from workbook.exercises.trial import columns_of, tried
 
 EQUAL = {"courier": ("courier_id", 77), "zone": ("zone", 123)}
 

@@ -31,7 +31,7 @@ import psycopg
 from workbook.engines import Database, Recipe, database
 from workbook.engines.running import split
 from workbook.exercises.beside import Observed, beside_writers, nobody_waits
-from workbook.exercises.indexes.trial import kilobytes
+from workbook.exercises.trial import kilobytes
 from workbook.grading.answer import is_number
 from workbook.grading.exercise import Exercise, Finding, Judgement
 from workbook.grading.registry import register

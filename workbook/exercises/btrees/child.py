@@ -36,7 +36,7 @@ from workbook.btree.picture import picture
 from workbook.btree.splitting import halves
 from workbook.btree.tree import Tree
 from workbook.draw.tree import Lit
-from workbook.exercises.btrees.rules import accepts_rule
+from workbook.exercises.rules import accepts_rule
 from workbook.grading.answer import Function, FunctionFailed
 from workbook.grading.exercise import Exercise, Finding, Judgement
 from workbook.grading.registry import register

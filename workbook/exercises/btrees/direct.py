@@ -26,7 +26,7 @@ from workbook.btree.page import MINUS_INFINITY, Entry, Page, Snapshot
 from workbook.btree.picture import picture
 from workbook.exercises.btrees.designs import Rules, Step, right_designs, steps
 from workbook.exercises.btrees.faults import Wrong, bank
-from workbook.exercises.btrees.rules import accepts_rule
+from workbook.exercises.rules import accepts_rule, sorted_out
 from workbook.grading.answer import Function
 from workbook.grading.exercise import Exercise, Finding, Judgement
 from workbook.grading.registry import register
@@ -56,24 +56,18 @@ VARIANTS = (
 
 
 def judge(answer: Function, variant: Variant) -> Judgement:
-    refused: dict[str, Step] = {}
-    caught: set[Wrong] = set()
-    for design, step in mixed(variant.rules):
-        if (design in caught) if isinstance(design, Wrong) else (design in refused):
-            continue
-        said = answer(step)
-        if type(said) is not bool:
-            return Judgement(0.0, (_no_bool(said),))
-        if not said and isinstance(design, Wrong):
-            caught.add(design)
-        elif not said and isinstance(design, str):
-            refused[design] = step
+    names = {design.name for design in right_designs(variant.rules)}
+    asked = ((design, step, step) for design, step in mixed(variant.rules))
+    found = sorted_out(answer, asked, names, "step")
+    if isinstance(found, Finding):
+        return Judgement(0.0, (found,))
+    refused, caught = found
     findings, pictures = [], []
-    right, wrong = len(right_designs(variant.rules)), bank(variant.rules)
+    right, wrong = len(names), bank(variant.rules)
     accepted = [each for each in wrong if each not in caught]
     if refused:
         name, step = next(iter(refused.items()))
-        findings.append(_of_right(name, step, len(refused), right))
+        findings.append(_of_right(str(name), step, len(refused), right))
         pictures.append(drawn(step))
     else:
         findings.append(Finding(True, f"All {right} right designs are accepted."))
@@ -95,17 +89,6 @@ def mixed(rules: Rules) -> tuple[tuple[str | Wrong, Step], ...]:
     asked += [(wrong, step) for wrong, made in bank(rules).items() for step in made]
     random.Random(f"{rules}").shuffle(asked)
     return tuple(asked)
-
-
-def _no_bool(said: Any) -> Finding:
-    return Finding(
-        ok=False,
-        seen=f"accept gives {said!r:.60}.",
-        expected="True or False, whatever the step.",
-        question="Does each way through the function end in a `return`?"
-        if said is None
-        else "Is the step accepted, or is it not?",
-    )
 
 
 def told(step: Step) -> str:

@@ -35,7 +35,7 @@ from workbook.btree import read_index
 from workbook.btree.page import HEADER_BYTES, Page, Snapshot
 from workbook.engines import Database, Recipe, database
 from workbook.engines.running import CONTROL, split
-from workbook.exercises.indexes.trial import quoted
+from workbook.exercises.trial import quoted
 from workbook.grading.exercise import Exercise, Finding, Judgement, accepts_sql
 from workbook.grading.registry import register
 from workbook.grading.sql import changes_allowed

@@ -30,7 +30,7 @@ from functools import cache
 
 from workbook.btree import read_index
 from workbook.engines import Recipe, database
-from workbook.exercises.btrees.rules import Belief, Instance, accepts_rule, called, kin
+from workbook.exercises.rules import Belief, Instance, accepts_rule, called, kin
 from workbook.grading.answer import Function
 from workbook.grading.exercise import Exercise, Finding, Judgement
 from workbook.grading.registry import register

@@ -30,7 +30,7 @@ from typing import Any
 import psycopg
 
 from workbook.engines import Database, Recipe, database
-from workbook.exercises.indexes.trial import allowed, fingerprint, kilobytes, pages_of
+from workbook.exercises.trial import allowed, fingerprint, kilobytes, pages_of
 from workbook.grading.exercise import Exercise, Finding, Judgement, accepts_sql
 from workbook.grading.registry import register
 from workbook.grading.sql import changes_allowed, within

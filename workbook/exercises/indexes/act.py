@@ -24,7 +24,7 @@ from statistics import mean
 from typing import Any
 
 from workbook.engines import Change, Database, Recipe
-from workbook.exercises.indexes.trial import Trial, key_columns, pages_of, quoted, tried, whole, written
+from workbook.exercises.trial import Trial, key_columns, pages_of, quoted, tried, whole, written
 from workbook.grading.exercise import Exercise, Finding, Judgement
 from workbook.grading.registry import register
 from workbook.plans import Plan, explain

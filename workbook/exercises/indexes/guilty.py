@@ -21,7 +21,7 @@ from functools import cache
 from typing import Any
 
 from workbook.engines import Recipe, database
-from workbook.exercises.indexes.trial import allowed, pages_of, tried, whole
+from workbook.exercises.trial import allowed, pages_of, tried, whole
 from workbook.grading.exercise import Exercise, Finding, Judgement
 from workbook.grading.registry import register
 from workbook.plans import Node, Plan, explain

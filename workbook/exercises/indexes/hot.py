@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from workbook.engines import Cost, Recipe, Tuples
-from workbook.exercises.indexes.trial import Trial, columns_of, kilobytes, pages_of, tried, whole
+from workbook.exercises.trial import Trial, columns_of, kilobytes, pages_of, tried, whole
 from workbook.grading.exercise import Exercise, Finding, Judgement, accepts_sql
 from workbook.grading.registry import register
 from workbook.plans import Plan

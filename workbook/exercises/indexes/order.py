@@ -27,7 +27,7 @@ from functools import cache
 from typing import Any
 
 from workbook.engines import Database, Recipe
-from workbook.exercises.indexes.trial import Trial, allowed, article, key_columns, kilobytes, pages_of, tried, whole
+from workbook.exercises.trial import Trial, allowed, article, key_columns, kilobytes, pages_of, tried, whole
 from workbook.grading.exercise import Exercise, Finding, Judgement, accepts_sql
 from workbook.grading.registry import register
 from workbook.plans import Plan

@@ -26,7 +26,7 @@ from dataclasses import dataclass
 
 from workbook.engines import Database, Recipe, Result, database
 from workbook.engines.running import split
-from workbook.exercises.indexes.trial import fingerprint
+from workbook.exercises.trial import fingerprint
 from workbook.grading.exercise import Exercise, Finding, Judgement, accepts_sql
 from workbook.grading.registry import register
 from workbook.grading.sql import changes_allowed, same_rows

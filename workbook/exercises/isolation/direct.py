@@ -21,11 +21,10 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
-from workbook.exercises.btrees.rules import accepts_rule
 from workbook.exercises.isolation.deskbank import RULES, bank
 from workbook.exercises.isolation.desks import Desk, History, Rules, Seen, played
+from workbook.exercises.rules import accepts_rule, sorted_out
 from workbook.grading.answer import Function
 from workbook.grading.exercise import Exercise, Finding, Judgement
 from workbook.grading.registry import register
@@ -60,18 +59,10 @@ VARIANTS = tuple(
 
 def judge(answer: Function, variant: Variant) -> Judgement:
     known = bank(variant.rules)
-    refused: dict[Desk, Seen] = {}
-    caught: set[Desk] = set()
-    for desk, seen, history in mixed(variant.rules):
-        if desk in caught or desk in refused:
-            continue
-        said = answer(history)
-        if type(said) is not bool:
-            return Judgement(0.0, (_no_bool(said),))
-        if not said and desk in known.right:
-            refused[desk] = seen
-        elif not said:
-            caught.add(desk)
+    found = sorted_out(answer, mixed(variant.rules), known.right, "history")
+    if isinstance(found, Finding):
+        return Judgement(0.0, (found,))
+    refused, caught = found
     findings, shown = [], []  # type: list[Finding], list[tuple[Desk, Seen]]
     right, wrong = list(known.right), list(known.wrong)
     accepted = [desk for desk in wrong if desk not in caught]
@@ -99,17 +90,6 @@ def mixed(rules: Rules) -> tuple[tuple[Desk, Seen, History], ...]:
     every = [(desk, one, one.history(rules, desk.name)) for each in (known.right, known.wrong) for desk in each for one in each[desk]]  # fmt: skip
     random.Random(f"{rules}").shuffle(every)
     return tuple(every)
-
-
-def _no_bool(said: Any) -> Finding:
-    return Finding(
-        ok=False,
-        seen=f"accept gives {said!r:.60}.",
-        expected="True or False, whatever the history.",
-        question="Does each way through the function end in a `return`?"
-        if said is None
-        else "Is the history accepted, or is it not?",
-    )
 
 
 def told(history: History) -> str:

@@ -32,8 +32,8 @@ import psycopg
 
 from workbook.engines import Database, Recipe
 from workbook.engines.running import split
-from workbook.exercises.indexes.trial import tried
 from workbook.exercises.isolation.trial import statements
+from workbook.exercises.trial import tried
 from workbook.grading.exercise import Exercise, Finding, Judgement, accepts_sql
 from workbook.grading.registry import register
 from workbook.schedules import Event, Program, Run, Schedule, Step

@@ -19,15 +19,17 @@ Left out: the deadlines of a call, which the grading's `Function` keeps.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from workbook.grading.answer import Function, is_number
 from workbook.grading.exercise import Finding
 
 ALIKE = 0.8
 Belief = Callable[..., float]
+Who = TypeVar("Who")
+Case = TypeVar("Case")
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,34 @@ def called(rule: Function, instances: Sequence[Instance], *, whole: bool = False
             )
         said.append(value)
     return said
+
+
+def sorted_out(
+    accept: Function, cases: Iterable[tuple[Who, Case, Any]], right: Collection[Who], what: str
+) -> tuple[dict[Who, Case], set[Who]] | Finding:
+    """Ask a check about cases (whose it is, the case, and what the check is shown of it): the right ones that it refuses,
+    each with its first such case, and the others that it catches; or the finding on a result that is neither True nor
+    False. Who has been refused once is not asked about again. `what` is a case in words: 'step'. Raises `FunctionFailed`."""
+    refused: dict[Who, Case] = {}
+    caught: set[Who] = set()
+    for who, case, shown in cases:
+        if who in caught or who in refused:
+            continue
+        said = accept(shown)
+        if type(said) is not bool:
+            return Finding(
+                ok=False,
+                seen=f"accept gives {said!r:.60}.",
+                expected=f"True or False, whatever the {what}.",
+                question="Does each way through the function end in a `return`?"
+                if said is None
+                else f"Is the {what} accepted, or is it not?",
+            )
+        if not said and who in right:
+            refused[who] = case
+        elif not said:
+            caught.add(who)
+    return refused, caught
 
 
 def _shown(value: Any) -> str:

@@ -50,6 +50,7 @@ def vacuum(table, on):
 
 # %%
 def stay_behind(level, says, row_by_row, on):
+    vacuum("stock", on)  # what the one before has left
     with on.connect().execution_options(isolation_level=level, stream_results=row_by_row) as idle:
         rows = idle.execute(text(says))
         if row_by_row:
@@ -90,17 +91,19 @@ next_mail = "SELECT mail_id FROM mails ORDER BY mail_id LIMIT 1"
 
 
 def morning(on):
-    """A queue of ten thousand mails, of which eight thousand are sent. Pages to find the next one, asked twice."""
+    """A queue of ten thousand mails, of which eight thousand are sent. Pages to find the next one, for who looks first."""
     with on.begin() as connection:
         connection.execute(text("DROP TABLE IF EXISTS mails"))
         connection.execute(text("CREATE TABLE mails (mail_id int PRIMARY KEY, body text)"))
         connection.execute(text("INSERT INTO mails SELECT n, repeat('x', 400) FROM generate_series(1, 10000) AS n"))
     measure("DELETE FROM mails WHERE mail_id <= 8000", on)
-    return [measure(next_mail, on).buffers for _ in range(2)]
+    return measure(next_mail, on).buffers
 
 
 # %%
-first, quiet = morning(engine)
+first = morning(engine)
+while (quiet := measure(next_mail, engine).buffers) == first:
+    pass  # whoever writes in another database of this server, and began before the DELETE, counts for a moment, too
 vacuum("mails", engine)
 swept = measure(next_mail, engine).buffers
 print(f"pages to find the next mail: {quiet}, after VACUUM {swept}")
@@ -126,7 +129,7 @@ crowded = morning_with_idle(engine)
 guess.measured(crowded, unit="pages")
 
 # %%
-print(f"with nobody idle, the first look: {first} pages, the second: {quiet}")
+print(f"with nobody idle, the first look: {first} pages, the next: {quiet}")
 assert swept < quiet < 30 and first > 15 * quiet and crowded > 15 * quiet
 
 # %% [markdown]

@@ -86,7 +86,7 @@ NO_BELIEF = {
     [
         (OLDEST.format("xact_start"), "waits itself"),
         (OLDEST.format("query_start"), "waits itself"),
-        (TWO_UP, "the query names 2 sessions"),
+        (TWO_UP, "`loader` and `psql-7`"),
         (EVERYWHERE, "not of this standstill"),
     ],
 )

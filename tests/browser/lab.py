@@ -17,7 +17,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -30,6 +29,7 @@ import nbformat
 import psutil
 from playwright.sync_api import Locator, Page, sync_playwright
 
+from tests import folders
 from workbook.errors import Unavailable
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -81,10 +81,8 @@ class Learner:
 @contextmanager
 def learner(seed: int | None = None) -> Iterator[Learner]:
     """JupyterLab, started in a fresh copy of the checkout by `workbook lab`; `seed` instead of one that is drawn."""
-    folder = Path(tempfile.mkdtemp(prefix="workbook-browser-"))
-    folder.chmod(0o755)  # the database server's user must be able to enter it
-    home = folder / "a clone with spaces"
-    try:
+    with folders.open_folder() as folder:
+        home = folder / "a clone with spaces"
         _copy(home)
         if seed is not None:
             (home / "my-work").mkdir()
@@ -101,8 +99,6 @@ def learner(seed: int | None = None) -> Iterator[Learner]:
                 if "workbook.engines.watch" in watcher.cmdline():
                     watcher.terminate()  # it would go by itself, within a minute
             _end(left, "databases")
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _left(state: Path) -> list[psutil.Process]:

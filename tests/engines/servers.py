@@ -8,10 +8,10 @@ import secrets
 import shutil
 import socket
 import subprocess
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from tests import folders
 from workbook.engines import places, profiles
 
 OURS = {**profiles.GUARDS, **profiles.SERVER["counting"], **profiles.SESSION["counting"]}
@@ -38,7 +38,7 @@ def server(programs: Path, settings: Mapping[str, str], *initdb: str) -> Iterato
     """A server with these settings beside PostgreSQL's defaults, run by an unprivileged user where we are root; gives
     the URL of its superuser. It lets a role into the database of its own name only."""
     who = places.servant()
-    folder = Path(tempfile.mkdtemp(prefix="wb-own-")).resolve()
+    folder = folders.make()
     data, password = folder / "data", secrets.token_urlsafe(12)
     places.give_to_server(folder, 0o755)
     secret = folder / "password"

@@ -7,13 +7,13 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
+from tests import folders
 from workbook.engines import places
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -99,12 +99,8 @@ class Person:
 
 @pytest.fixture(params=[ME, *([ORDINARY] if PYTHON else [])])
 def person(request: pytest.FixtureRequest) -> Iterator[Person]:
-    home = Path(tempfile.mkdtemp(prefix="wb-user-")).resolve()
-    home.chmod(0o755)  # the server's user must be able to enter it
-    try:
+    with folders.open_folder() as home:
         yield Person(request.param, home)
-    finally:
-        shutil.rmtree(home, ignore_errors=True)
 
 
 def line(process: subprocess.Popen[str]) -> list[str]:

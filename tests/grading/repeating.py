@@ -10,10 +10,8 @@ import inspect
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -21,6 +19,7 @@ from typing import Any, ClassVar
 
 import pytest
 
+from tests import folders
 from workbook.grading import registry
 from workbook.grading.exercise import Exercise
 from workbook.grading.judging import verdict_of
@@ -68,14 +67,12 @@ def told(runs: int, labs: Sequence[str]) -> Told:
 
 def on_a_fresh_cluster(runs: int, labs: Sequence[str]) -> Told:
     """`told` in a process of its own, with a cluster that is made for it and removed again."""
-    folder = Path(tempfile.mkdtemp(prefix="wb-repeat-"))
-    folder.chmod(0o755)  # the server's user must be able to enter it
     code = (
         "import json, sys\nfrom workbook import engines\nfrom tests.grading.repeating import told\n"
         "try:\n    said = told(int(sys.argv[1]), sys.argv[2:])\nfinally:\n    engines.clean()\nprint(json.dumps(said))"
     )
     kept = {name: value for name, value in os.environ.items() if name != "WORKBOOK_POSTGRES_URL"}
-    try:
+    with folders.open_folder() as folder:
         done = subprocess.run(
             [sys.executable, "-c", code, str(runs), *labs],
             cwd=ROOT,
@@ -83,11 +80,9 @@ def on_a_fresh_cluster(runs: int, labs: Sequence[str]) -> Told:
             capture_output=True,
             text=True,
         )
-        assert done.returncode == 0, done.stderr[-5000:]
-        said: Told = json.loads(done.stdout.splitlines()[-1])
-        return said
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    assert done.returncode == 0, done.stderr[-5000:]
+    said: Told = json.loads(done.stdout.splitlines()[-1])
+    return said
 
 
 class RepeatTests:

@@ -28,7 +28,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -44,6 +44,7 @@ from workbook.engines.profiles import Profile
 from workbook.errors import Misuse, Unavailable, Unsuitable
 
 START_S_MAX = 120
+END_S_MAX = 5
 SOCKET_PATH_MAX = 90
 OWNERS = "workbook_owners"
 OLDEST = 15  # CREATE DATABASE ... STRATEGY, pg_stat_force_next_flush
@@ -174,6 +175,22 @@ class Cluster:
                     self.ensure()
         raise AssertionError("unreachable")
 
+    def alive(self, pids: Iterable[int]) -> set[int]:
+        """Those of these sessions, by the number of their process, that are there."""
+        if not (asked := ", ".join(map(str, pids))):
+            return set()
+        return {
+            int(pid) for (pid,) in self.admin(f"SELECT pid FROM pg_catalog.pg_stat_activity WHERE pid IN ({asked})")
+        }
+
+    def end(self, pids: Iterable[int]) -> None:
+        """End these sessions, and wait until they are gone. (`pg_terminate_backend` waits too, by tenths of a second.)"""
+        left, until = set(pids), time.monotonic() + END_S_MAX
+        for pid in left:
+            self.admin(f"SELECT pg_catalog.pg_terminate_backend({pid})")
+        while (left := self.alive(left)) and time.monotonic() < until:
+            time.sleep(0.001)
+
     def forget(self, dbname: str) -> None:
         """Close the superuser's connection to a database, so that it can be dropped."""
         connection = self._admins.pop(dbname, None)
@@ -228,6 +245,8 @@ class Cluster:
                 "-U",
                 "postgres",
                 sums,
+                "-c",
+                "scram_iterations=1",  # they slow down who guesses; our passwords are drawn at random, and none is guessed
                 "--locale=C",
                 "-E",
                 "UTF8",

@@ -97,9 +97,7 @@ class Database:
         closed = {pid for pid, session in sessions if (known := session()) is None or known.closed}
         until = time.monotonic() + SETTLE_S_MAX
         while closed and time.monotonic() < until:
-            pids = ", ".join(map(str, sorted(closed)))
-            rows = self.cluster.admin(f"SELECT pid FROM pg_catalog.pg_stat_activity WHERE pid IN ({pids})")
-            alive = {row[0] for row in rows}
+            alive = self.cluster.alive(closed)
             for pid in closed - alive:
                 self._sessions.pop(pid, None)
             closed = alive

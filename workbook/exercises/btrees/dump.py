@@ -43,7 +43,7 @@ from workbook.grading.sql import changes_allowed
 TABLE = "CREATE TABLE readings (n bigint NOT NULL)"
 INDEX = "CREATE INDEX readings_n ON readings (n)"
 ORDER = "INSERT INTO readings SELECT i FROM generate_series(1, {rows}) i"
-COUNTS_APART, LISTS_APART, PAGES_APART, POINTS_APART = 0.05, 0.2, 0.1, 10
+COUNTS_APART, LISTS_APART, PAGES_APART, POINTS_APART = 0.05, 0.2, 0.15, 10
 LARGER_MAX = 5
 ROWS_A_PAGE = 226
 SHOWN_PAGES = 6

@@ -209,9 +209,8 @@ class Standstill:
         self.waited = self.waiting()
 
     def close(self) -> None:
+        self.made.cluster.end(client.pid for client in self.clients.values() if client.state in ("streams", "sent"))
         for client in self.clients.values():
-            if client.state == "streams" or client.state == "sent":
-                self._end_backend(client)
             client.connection.close()
 
     def name_of(self, value: object) -> str:
@@ -223,10 +222,9 @@ class Standstill:
 
     def alive(self) -> list[str]:
         """The sessions that are there."""
-        pids = ", ".join(str(client.pid) for client in self.clients.values() if client.state != "gone")
-        rows = self.made.cluster.admin(f"SELECT pid FROM pg_catalog.pg_stat_activity WHERE pid IN ({pids})")
-        there = {int(pid) for (pid,) in rows}
-        return [client.name for client in self.clients.values() if client.state != "gone" and client.pid in there]
+        clients = [client for client in self.clients.values() if client.state != "gone"]
+        there = self.made.cluster.alive(client.pid for client in clients)
+        return [client.name for client in clients if client.pid in there]
 
     def waiting(self) -> list[str]:
         """The sessions that wait for another one now, by name."""
@@ -243,7 +241,7 @@ class Standstill:
         next request. Gives the names of those that wait then."""
         client = self.clients[name]
         waited = name in self._waiting()
-        self._end_backend(client)
+        self.made.cluster.end([client.pid])
         client.state = "gone"
         self._settle()
         if waited:
@@ -311,9 +309,6 @@ class Standstill:
             return True
         sql = f"SELECT pg_catalog.bool_and(wait_event = 'ClientWrite') FROM pg_catalog.pg_stat_activity WHERE pid IN ({', '.join(pids)})"
         return bool(self.made.cluster.admin(sql)[0][0])
-
-    def _end_backend(self, client: _Client) -> None:
-        self.made.cluster.admin(f"SELECT pg_catalog.pg_terminate_backend({client.pid}, 5000)")
 
 
 def _answered(client: _Client) -> bool:

@@ -243,12 +243,29 @@ except Exception as error:
 print(d.run("SELECT n FROM kept").rows)
 with d.engine.connect() as connection:
     print(connection.execute(sa.text("SELECT count(*) FROM orders")).scalar())
-print(stop())
+clean()
 """
     folder = tmp_path / "state"
     folder.mkdir()
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=private(folder))
     assert "[(7,)]" in done.stdout and "1000" in done.stdout, done.stdout + done.stderr
+
+
+def test_a_watcher_starts_no_server_and_makes_no_cluster(open_folder):
+    servers = open_folder / "servers"
+    folder = servers / "counting-18"
+
+    def watch() -> None:
+        command = [sys.executable, "-m", "workbook.engines.watch", "counting", str(folder)]
+        subprocess.run(command, env=private(open_folder), check=True, timeout=50)
+
+    watch()
+    assert not servers.exists()
+    code = "from workbook.engines import *\ncluster()\nprint(stop())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=private(open_folder))
+    assert done.stdout == "['counting']\n", done.stderr
+    watch()
+    assert (folder / "server" / "data").exists() and not (folder / "server" / "data" / "postmaster.pid").exists()
 
 
 def test_two_kernels_share_one_cluster():

@@ -46,6 +46,7 @@ from workbook.errors import Misuse, Unavailable, Unsuitable
 START_S_MAX = 120
 END_S_MAX = 5
 SOCKET_PATH_MAX = 90
+FACTS = "cluster.json"
 OWNERS = "workbook_owners"
 OLDEST = 15  # CREATE DATABASE ... STRATEGY, pg_stat_force_next_flush
 HOW = "postgresql://postgres:password@localhost:5432/postgres"
@@ -106,18 +107,22 @@ class Cluster:
         """See that the server answers: make it, start it, or wait for its recovery. Raises `Unavailable`."""
         if self.url:
             return self._use()
-        file = self.folder / "cluster.json"
-        if file.exists():
-            self._facts = json.loads(file.read_text())
-            if self.answers():
-                return self
+        if self.known() and self.answers():
+            return self
         with FileLock(str(self.folder / "lock"), timeout=START_S_MAX):
-            if not file.exists():
+            if not self.known():
                 self._make()
-            self._facts = json.loads(file.read_text())
             if not self.answers():
                 self._start()
         return self
+
+    def known(self) -> bool:
+        """Whether the cluster has been made; where its server answers, if it runs, is known from then on."""
+        try:
+            self._facts = json.loads((self.folder / FACTS).read_text())
+        except FileNotFoundError:
+            return False
+        return True
 
     def _url(self) -> URL:
         try:
@@ -273,9 +278,11 @@ class Cluster:
             out.writelines(f"{name} = '{value}'\n" for name, value in lines.items())
         kind = "host {} {} 127.0.0.1/32 scram-sha-256\n" if places.WINDOWS else "local {} {} scram-sha-256\n"
         (data / "pg_hba.conf").write_text(kind.format("all", "postgres") + kind.format("sameuser", "all"))
-        facts = self.folder / "cluster.json"
-        facts.touch(mode=0o600)
-        facts.write_text(json.dumps({"host": host, "port": port, "password": password}))
+        self._facts = {"host": host, "port": port, "password": password}
+        draft = self.folder / f"{FACTS}.draft"
+        draft.touch(mode=0o600)
+        draft.write_text(json.dumps(self._facts))
+        draft.replace(self.folder / FACTS)  # at once: others read it without the lock
 
     def _place(self) -> tuple[str, int]:
         if places.WINDOWS:
@@ -330,7 +337,7 @@ class Cluster:
     def _watch(self) -> None:
         """Leave a process behind that stops the server once nobody has used it for a while."""
         subprocess.Popen(
-            [sys.executable, "-m", "workbook.engines.watch", self.profile],
+            [sys.executable, "-m", "workbook.engines.watch", self.profile, str(self.folder)],
             cwd="/" if not places.WINDOWS else None,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,

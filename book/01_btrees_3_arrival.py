@@ -395,4 +395,4 @@ with production.connect() as connection:
 
 # %% [markdown]
 # **To read**: PostgreSQL's manual, *B-Tree Indexes* (deduplication) and *WAL Configuration*; its source, `src/backend/access/nbtree/README`; Glombiewski, Seeger and Graefe, *Waves of Misery After Index Creation* (BTW 2019).
-# **Next**: the graded lab, `labs/01_btrees.ipynb`.
+# **Next**: the graded lab, `labs/01_btrees.ipynb`. Optional, and fifty minutes: `01_btrees_4_workshop.ipynb`, in which you read a metapage byte by byte and write the splits yourself.

@@ -24,7 +24,7 @@
 #
 # Put your answer in the place of the `...`, run the cell and the one below it. `hint("...")`, three times at most, goes from a question to nearly the answer. Points are for answers, hints cost nothing.
 #
-# The core takes about ninety minutes. Agents are welcome. Nobody but you can say in which order it breaks.
+# The core takes about eighty minutes. Agents are welcome. Nobody but you can say in which order it breaks.
 
 # %%
 from workbook import ask, check, hint, practice, progress, start_lab
@@ -144,31 +144,62 @@ booking = {
 check("isolation-booking", booking)
 
 # %% [markdown]
-# ## 5. The lowest level that suffices
+# ## 5. Remove the deadlocks
 #
-# *"We run everything at serializable, to be safe."* It is paid for in transactions that are sent again, and one of the five programs below is broken all the same. Decide for each, and give a reason that
-# can be run: the order of statements that breaks the rule one level lower.
+# Once a night the log says `deadlock detected`, somebody's purchase is gone, and in the morning nobody can make it happen again. An agent has looked at the code and suggests
+# `LOCK TABLE`, which does end it: since then the shop sells one basket at a time.
+#
+# You get programs that deadlock, and mend them with as little as you can.
+#
+# - **Draw:** two calls side by side; at each statement, what it locks, and in which order.
+# - **Circle:** where does each hold what the other one wants next?
+# - **Order:** something that every caller can compute beforehand, and as strong a lock as will be needed, from the first time on.
+#
+# The judge plays the orders of the statements, each program beside itself and, where there are two, beside the other and four at a time; it lets a third session stop a statement half-way,
+# and looks whether calls that share nothing go past each other.
 
 # %%
-ask("isolation-lowest")
+ask("isolation-deadlock")
 
 # %%
-levels = ...
-### BEGIN SOLUTION
-levels = {
-    "A": ("repeatable read", "T1 T2 T1 T1 T2 T2"),
-    "B": ("none", "T1 T1 T2 T2 T1 T1 T2 T2"),
-    "C": ("read committed", ""),
-    "D": ("repeatable read", "T1 T2 T2 T2 T1 T1"),
-    "E": ("serializable", "T1 T2 T1 T2 T1 T2"),
-}
-### END SOLUTION
+mended = (
+    ### BEGIN SOLUTION
+    {
+        "take": """SELECT FROM stock WHERE item = ANY (:items::int[]) ORDER BY item FOR NO KEY UPDATE;
+            UPDATE stock SET pieces = pieces - 1 FROM unnest(:items::int[]) AS wanted(item) WHERE stock.item = wanted.item"""
+    }
+    ### END SOLUTION
+)
 
 # %%
-check("isolation-lowest", levels)
+check("isolation-deadlock", mended)
 
 # %% [markdown]
-# ## 6. Retry, ask, give up
+# ## 6. A child does not wait for its parent
+#
+# The dashboard shows orders that take two seconds to insert. No index is missing, no trigger runs, and the plan of the INSERT is one line. It waits for another table's row.
+#
+# - **Who:** which statement of the other transaction is waited for?
+# - **What for:** what does the INSERT need of that row, and what does the other transaction forbid?
+# - **As little:** which lock forbids what has to be forbidden, and no more?
+
+# %%
+ask("isolation-parent")
+
+# %%
+let_past = (
+    ### BEGIN SOLUTION
+    """SELECT points FROM customers WHERE customer_id = :customer FOR NO KEY UPDATE;
+    INSERT INTO log SELECT customer_id, points FROM customers WHERE customer_id = :customer;
+    UPDATE customers SET points = points + :points WHERE customer_id = :customer"""
+    ### END SOLUTION
+)
+
+# %%
+check("isolation-parent", let_past)
+
+# %% [markdown]
+# ## 7. Retry, ask, give up
 #
 # *"I put a retry around it"*, says the agent, and it did: around everything. Which errors does that help against, which does it repeat for ever, and after which does it charge the customer a second
 # time? Write `def after_failure(sqlstate, phase, key):`, which the loop asks each time a payment fails.
@@ -189,34 +220,6 @@ def after_failure(sqlstate, phase, key):
 
 # %%
 check("isolation-retry", after_failure)
-
-# %% [markdown]
-# ## 7. A safe transfer
-#
-# An agent has written a transfer and tests for it. All of them pass, and each makes one transfer after the other. Show an order of two at once that does harm, and then take it away with as few changes as you can:
-# whoever reviews the patch wants to see why it helps.
-
-# %%
-ask("isolation-transfer")
-
-# %%
-transfer = ...
-### BEGIN SOLUTION
-transfer = {
-    "witness": ((3, 4, 10), (4, 3, 20), "one two one two one two one two"),
-    "transfer": """
-        WITH held AS (SELECT * FROM account WHERE account_id IN (:from, :to) ORDER BY account_id FOR UPDATE)
-        SELECT set_config('my.balance', cents::text, true) FROM held WHERE account_id = :from;
-        UPDATE account SET cents = cents - :cents
-            WHERE account_id = :from AND current_setting('my.balance')::int >= :cents;
-        UPDATE account SET cents = cents + :cents
-            WHERE account_id = :to AND current_setting('my.balance')::int >= :cents
-    """,
-}
-### END SOLUTION
-
-# %%
-check("isolation-transfer", transfer)
 
 # %% [markdown]
 # ## 8. Incident: who holds up all the others
@@ -266,38 +269,59 @@ orders = (
 check("isolation-snapshot", orders)
 
 # %% [markdown]
-# ## 10. Further: remove the deadlocks
+# ## 10. Further: the lowest level that suffices
 #
-# Once a night the log says `deadlock detected`, somebody's purchase is gone, and in the morning nobody can make it happen again. An agent has looked at the code and suggests
-# `LOCK TABLE`, which does end it: since then the shop sells one basket at a time.
-#
-# You get programs that deadlock, and mend them with as little as you can.
-#
-# - **Draw:** two calls side by side; at each statement, what it locks, and in which order.
-# - **Circle:** where does each hold what the other one wants next?
-# - **Order:** something that every caller can compute beforehand, and as strong a lock as will be needed, from the first time on.
-#
-# The judge plays the orders of the statements, each program beside itself and, where there are two, beside the other and four at a time; it lets a third session stop a statement half-way,
-# and looks whether calls that share nothing go past each other.
+# *"We run everything at serializable, to be safe."* It is paid for in transactions that are sent again, and one of the five programs below is broken all the same. Decide for each, and give a reason that
+# can be run: the order of statements that breaks the rule one level lower.
 
 # %%
-ask("isolation-deadlock")
+ask("isolation-lowest")
 
 # %%
-mended = (
-    ### BEGIN SOLUTION
-    {
-        "take": """SELECT FROM stock WHERE item = ANY (:items::int[]) ORDER BY item FOR NO KEY UPDATE;
-            UPDATE stock SET pieces = pieces - 1 FROM unnest(:items::int[]) AS wanted(item) WHERE stock.item = wanted.item"""
-    }
-    ### END SOLUTION
-)
+levels = ...
+### BEGIN SOLUTION
+levels = {
+    "A": ("repeatable read", "T1 T2 T1 T1 T2 T2"),
+    "B": ("none", "T1 T1 T2 T2 T1 T1 T2 T2"),
+    "C": ("read committed", ""),
+    "D": ("repeatable read", "T1 T2 T2 T2 T1 T1"),
+    "E": ("serializable", "T1 T2 T1 T2 T1 T2"),
+}
+### END SOLUTION
 
 # %%
-check("isolation-deadlock", mended)
+check("isolation-lowest", levels)
 
 # %% [markdown]
-# ## 11. Further: aborted, and nothing is shared
+# ## 11. Further: a safe transfer
+#
+# An agent has written a transfer and tests for it. All of them pass, and each makes one transfer after the other. Show an order of two at once that does harm, and then take it away with as few changes as you can:
+# whoever reviews the patch wants to see why it helps.
+
+# %%
+ask("isolation-transfer")
+
+# %%
+transfer = ...
+### BEGIN SOLUTION
+transfer = {
+    "witness": ((3, 4, 10), (4, 3, 20), "one two one two one two one two"),
+    "transfer": """
+        WITH held AS (SELECT * FROM account WHERE account_id IN (:from, :to) ORDER BY account_id FOR UPDATE)
+        SELECT set_config('my.balance', cents::text, true) FROM held WHERE account_id = :from;
+        UPDATE account SET cents = cents - :cents
+            WHERE account_id = :from AND current_setting('my.balance')::int >= :cents;
+        UPDATE account SET cents = cents + :cents
+            WHERE account_id = :to AND current_setting('my.balance')::int >= :cents
+    """,
+}
+### END SOLUTION
+
+# %%
+check("isolation-transfer", transfer)
+
+# %% [markdown]
+# ## 12. Further: aborted, and nothing is shared
 #
 # The code runs at SERIALIZABLE, the retries work, and the more customers there are, the more is sent again. Everybody touches their own rows only; somebody has checked that twice. On the
 # developer's machine, with a hundred rows, it was just as bad, and an index changed nothing there.
@@ -320,30 +344,6 @@ narrowed = (
 
 # %%
 check("isolation-disjoint", narrowed)
-
-# %% [markdown]
-# ## 12. Further: a child does not wait for its parent
-#
-# The dashboard shows orders that take two seconds to insert. No index is missing, no trigger runs, and the plan of the INSERT is one line. It waits for another table's row.
-#
-# - **Who:** which statement of the other transaction is waited for?
-# - **What for:** what does the INSERT need of that row, and what does the other transaction forbid?
-# - **As little:** which lock forbids what has to be forbidden, and no more?
-
-# %%
-ask("isolation-parent")
-
-# %%
-let_past = (
-    ### BEGIN SOLUTION
-    """SELECT points FROM customers WHERE customer_id = :customer FOR NO KEY UPDATE;
-    INSERT INTO log SELECT customer_id, points FROM customers WHERE customer_id = :customer;
-    UPDATE customers SET points = points + :points WHERE customer_id = :customer"""
-    ### END SOLUTION
-)
-
-# %%
-check("isolation-parent", let_past)
 
 # %% [markdown]
 # ## 13. Further: direct

@@ -366,7 +366,7 @@ EXERCISE = register(
     Exercise(
         id="isolation-disjoint",
         lab="03_isolation",
-        number=11,
+        number=12,
         title="Aborted, and nothing is shared",
         kind="S",
         declares="value",

@@ -321,7 +321,7 @@ EXERCISE = register(
     Exercise(
         id="isolation-retry",
         lab="03_isolation",
-        number=6,
+        number=7,
         title="Retry, ask, give up",
         kind="R",
         declares="value",

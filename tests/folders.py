@@ -17,7 +17,7 @@ import psutil
 
 MEMORY = Path("/dev/shm")
 NEEDED = 12 << 30
-"""Bytes that must be free in memory; a run of all tests takes up to a third of that."""
+"""Bytes that must be free in memory; a run of all tests takes up to five GB."""
 NAME = "workbook-tests-"
 
 

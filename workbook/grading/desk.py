@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from workbook.errors import BelowFullMarks, Misuse
+from workbook.grading.folding import folded
 from workbook.grading.record import record
 from workbook.grading.verdict import OPEN, SOFT, Verdict, card, inline
 
@@ -137,7 +138,7 @@ def ask(id: str) -> Note:
     further = "" if exercise.core else " · further exercise"
     head = f"**{exercise.title}** · {exercise.points} point{'' if exercise.points == 1 else 's'} · about "
     head += f"{exercise.minutes} minutes{further}"
-    return Note(f"{head}\n\n{exercise.brief(exercise.variant(seed_of(exercise))).strip()}")
+    return Note(f"{head}\n\n{folded(exercise.brief(exercise.variant(seed_of(exercise))).strip())}")
 
 
 def check(id: str, answer: Any) -> Any:

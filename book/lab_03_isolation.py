@@ -348,7 +348,7 @@ check("isolation-disjoint", narrowed)
 # %% [markdown]
 # ## 13. Further: direct
 #
-# Thirty agents deliver booking desks, with tests that pass, one request after the other. You do not read their code. You write what each of them has to get past: a function that is shown what two
+# Some thirty agents deliver booking desks, with tests that pass, one request after the other. You do not read their code. You write what each of them has to get past: a function that is shown what two
 # requests asked, when, what they were answered, and what is left, as it was on PostgreSQL, and that says whether this may be.
 #
 # - **Rows:** is each booking that is there one that was there or was asked for, and is none gone that nobody cancelled?

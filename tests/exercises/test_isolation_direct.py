@@ -11,7 +11,7 @@ import pytest
 from tests.exercises.harness import Answers, ExerciseTests, Wrong, shown, verdict
 from workbook.exercises.isolation.deskbank import RULES, bank, desks, right_ones, stored, text_of, wrong_ones
 from workbook.exercises.isolation.desks import Rules, explained, measured
-from workbook.exercises.isolation.direct import EXERCISE, QUESTIONS, VARIANTS, Variant, mixed
+from workbook.exercises.isolation.direct import EXERCISE, QUESTIONS, VARIANTS, Variant, elsewhere, mixed
 
 Check = Callable[[Any], bool]
 
@@ -160,6 +160,12 @@ def first_come(variant: Variant) -> Check:
     return accept
 
 
+def by_heart(variant: Variant) -> Check:
+    """Knows each history that has been told of, and nothing else."""
+    known = [history for _, _, history in mixed(variant.rules) if not explained(history, variant.rules)]
+    return lambda history: history not in known
+
+
 def anything(history: Any) -> bool:
     return True
 
@@ -192,6 +198,7 @@ def answers(variant: Variant) -> Answers:
             Wrong(model(variant, ("time",)), says="He cancelled, and only then I asked", misconception="any-order"),
             Wrong(model(variant, ("refusals",)), says="Nothing clashes. But which booking", misconception="no-clash-suffices"),
             Wrong(model(variant, ("rows",)), says="had to leave on the 7th", misconception="rows-that-fit"),
+            Wrong(by_heart(variant), says="Two days later, with other guests"),
             Wrong(in_words, says="accept gives 'fine'"),
             Wrong(silent, says="accept gives None"),
             Wrong(of_a_seat, says="raised KeyError"),
@@ -237,6 +244,25 @@ def test_two_checks_that_share_nothing_agree_on_every_history(variant: Variant) 
             history = one.history(variant.rules)
             truth = explained(history, variant.rules)
             assert by_order(history) is truth and by_rule(history) is truth, (name, history)
+
+
+@pytest.mark.parametrize("rules", RULES)
+def test_the_rules_of_the_house_name_no_guest_no_room_and_no_day(rules: Rules) -> None:
+    for _, _, history in mixed(rules):
+        assert explained(elsewhere(history), rules) is explained(history, rules)
+
+
+def test_a_check_that_looks_past_the_guest_accepts_a_wrong_desk() -> None:
+    for variant in VARIANTS:
+        check = model(variant)
+
+        def blind(history: Any, check: Check = check) -> bool:
+            return check(
+                {part: [{**one, "guest": one.get("guest", "")[:2]} for one in rows] for part, rows in history.items()}
+            )
+
+        found = verdict(EXERCISE, blind, variant)
+        assert not found.full and "At the door they asked me who I was" in shown(found)
 
 
 @pytest.mark.parametrize("part", ["failing", "time", "rows", "answers", "refusals"])

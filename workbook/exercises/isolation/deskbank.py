@@ -127,6 +127,7 @@ def wrong_ones(rules: Rules) -> list[Desk]:
         Desk("answers before COMMIT", f"{look(condition)}; {DECIDED}", DELETE, UNTRUE, "answers-are-true", "serializable", says="early"),
         Desk("the last one wins", f"{HOUSE}; DELETE FROM bookings WHERE room = :room AND first < :last AND :first < last; INSERT INTO bookings VALUES ({NEW})", DELETE, GONE, "rows-that-fit"),
         Desk("books a day less", f"{HOUSE}; {insert(condition).replace(':last, :guest', ':last - 1, :guest')}", DELETE, "I booked till the 8th, and had to leave on the 7th.", "rows-that-fit"),
+        Desk("books under a shortened name", f"{HOUSE}; {insert(condition).replace(':guest', 'left(:guest, 2)')}", DELETE, "At the door they asked me who I was.", "rows-that-fit"),
         Desk("cancels nothing", f"{HOUSE}; {insert(condition)}", "SELECT number FROM bookings WHERE number = :number", "I cancelled, it was confirmed, and I had to pay.", "answers-are-true"),
         Desk("cancels the room", f"{HOUSE}; {insert(condition)}", "DELETE FROM bookings WHERE room = (SELECT room FROM bookings WHERE number = :number)", GONE, "rows-that-fit"),
         Desk("cancels by what it saw", f"{HOUSE}; {insert(condition)}", f"SELECT number FROM bookings WHERE number = :number; {DELETE}", "One booking was cancelled twice, and paid back twice.",

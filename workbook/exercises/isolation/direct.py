@@ -21,6 +21,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 from workbook.exercises.isolation.deskbank import RULES, bank
 from workbook.exercises.isolation.desks import Desk, History, Rules, Seen, played
@@ -78,9 +79,41 @@ def judge(answer: Function, variant: Variant) -> Judgement:
         shown.append((accepted[0], seen))
     else:
         findings.append(Finding(True, f"None of {len(wrong)} wrong desks is accepted."))
+    parted = None if refused or accepted else by_heart(answer, variant.rules)
+    if parted is not None:
+        findings.append(parted)
     findings.sort(key=lambda finding: finding.ok)
     pictures = tuple(played(desk, variant.rules, seen.day, seen.order).picture for desk, seen in shown[:1])
-    return Judgement(float(not refused and not accepted), tuple(findings), pictures)
+    return Judgement(float(not refused and not accepted and parted is None), tuple(findings), pictures)
+
+
+def by_heart(answer: Function, rules: Rules) -> Finding | None:
+    """The finding on a check that says something else of a history as soon as it is another house's, or None."""
+    for _, _, history in mixed(rules):
+        here, there = answer(history), answer(elsewhere(history))
+        if here != there:
+            return Finding(
+                ok=False,
+                seen=f"Two days later, with other guests, rooms and numbers, the same history is {'accepted' if there else 'refused'}, and was {'accepted' if here else 'refused'}. {told(history)}",
+                expected="The same answer: the rules of the house name no guest, no room and no day.",
+                question="Which rule of the house does your check ask about here?",
+            )
+    return None
+
+
+def elsewhere(history: History) -> History:
+    """The same history with other guests, rooms and numbers, two days later; the clock begins later, too.
+
+    >>> booking = {"number": 1, "room": 1, "first": 10, "last": 14, "guest": "Ada"}
+    >>> elsewhere({"before": [booking], "operations": [], "after": []})["before"]
+    [{'number': 501, 'room': 5, 'first': 12, 'last': 16, 'guest': 'Adam'}]
+    """
+    later = {"number": 500, "room": 4, "first": 2, "last": 2, "began": 3, "ended": 3, "guest": "m"}
+
+    def moved(one: dict[str, Any]) -> dict[str, Any]:
+        return {name: value + later[name] if name in later else value for name, value in one.items()}
+
+    return {part: [moved(one) for one in rows] for part, rows in history.items()}
 
 
 @cache
@@ -93,7 +126,7 @@ def mixed(rules: Rules) -> tuple[tuple[Desk, Seen, History], ...]:
 
 
 def told(history: History) -> str:
-    """The requests with their answers, and what is left, in a line."""
+    """What was there, the requests with their answers, and what is left, in a line."""
     parts = []
     for one in sorted(history["operations"], key=lambda each: (each["began"], each["ended"])):
         what = f"cancel({one['number']})"
@@ -102,13 +135,14 @@ def told(history: History) -> str:
         parts.append(f"{what} from {one['began']} to {one['ended']}: {one['answer']}")
     before = {row["number"]: row for row in history["before"]}
     after = {row["number"]: row for row in history["after"]}
-    new = ", ".join(
-        f"{row['number']} (room {row['room']}, {row['first']} to {row['last']}, {row['guest']})"
-        for number, row in sorted(after.items())
-        if before.get(number) != row
-    )
+    was = ", ".join(_row(row) for _, row in sorted(before.items()))
+    new = ", ".join(_row(row) for number, row in sorted(after.items()) if before.get(number) != row)
     gone = ", ".join(str(number) for number in sorted(before) if number not in after)
-    return f"{'; '.join(parts)}. New: {new or 'nothing'}. Gone: {gone or 'nothing'}."
+    return f"Before: {was}. Asked: {'; '.join(parts)}. New: {new or 'nothing'}. Gone: {gone or 'nothing'}."
+
+
+def _row(row: dict[str, Any]) -> str:
+    return f"{row['number']} (room {row['room']}, {row['first']} to {row['last']}, {row['guest']})"
 
 
 def _of_right(desk: Desk, seen: Seen, count: int, right: int, rules: Rules) -> Finding:
@@ -183,7 +217,7 @@ EXERCISE = register(
         declares="value",
         points=4,
         core=False,
-        minutes=20,
+        minutes=25,
         answer=f"a function, def {SIGNATURE}",
         accepts=accepts_rule(SIGNATURE),
         variants=VARIANTS,

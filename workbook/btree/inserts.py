@@ -105,7 +105,10 @@ def _grown(index: Prediction, rows: int) -> tuple[float, ...]:
     """Entries that are added to each level, the leaves first, where rows come on as they came."""
     after = index.pages_of(index.rows + rows)
     before = (*index.expected_pages, *[1.0] * (len(after) - index.height))
-    return (float(rows), *(late - early for late, early in zip(after, before, strict=True)))
+    added = [float(rows)]
+    for late, early in zip(after, before, strict=True):
+        added.append(min(late - early, added[-1]))  # each cut is an entry's; the difference is rounded
+    return tuple(added)
 
 
 def _turned(index: Prediction, rows: int, order: str) -> tuple[float, ...]:

@@ -166,6 +166,12 @@ def by_heart(variant: Variant) -> Check:
     return lambda history: history not in known
 
 
+def lost_elsewhere(variant: Variant) -> Check:
+    """Right, but it has no answer for a history of other guests."""
+    check, house = model(variant), {row["guest"] for _, _, history in mixed(variant.rules) for row in history["before"]}
+    return lambda history: check(history) if {row["guest"] for row in history["before"]} <= house else None  # type: ignore[return-value]
+
+
 def anything(history: Any) -> bool:
     return True
 
@@ -204,6 +210,12 @@ def answers(variant: Variant) -> Answers:
             Wrong(of_a_seat, says="raised KeyError"),
         ],
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_check_without_an_answer_elsewhere(variant: Variant) -> None:
+    found = verdict(EXERCISE, lost_elsewhere(variant), variant)
+    assert found.points == 0 and "accept gives None" in shown(found)
 
 
 def lazy(variant: Variant, without: tuple[str, ...]) -> int:

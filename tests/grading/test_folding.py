@@ -27,6 +27,11 @@ def test_a_task_says_the_same_and_its_sql_fits(exercise: Exercise[object]) -> No
             assert not [line for line in now.splitlines() if len(line) > LINE_MAX and "--" not in line]
 
 
+def test_a_subquery_is_cut_before_its_bracket() -> None:
+    line = "DELETE FROM seat WHERE seat_id > 100 AND flight_id NOT IN (SELECT flight_id FROM flight WHERE gone)"
+    assert "NOT IN\n    (SELECT flight_id" in folded(f"```sql\n{line}\n```")
+
+
 def test_what_stands_in_quotes_and_what_is_no_sql_stays() -> None:
     whole = "'" + "word " * 30 + "'"
     assert folded(f"```sql\n{whole}\n```") == f"```sql\n{whole}\n```"

@@ -44,7 +44,7 @@ from workbook.engines.profiles import Profile
 from workbook.errors import Misuse, Unavailable, Unsuitable
 
 START_S_MAX = 120
-END_S_MAX = 5
+END_S_MAX = 10
 SOCKET_PATH_MAX = 90
 FACTS = "cluster.json"
 OWNERS = "workbook_owners"
@@ -190,11 +190,19 @@ class Cluster:
 
     def end(self, pids: Iterable[int]) -> None:
         """End these sessions, and wait until they are gone. (`pg_terminate_backend` waits too, by tenths of a second.)"""
-        left, until = set(pids), time.monotonic() + END_S_MAX
-        for pid in left:
+        ending = set(pids)
+        for pid in ending:
             self.admin(f"SELECT pg_catalog.pg_terminate_backend({pid})")
-        while (left := self.alive(left)) and time.monotonic() < until:
+        self.ended(ending)
+
+    def ended(self, pids: Iterable[int]) -> set[int]:
+        """Wait until these sessions, which are about to end, are gone; those that are. It waits for ten seconds at most."""
+        ending, until = set(pids), time.monotonic() + END_S_MAX
+        left = self.alive(ending)
+        while left and time.monotonic() < until:
             time.sleep(0.001)
+            left = self.alive(left)
+        return ending - left
 
     def forget(self, dbname: str) -> None:
         """Close the superuser's connection to a database, so that it can be dropped."""

@@ -20,7 +20,6 @@ import hashlib
 import os
 import platform
 import secrets
-import time
 import weakref
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -41,7 +40,6 @@ from workbook.errors import Misuse, Unavailable
 if TYPE_CHECKING:
     from workbook.engines.embedded import DuckDatabase, SqliteDatabase
 
-SETTLE_S_MAX = 10
 _by_dialect: weakref.WeakKeyDictionary[sa.Dialect, Any] = weakref.WeakKeyDictionary()
 # An engine's `execution_options(...)` makes another engine, which shares its dialect: the one object that both have.
 
@@ -95,14 +93,8 @@ class Database:
         that is a moment after it was closed."""
         sessions = list(self._sessions.items())
         closed = {pid for pid, session in sessions if (known := session()) is None or known.closed}
-        until = time.monotonic() + SETTLE_S_MAX
-        while closed and time.monotonic() < until:
-            alive = self.cluster.alive(closed)
-            for pid in closed - alive:
-                self._sessions.pop(pid, None)
-            closed = alive
-            if alive:
-                time.sleep(0.002)
+        for pid in self.cluster.ended(closed):
+            self._sessions.pop(pid, None)
 
     def fresh(self) -> Database:
         """Another clone of the same recipe."""

@@ -83,20 +83,27 @@ def sorted_out(
         if who in caught or who in refused:
             continue
         said = accept(shown)
-        if type(said) is not bool:
-            return Finding(
-                ok=False,
-                seen=f"accept gives {said!r:.60}.",
-                expected=f"True or False, whatever the {what}.",
-                question="Does each way through the function end in a `return`?"
-                if said is None
-                else f"Is the {what} accepted, or is it not?",
-            )
+        if undecided := unless_decided(said, what):
+            return undecided
         if not said and who in right:
             refused[who] = case
         elif not said:
             caught.add(who)
     return refused, caught
+
+
+def unless_decided(said: Any, what: str) -> Finding | None:
+    """The finding on a check's answer that is neither True nor False; `what` it was asked about, as in `sorted_out`."""
+    if type(said) is bool:
+        return None
+    return Finding(
+        ok=False,
+        seen=f"accept gives {said!r:.60}.",
+        expected=f"True or False, whatever the {what}.",
+        question="Does each way through the function end in a `return`?"
+        if said is None
+        else f"Is the {what} accepted, or is it not?",
+    )
 
 
 def _shown(value: Any) -> str:

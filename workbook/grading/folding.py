@@ -14,12 +14,12 @@ import re
 
 LINE_MAX = 88
 _BLOCK = re.compile(r"```sql\n.*?```", re.DOTALL)
-_CLAUSE = re.compile(r"(SELECT|FROM|JOIN|WHERE|AND|VALUES|SET|GROUP|ORDER|INCLUDE|WITH|ON CONFLICT|RETURNING)\b")
+_CLAUSE = re.compile(r"\(?(SELECT|FROM|JOIN|WHERE|AND|VALUES|SET|GROUP|ORDER|INCLUDE|WITH|ON CONFLICT|RETURNING)\b")
 
 
 def folded(markdown: str) -> str:
     """The text with the lines of its SQL blocks cut to `LINE_MAX` characters: in its second half before a clause, else
-    behind a row or a comma, else at the last space. A line with a comment stays as it is, and so does what stands in quotes."""
+    behind a row or a comma, else at the last space; rather outside brackets than within. A line with a comment stays as it is, and so does what stands in quotes."""
     return _BLOCK.sub(
         lambda block: "\n".join(piece for line in block[0].split("\n") for piece in _pieces(line)), markdown
     )
@@ -34,6 +34,9 @@ def _pieces(line: str) -> list[str]:
     late = [at for at in places if at > LINE_MAX / 2]
     clauses = [at for at in late if _CLAUSE.match(line, at + 1)]
     commas = [at for at in late if line[at - 1] == ","]
-    at = max(clauses or [at for at in commas if line[at - 2] == ")"] or commas or places)
+    at = max(
+        clauses or [at for at in commas if line[at - 2] == ")"] or commas or places,
+        key=lambda at: (line.count(")", 0, at) - line.count("(", 0, at), at),
+    )
     indent = begins if line.startswith(" " * 4) else begins + 4
     return [line[:at], *_pieces(f"{' ' * indent}{line[at + 1 :]}")]

@@ -281,9 +281,10 @@ class Postgres(Engine):
     def abandon(self) -> None:
         """The sessions are ended, and no connection is used again: the one that was interrupted between a statement and
         its answer, a session's or the one that looks who waits, would take the next statement's answer for it."""
-        with contextlib.suppress(psycopg.OperationalError), self.database.cluster.connect() as admin:
-            for session in self._seated.values():
-                admin.execute(f"SELECT pg_catalog.pg_terminate_backend({session.pid}, 5000)")
+        cluster = self.database.cluster
+        cluster.forget("postgres")
+        with contextlib.suppress(psycopg.OperationalError):
+            cluster.end(session.pid for session in self._seated.values())
         self._forget()
         self._early = []
         with contextlib.suppress(psycopg.OperationalError):

@@ -392,6 +392,9 @@ found["addresses_url"] = addresses
 for name, snapshot in found.items():
     here[f"pages of {name}"] = len(snapshot.pages)
     there[f"pages of {name}"] = len(read_index(production, name).pages)
+top = read_index(production, "orders_pkey")
+here["entries of the root"] = len(root.entries)
+there["entries of the root"] = len(top.pages[top.root].entries)
 print(f"{'pages':32}{'counting':>10}{'production':>12}")
 for claim in here:
     changed = "" if here[claim] == there[claim] else "   changed"
@@ -399,6 +402,7 @@ for claim in here:
 
 # %%
 assert there["a lookup in 1,000,000 rows"] <= there["a lookup in 1,000 rows"] + 2
+assert there["entries of the root"] > 200
 assert there["1,000 scattered keys"] > 100 * there["1,000 neighbours"]
 assert max(there[f"parcels, ticket {letter}"] for letter in "ab") < 10 < there["parcels, ticket c"] / 10
 assert there["pages of orders_pkey"] > 3 * there["pages of orders_status"]

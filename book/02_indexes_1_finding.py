@@ -143,6 +143,7 @@ change("DROP INDEX IF EXISTS product_quantity")
 change("CREATE INDEX IF NOT EXISTS quantity_product ON order_lines (quantity, product_id)")
 other_way = explain(fixed, engine)
 print(f"selective first: {one_way.buffers} pages, selective last: {other_way.buffers} pages")
+assert one_way.find(index="product_quantity") and other_way.find(index="quantity_product")
 assert one_way.buffers.value == other_way.buffers.value
 
 # %% [markdown]

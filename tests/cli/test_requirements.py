@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import tomllib
-from importlib.metadata import requires, version
+from importlib.metadata import metadata, requires, version
 from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -43,6 +44,18 @@ def test_what_is_pinned_needs_nothing_that_is_not() -> None:
             if needed.marker is None or any(needed.marker.evaluate({"extra": extra}) for extra in extras):
                 missing |= {canonicalize_name(needed.name)} - set(PINNED)
     assert not missing
+
+
+def test_what_is_pinned_runs_on_the_first_release_of_each_python() -> None:
+    """Debian 12 brings Python 3.11.2: a package that wants 3.11.5 cannot be installed there."""
+    refused = {
+        (name, first)
+        for name, pin in HERE.items()
+        for first in ("3.11.0", "3.12.0", "3.13.0")
+        if pin.marker is None or pin.marker.evaluate({"python_full_version": first, "python_version": first[:4]})
+        if not SpecifierSet(metadata(name).get("Requires-Python", "")).contains(first)
+    }
+    assert not refused
 
 
 def test_conda_takes_the_same_list() -> None:

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-from tests.exercises.harness import Answers, ExerciseTests, Wrong
+from tests.exercises.harness import Answers, ExerciseTests, Wrong, verdict
+from tests.exercises.harness import shown as told
 from workbook.exercises.indexes.guilty import EXERCISE, VARIANTS, Variant, guilty, shown
+
+EVERYTHING = """CREATE STATISTICS one ON country, city, carrier, status FROM orders; CREATE STATISTICS two ON product_id, shelf FROM lines;
+CREATE STATISTICS three ON (lower(city)), (lower(country)) FROM orders; CREATE INDEX four ON orders (placed_minute) WHERE status = 'open'; ANALYZE orders; ANALYZE lines"""
+"""Made without a look at the plan, and quick in every variant."""
+FORGED = "SELECT pg_restore_relation_stats('schemaname', 'public', 'relname', 'orders', 'relpages', 2000::int, 'reltuples', 2e6::real)"
 
 
 def answers(variant: Variant) -> Answers:
@@ -20,6 +26,7 @@ def answers(variant: Variant) -> Answers:
             {"step": right, "mend": "DELETE FROM lines WHERE line_id = 1; ANALYZE"}, says="changed rows of the table"
         ),
         Wrong({"step": right, "mend": "CREATE STATISTIC s"}, says="syntax error"),
+        Wrong({"step": right, "mend": EVERYTHING}, says="The mend makes 4 things", misconception="more-is-better"),
         Wrong({"step": right}, says="the keys 'step' and 'mend'"),
         Wrong({"step": "3", "mend": variant.mend}, says="this is str"),
     ]
@@ -41,6 +48,26 @@ def answers(variant: Variant) -> Answers:
 class TestGuilty(ExerciseTests):
     exercise = EXERCISE
     answers = staticmethod(answers)
+
+
+def test_what_is_told_to_the_planner_and_not_true_is_gone_after_the_next_analyze() -> None:
+    for variant in VARIANTS[:2]:
+        found = verdict(EXERCISE, {"step": guilty(variant), "mend": FORGED}, variant)
+        assert not found.full and "what the mend did is gone" in told(found)
+        assert found.misconception == EXERCISE.misconceptions["for-good"]
+
+
+def test_what_is_made_where_analyze_does_is_not_needed() -> None:
+    variant = next(variant for variant in VARIANTS if variant.stale)
+    more = "CREATE STATISTICS status_by_time ON status, placed_minute FROM orders; ANALYZE orders"
+    found = verdict(EXERCISE, {"step": guilty(variant), "mend": more}, variant)
+    assert not found.full and "Without status_by_time, after ANALYZE alone" in told(found)
+
+
+def test_an_index_on_the_expression_tells_as_much_as_statistics_on_it() -> None:
+    variant = next(variant for variant in VARIANTS if "lower(" in variant.query)
+    mend = "CREATE INDEX ON orders (lower(city)); ANALYZE orders"
+    assert verdict(EXERCISE, {"step": guilty(variant), "mend": mend}, variant).full
 
 
 def test_the_guilty_step_is_not_always_in_the_same_place() -> None:

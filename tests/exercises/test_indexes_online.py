@@ -13,8 +13,19 @@ ALSO = (
     "DROP INDEX CONCURRENTLY orders_placed; DROP INDEX CONCURRENTLY orders_status",
 )
 PARTLY = {
-    0: [("CREATE INDEX CONCURRENTLY orders_customer ON orders (placed_minute, customer_id)", "is on (placed_minute, customer_id)", "")],
+    0: [
+        ("CREATE INDEX CONCURRENTLY orders_customer ON orders (placed_minute, customer_id)", "is on (placed_minute, customer_id)", ""),
+        ("CREATE INDEX CONCURRENTLY orders_customer ON orders (customer_id, placed_minute) WHERE false", "it holds the rows of its WHERE only", "it-is-there"),
+        ("CREATE INDEX CONCURRENTLY orders_customer ON orders (customer_id) INCLUDE (placed_minute)", "by INCLUDE, behind its key", "it-is-there"),
+        ("CREATE INDEX CONCURRENTLY orders_customer ON orders USING brin (customer_id, placed_minute)", "it is of the kind brin", "it-is-there"),
+        ("CREATE UNIQUE INDEX CONCURRENTLY orders_customer ON orders (customer_id, placed_minute)", "it is UNIQUE", "it-is-there"),
+    ],
     1: [
+        (
+            "DROP INDEX CONCURRENTLY orders_customer; CREATE INDEX CONCURRENTLY orders_customer ON orders (customer_id) WHERE order_id < 0",
+            "it holds the rows of its WHERE only",
+            "it-is-there",
+        ),
         ("CREATE INDEX CONCURRENTLY IF NOT EXISTS orders_customer ON orders (customer_id)", "but INVALID", "it-is-there"),
         ("CREATE INDEX CONCURRENTLY orders_customer ON orders (customer_id)", "already exists", ""),
     ],
@@ -30,7 +41,16 @@ PARTLY = {
             "it-is-there",
         ),
     ],
-    3: [("VACUUM orders", "takes 168 kB", "vacuum-shrinks"), ("REINDEX INDEX orders_customer", "A writer had to wait: `REINDEX", "ddl-is-online")],
+    3: [
+        ("VACUUM orders", "takes 168 kB", "vacuum-shrinks"),
+        (
+            "CREATE INDEX CONCURRENTLY none ON orders (customer_id) WHERE false; DROP INDEX CONCURRENTLY orders_customer; "
+            "CREATE INDEX CONCURRENTLY orders_customer ON orders (customer_id); DROP INDEX CONCURRENTLY none",
+            "For a while no valid index began with",
+            "drop-first",
+        ),
+        ("REINDEX INDEX orders_customer", "A writer had to wait: `REINDEX", "ddl-is-online"),
+    ],
     4: [
         ("DROP INDEX CONCURRENTLY orders_status", "Left behind: orders_placed.", "it-is-there"),
         ("DROP INDEX CONCURRENTLY orders_status, orders_placed", "DROP INDEX CONCURRENTLY does not support dropping multiple objects", ""),

@@ -8,7 +8,7 @@ import pytest
 
 from tests.exercises.harness import Answers, ExerciseTests, Wrong, shown, verdict
 from workbook.engines import database
-from workbook.exercises.indexes.rewrite import COLUMNS, EXERCISE, VARIANTS, Variant, recipe
+from workbook.exercises.indexes.rewrite import COLUMNS, EXERCISE, ROWS, VARIANTS, Variant, recipe
 
 SLOW_SAYS = {True: "what does the reader know that", False: "What is computed for every row here"}
 BOUNDARY_SAYS = {True: "Which order stands right behind", False: "At which end of the stretch"}
@@ -75,6 +75,19 @@ def test_a_boundary_that_only_this_data_makes_right_does_not_pass(variant: Varia
     for answer in MORE[variant.seen][:2]:
         found = verdict(EXERCISE, answer, variant)
         assert not found.full and BOUNDARY_SAYS[True] in shown(found)
+
+
+@pytest.mark.parametrize("variant", [VARIANTS[at] for at in (0, 1, 3, 4)], ids=lambda variant: variant.story[:20])
+def test_rows_that_are_typed_do_not_pass_with_those_that_a_verdict_tells_of_either(variant: Variant) -> None:
+    """What was found on the practice table, and what the first verdict named besides: where places and numbers go together, quick as well."""
+    with database(recipe(variant)) as orders:
+        ids = [row[0] for row in orders.run(variant.good).rows]
+    told = ids[1 if variant.paging else 0] + ROWS, ids[-1] + ROWS
+    typed = f"order_id BETWEEN {min(ids)} AND {max(ids)}" if max(ids) - min(ids) < len(ids) else f"order_id IN {tuple(ids)}"  # fmt: skip
+    answer = f"SELECT {COLUMNS} FROM orders WHERE ({typed} OR order_id IN {told}) {variant.good[variant.good.index('ORDER BY') :]}"
+    found = verdict(EXERCISE, answer, variant)
+    assert not found.full and "Later that day a few more orders" in shown(found)
+    assert found.misconception == EXERCISE.misconceptions["right-today"]
 
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.story[:20])

@@ -5,7 +5,8 @@
     8  └─ Index Scan on lines   x 2,000    touched 8,000 pages: it did as it was told
 
 The planner chose the join for the number of rows that it expected below. What is expensive above follows from there. So the
-answer names a step and mends what it did not know; the judge counts the pages of the same query afterwards.
+answer names a step and mends what it did not know; the judge counts the pages of the same query afterwards, and after the next ANALYZE, too. Whoever makes
+all sorts of things at once has found nothing out: at most one may be made, and none where ANALYZE does.
 
     >>> {variant.guilty for variant in VARIANTS} == {"orders", "lines"}
     True
@@ -21,7 +22,7 @@ from functools import cache
 from typing import Any
 
 from workbook.engines import Recipe, database
-from workbook.exercises.trial import allowed, pages_of, tried, whole
+from workbook.exercises.trial import Trial, allowed, pages_of, quoted, tried, whole
 from workbook.grading.exercise import Exercise, Finding, Judgement
 from workbook.grading.registry import register
 from workbook.plans import Node, Plan, explain
@@ -133,6 +134,7 @@ def budget(variant: Variant) -> int:
 
 
 KINDS = frozenset({"index", "statistics"})
+ANALYZE = "ANALYZE orders; ANALYZE lines"
 
 
 def guilty(variant: Variant) -> int:
@@ -158,8 +160,10 @@ def judge(answer: dict[str, Any], variant: Variant) -> Judgement:
         if trial.refused:
             return Judgement(0.0, (named, trial.refused))
         after = trial.plan(variant.query)
-    mended = pages_within(before, after, budget(variant), variant)
-    return Judgement(whole(named, mended), (named, mended), (after,))
+        findings = [named, pages_within(before, after, budget(variant), variant)]
+        if findings[1].ok:
+            findings.append(needed(trial, variant))
+    return Judgement(whole(*findings), tuple(findings), (after,))
 
 
 def step_named(number: int, steps: list[Node], right: int) -> Finding:
@@ -199,6 +203,34 @@ def pages_within(before: Plan, after: Plan, budget: int, variant: Variant) -> Fi
     )  # fmt: skip
 
 
+def needed(trial: Trial, variant: Variant) -> Finding:
+    """Whether the mend makes one thing at most, outlives the next ANALYZE, and is missed when it is taken away."""
+    orders, most = trial.database, budget(variant)
+    made = [("INDEX", name) for name in trial.names]
+    made += [("STATISTICS", str(row[0])) for row in orders.run("SELECT stxname FROM pg_catalog.pg_statistic_ext ORDER BY 1").rows]  # fmt: skip
+    if len(made) > 1:
+        return Finding(
+            False, f"The mend makes {len(made)} things: {', '.join(name for _, name in made)}.", "One at most, which the guilty step misses.",
+            "What is it that the guilty step does not know, and which of them tells it?", "more-is-better",
+        )  # fmt: skip
+    orders.run(ANALYZE)
+    if (again := trial.pages(variant.query)) > most:
+        return Finding(
+            False, f"After the next ANALYZE the query touches {again:,} pages again: what the mend did is gone.", "A mend that lasts.",
+            "What does ANALYZE write anew each time, and what tells it to look at more?", "for-good",
+        )  # fmt: skip
+    if not made:
+        return Finding(True, "The mend makes nothing, and it lasts.")
+    kind, name = made[0]
+    orders.run(f"DROP {kind} {quoted(name)}")
+    if (without := trial.pages(variant.query)) <= most:
+        return Finding(
+            False, f"Without {name}, after ANALYZE alone, the query touches {without:,} pages.", "Nothing made that is not missed.",
+            "What did the planner not know: how things go together, or that time has passed?", "more-is-better",
+        )  # fmt: skip
+    return Finding(True, f"{name} lasts, and without it the query touches {without:,} pages.")
+
+
 def lines_of(plan: Plan) -> str:
     """The plan as a table with numbered steps."""
 
@@ -218,8 +250,8 @@ def brief(variant: Variant) -> str:
         f"{variant.story}:\n\n```sql\n{variant.query}\n```\n\n`orders` has {ORDERS:,} rows, `lines` {LINES:,} and an index on `order_id`. "
         f"The query touches {pages_of(plan):,} pages:\n\n{lines_of(plan)}\n\n"
         "Which step is to blame: at which one does what is expected part from what comes, not because of another step? And what mends it? Hand in a dict: `step`, "
-        "its number, and `mend`, SQL that creates an index or statistics, or takes statistics anew. The judge looks for the step, runs the mend, and counts the pages of "
-        f"the same query: at most **{budget(variant):,}**. "
+        "its number, and `mend`, SQL that creates **one** index or **one** object of statistics, or only takes statistics anew where that does. The judge looks for the step, runs the "
+        f"mend, and counts the pages of the same query: at most **{budget(variant):,}**, then and after the next ANALYZE. "
         '`engine = practice("indexes-guilty")` is the same database.'
     )
 
@@ -253,6 +285,8 @@ EXERCISE = register(
             "highest-cost": "The step with the highest cost is the one to mend.",
             "most-pages": "The step that touches most pages is the one to mend.",
             "anything-helps": "Statistics and indexes help wherever they are put.",
+            "more-is-better": "The more statistics and indexes there are, the better.",
+            "for-good": "What was told to the planner once, it knows for good.",
         },
     )
 )  # fmt: skip

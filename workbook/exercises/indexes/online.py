@@ -6,7 +6,8 @@
     CREATE INDEX CONCURRENTLY                 waits for it, and lets everyone past
 
 On an empty table the two look alike. The judge keeps one transaction open on the table at every moment, starts the answer, and each time it
-waits, lets another writer try: PostgreSQL's own lock tables say who waits for whom. Then it looks at what is there.
+waits, lets another writer try: PostgreSQL's own lock tables say who waits for whom. Then it looks at what is there: an index of that name that holds
+some rows only, or a column that no search can use, serves no read.
 
     >>> [variant.right.split()[0] for variant in VARIANTS]
     ['CREATE', 'DROP', 'CREATE', 'REINDEX', 'DROP']
@@ -108,17 +109,31 @@ def recipe(variant: Variant) -> Recipe:
 
 
 def served(orders: Database, column: str) -> bool:
-    """Whether a valid index begins with this column."""
-    return any(valid and columns.split(", ")[0] == column for _, columns, valid in indexes(orders))
+    """Whether a valid index of all rows begins with this column."""
+    return any(one.valid and not one.odd and one.columns.split(", ")[0] == column for one in indexes(orders))
 
 
-def indexes(orders: Database) -> list[tuple[str, str, bool]]:
-    """Name, columns and validity of each index of `orders`, from the catalog's rows alone: `pg_get_indexdef` would wait for the table's lock."""
+@dataclass(frozen=True)
+class Found:
+    """An index of `orders`: its columns; whether it is valid; what it is besides a B-tree of all rows, in words ('' for nothing)."""
+
+    name: str
+    columns: str
+    valid: bool
+    odd: str
+
+
+def indexes(orders: Database) -> list[Found]:
+    """Each index of `orders`, from the catalog's rows alone: `pg_get_indexdef` would wait for the table's lock."""
     sql = """SELECT c.relname, (SELECT string_agg(a.attname, ', ' ORDER BY a.attnum) FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid),
-                    i.indisvalid AND i.indisready
+                    i.indisvalid AND i.indisready,
+                    CASE WHEN i.indpred IS NOT NULL THEN 'it holds the rows of its WHERE only' WHEN m.amname <> 'btree' THEN 'it is of the kind ' || m.amname
+                         WHEN i.indnkeyatts < i.indnatts THEN 'it carries a column along by INCLUDE, behind its key'
+                         WHEN i.indisunique AND NOT i.indisprimary THEN 'it is UNIQUE, and refuses orders that were welcome before' ELSE '' END
              FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid JOIN pg_catalog.pg_class t ON t.oid = i.indrelid
+                  JOIN pg_catalog.pg_am m ON m.oid = c.relam
              WHERE t.relname = 'orders' ORDER BY 1"""
-    return [(str(name), str(columns), bool(valid)) for name, columns, valid in orders.cluster.admin(sql, orders.name)]
+    return [Found(str(name), str(columns), bool(valid), str(odd)) for name, columns, valid, odd in orders.cluster.admin(sql, orders.name)]  # fmt: skip
 
 
 def judge(answer: str, variant: Variant) -> Judgement:
@@ -159,7 +174,7 @@ def rows_gone() -> Finding:
 
 def in_service(orders: Database, variant: Variant) -> list[Finding]:
     """What is there in the end: the wanted indexes, valid; nothing that was to go, and nothing else."""
-    found = {name: (columns, valid) for name, columns, valid in indexes(orders) if name != "orders_pkey"}
+    found = {one.name: one for one in indexes(orders) if one.name != "orders_pkey"}
     findings = []
     for name, columns in variant.wanted:
         if name not in found:
@@ -168,16 +183,23 @@ def in_service(orders: Database, variant: Variant) -> list[Finding]:
                     False, f"There is no index {name}.", f"{name} on ({columns}), valid.", "What is the index called?"
                 )
             )
-        elif found[name][0] != columns:
+        elif found[name].columns != columns:
             findings.append(
                 Finding(
                     False,
-                    f"{name} is on ({found[name][0]}).",
+                    f"{name} is on ({found[name].columns}).",
                     f"{name} on ({columns}).",
                     "Which columns was it to have in its key, and in which order?",
                 )
             )
-        elif not found[name][1]:
+        elif found[name].odd:
+            findings.append(
+                Finding(
+                    False, f"{name} is on ({columns}), but {found[name].odd}.", f"{name}: a B-tree on ({columns}), of all orders.",
+                    "Which read of a customer's orders would it serve, and which write would it refuse?", "it-is-there",
+                )
+            )  # fmt: skip
+        elif not found[name].valid:
             findings.append(
                 Finding(
                     False, f"{name} is there, but INVALID: no read uses it.", f"{name} on ({columns}), valid.",

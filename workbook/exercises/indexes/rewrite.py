@@ -8,7 +8,8 @@
 
 Each variant hides a column in another way. The judge compares the rows on a copy where it changed their status, added orders like the first
 and the last of them and, where pages are turned, took one away that the reader has seen: rows typed by hand, boundaries read off the
-result and counted rows do not pass. It runs the query once more with the indexes switched off, since an order that only a plan brings is none.
+result and counted rows do not pass. Since what a verdict tells of the rows can be typed as well, it changes the copy once more, and of those rows tells nothing.
+It runs the query once more with the indexes switched off, since an order that only a plan brings is none.
 Pages are counted on another copy, where nothing was changed, beside those of a query that it knows to be good: a quarter more are allowed, and
 two to spare. Many orders share a total or a minute, so that it matters on which side of a boundary they are.
 
@@ -157,6 +158,10 @@ def judge(answer: str, variant: Variant) -> Judgement:
             return Judgement(0.0, (same,))
         if same.ok and orders.run(f"{WITHOUT_INDEXES}; {answer}").rows != wanted.rows:
             same = by_luck()
+        if same.ok:
+            change(orders, variant, turn=2)
+            if orders.run(answer).rows != orders.run(variant.good).rows:
+                same = by_heart()
     with database(recipe(variant)) as orders:
         good = explain(variant.good, orders.engine)
         plan = explain(answer, orders.engine)
@@ -165,12 +170,12 @@ def judge(answer: str, variant: Variant) -> Judgement:
     return Judgement(float(same.ok and pages.ok), (first, second) if first.ok else (first,), (plan,))
 
 
-def change(orders: Database, variant: Variant) -> None:
-    """Another status for the rows that are wanted, one more order like two of them, and one less of the page before."""
+def change(orders: Database, variant: Variant, turn: int = 1) -> None:
+    """Another status for the rows that are wanted, one more order like two of them, and one less of the page before; the new orders' numbers are others at each turn."""
     ids = [str(row[0]) for row in orders.run(variant.good).rows]
     orders.run(
         f"UPDATE orders SET status = 'returned' WHERE order_id IN ({', '.join(ids)}); DELETE FROM orders WHERE order_id = {variant.seen}; "
-        f"INSERT INTO orders SELECT order_id + {ROWS}, customer_id, 'paid', total_cents, placed_at, note FROM orders "
+        f"INSERT INTO orders SELECT order_id + {turn * (ROWS + turn - 1)}, customer_id, 'paid', total_cents, placed_at, note FROM orders "
         f"WHERE order_id IN ({ids[1 if variant.paging else 0]}, {ids[-1]})"
     )
 
@@ -190,6 +195,13 @@ def by_luck() -> Finding:
         question=TIES,
         misconception="order-by-luck",
     )
+
+
+def by_heart() -> Finding:
+    return Finding(
+        False, "Later that day a few more orders like those had come, with numbers of their own; then the query returned other rows than are right.",
+        "The right rows, whichever orders there are.", "Which numbers stand in your query: those that the task names, or those that the rows had today?", "right-today",
+    )  # fmt: skip
 
 
 def one_statement() -> Finding:
@@ -297,6 +309,7 @@ EXERCISE = register(
             "offset-is-free": "OFFSET is free: the rows are not returned.",
             "the-index-sees-through": "The index sees through a function or a cast.",
             "pair-by-parts": "A pair is compared part by part, with AND and OR, and the index follows.",
+            "right-today": "A query that returns the right rows today is right.",
             "order-by-luck": "Rows that come in the right order were asked for in that order.",
         },
     )

@@ -1,12 +1,11 @@
 # %% [markdown]
 # # Lab: isolation
 #
-# Eight core exercises and five further ones. You hand in orders, rules, SQL and decisions; each is run, mostly in every order that two sessions allow, on a real PostgreSQL. A seed of your own
-# chooses the variants, and each changes the right answer.
+# Eight core exercises and five further ones. You hand in orders, rules, SQL and decisions; each is run, mostly in every order that two sessions allow, on a real PostgreSQL. The seed
+# below chooses the variants, and each changes the right answer; in `my-work/` it is a seed of your own.
 #
 # **How to work.** Read the task that `ask` shows. `run(Schedule.read(text))` plays one order and draws it, `explore(Program(...))` plays them all, and `practice("...")` gives you a database with the
-# task's tables where there is one. A schedule is text: the tables under `setup:`, then the steps. Write each session's BEGIN and COMMIT; without them each statement is a transaction of its own, and
-# another thing happens than in the task:
+# task's tables where there is one. A schedule is text: the tables under `setup:`, then the steps. Write each session's BEGIN and COMMIT; without them each statement is a transaction of its own:
 #
 # ```
 # level: repeatable read
@@ -22,9 +21,9 @@
 # ana: COMMIT
 # ```
 #
-# Put your answer in the place of the `...`, run the cell and the one below it. `hint("...")`, three times at most, goes from a question to nearly the answer. Points are for answers, hints cost nothing.
+# Your answer takes the place of the `...` between `### BEGIN SOLUTION` and `### END SOLUTION` (one in front, as in `decide = ...`, may stay). Run the cell and the one below it. `hint("...")`, three times at most, goes from a question to nearly the answer. Points are for answers, hints cost nothing.
 #
-# The core takes about eighty minutes. Agents are welcome. Nobody but you can say in which order it breaks.
+# The core takes about seventy-five minutes. Agents are welcome. Nobody but you can say in which order it breaks.
 
 # %%
 from workbook import ask, check, hint, practice, progress, start_lab
@@ -41,7 +40,7 @@ start_lab("03_isolation", seed=1)
 #
 # - **What is committed:** at each step, which rows would somebody see who has just come in?
 # - **From which moment:** does a statement look at that, or at a picture from before? When was the picture taken?
-# - **Who is in the way:** whose uncommitted work does the step meet, and what becomes of it?
+# - **Whose work:** which uncommitted work does the step meet, its own or the other one's, and what then?
 
 # %%
 ask("isolation-levels")
@@ -70,7 +69,7 @@ check("isolation-levels", decide)
 # %% [markdown]
 # ## 2. Write skew on demand
 #
-# A rule over several rows, two programs that keep it, and a level whose name sounds as if nothing could happen. You are the attacker: which statements, in which order? Hand in a schedule as text, its steps only.
+# A rule over several rows, two programs that keep it, and a level whose name sounds as if nothing could happen. You are the attacker: which statements, in which order?
 
 # %%
 ask("isolation-skew")
@@ -97,8 +96,7 @@ check("isolation-skew", skew)
 # %% [markdown]
 # ## 3. A lost update, or none
 #
-# Four pull requests for the same bug, each with a sentence why it cannot happen any more. Some are right. For each of the others an order exists in which somebody's change is gone, and both programs report success. Find it, or say that there
-# is none; *all* orders are run to see whether you are right.
+# Four pull requests for the same bug, each with a sentence why it cannot happen any more. Some are right. For the others an order exists in which somebody's change is gone, and both programs report success.
 
 # %%
 ask("isolation-lost")
@@ -122,23 +120,24 @@ check("isolation-lost", lost)
 # ## 4. One hour, two bookings
 #
 # It happened once, and somebody put `FOR UPDATE` in. It happened again. A lock is put on rows that are there, and the second booking is for something that nobody has booked yet. Which rule, or
-# which lock, do both customers meet, and who else would meet it, too? You hand in a dict with `booking`, and with `ddl` and `level` where they are needed.
+# which lock, do both customers meet, and who else would meet it, too?
 
 # %%
 ask("isolation-booking")
 
 # %%
-booking = ...
-### BEGIN SOLUTION
-booking = {
-    "booking": """
-        SELECT 1 FROM course WHERE course_id = :course FOR UPDATE;
-        INSERT INTO booking SELECT :course, :who
-            WHERE (SELECT count(*) FROM booking WHERE course_id = :course)
-                < (SELECT seats FROM course WHERE course_id = :course)
-    """,
-}
-### END SOLUTION
+booking = (
+    ### BEGIN SOLUTION
+    {
+        "booking": """
+            SELECT 1 FROM course WHERE course_id = :course FOR UPDATE;
+            INSERT INTO booking SELECT :course, :who
+                WHERE (SELECT count(*) FROM booking WHERE course_id = :course)
+                    < (SELECT seats FROM course WHERE course_id = :course)
+        """,
+    }
+    ### END SOLUTION
+)
 
 # %%
 check("isolation-booking", booking)
@@ -149,14 +148,11 @@ check("isolation-booking", booking)
 # Once a night the log says `deadlock detected`, somebody's purchase is gone, and in the morning nobody can make it happen again. An agent has looked at the code and suggests
 # `LOCK TABLE`, which does end it: since then the shop sells one basket at a time.
 #
-# You get programs that deadlock, and mend them with as little as you can.
+# You get programs that deadlock, and mend them without a lock that strangers would share.
 #
 # - **Draw:** two calls side by side; at each statement, what it locks, and in which order.
 # - **Circle:** where does each hold what the other one wants next?
 # - **Order:** something that every caller can compute beforehand, and as strong a lock as will be needed, from the first time on.
-#
-# The judge plays the orders of the statements, each program beside itself and, where there are two, beside the other and four at a time; it lets a third session stop a statement half-way,
-# and looks whether calls that share nothing go past each other.
 
 # %%
 ask("isolation-deadlock")
@@ -202,7 +198,7 @@ check("isolation-parent", let_past)
 # ## 7. Retry, ask, give up
 #
 # *"I put a retry around it"*, says the agent, and it did: around everything. Which errors does that help against, which does it repeat for ever, and after which does it charge the customer a second
-# time? Write `def after_failure(sqlstate, phase, key):`, which the loop asks each time a payment fails.
+# time?
 
 # %%
 ask("isolation-retry")
@@ -278,16 +274,17 @@ check("isolation-snapshot", orders)
 ask("isolation-lowest")
 
 # %%
-levels = ...
-### BEGIN SOLUTION
-levels = {
-    "A": ("repeatable read", "T1 T2 T1 T1 T2 T2"),
-    "B": ("none", "T1 T1 T2 T2 T1 T1 T2 T2"),
-    "C": ("read committed", ""),
-    "D": ("repeatable read", "T1 T2 T2 T2 T1 T1"),
-    "E": ("serializable", "T1 T2 T1 T2 T1 T2"),
-}
-### END SOLUTION
+levels = (
+    ### BEGIN SOLUTION
+    {
+        "A": ("repeatable read", "T1 T2 T1 T1 T2 T2"),
+        "B": ("none", "T1 T1 T2 T2 T1 T1 T2 T2"),
+        "C": ("read committed", ""),
+        "D": ("repeatable read", "T1 T2 T2 T2 T1 T1"),
+        "E": ("serializable", "T1 T2 T1 T2 T1 T2"),
+    }
+    ### END SOLUTION
+)
 
 # %%
 check("isolation-lowest", levels)
@@ -302,20 +299,21 @@ check("isolation-lowest", levels)
 ask("isolation-transfer")
 
 # %%
-transfer = ...
-### BEGIN SOLUTION
-transfer = {
-    "witness": ((3, 4, 10), (4, 3, 20), "one two one two one two one two"),
-    "transfer": """
-        WITH held AS (SELECT * FROM account WHERE account_id IN (:from, :to) ORDER BY account_id FOR UPDATE)
-        SELECT set_config('my.balance', cents::text, true) FROM held WHERE account_id = :from;
-        UPDATE account SET cents = cents - :cents
-            WHERE account_id = :from AND current_setting('my.balance')::int >= :cents;
-        UPDATE account SET cents = cents + :cents
-            WHERE account_id = :to AND current_setting('my.balance')::int >= :cents
-    """,
-}
-### END SOLUTION
+transfer = (
+    ### BEGIN SOLUTION
+    {
+        "witness": ((3, 4, 10), (4, 3, 20), "one two one two one two one two"),
+        "transfer": """
+            WITH held AS (SELECT * FROM account WHERE account_id IN (:from, :to) ORDER BY account_id FOR UPDATE)
+            SELECT set_config('my.balance', cents::text, true) FROM held WHERE account_id = :from;
+            UPDATE account SET cents = cents - :cents
+                WHERE account_id = :from AND current_setting('my.balance')::int >= :cents;
+            UPDATE account SET cents = cents + :cents
+                WHERE account_id = :to AND current_setting('my.balance')::int >= :cents
+        """,
+    }
+    ### END SOLUTION
+)
 
 # %%
 check("isolation-transfer", transfer)

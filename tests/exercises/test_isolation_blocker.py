@@ -32,7 +32,7 @@ SELECT pg_terminate_backend(pid, 1000) FROM others"""
 def answers(variant: Variant) -> Answers:
     root = SCENES[variant.scene].root
     good = {"end": root, "rules_out": variant.place, "sql": ROOT}
-    away = variant.place % 6 + 1
+    away = variant.place % 5 + 1
     wrong = [
         Wrong({**good, "end": variant.colleague}, says=f"`{variant.colleague}` was ended"),
         Wrong({**good, "end": "the database"}, says="There is no session 'the database'"),
@@ -105,13 +105,13 @@ def test_a_query_that_names_nobody_is_told_what_it_gives(what: str) -> None:
 
 
 def test_the_observation_is_looked_at_when_the_rest_is_right() -> None:
-    """Nobody finds it by trying all six while the query is still to be written; as a text it is a number, too."""
+    """Nobody finds it by trying all of them while the query is still to be written; as a text it is a number, too."""
     variant = VARIANTS[0]
     good = answers(variant).right
-    for place in (variant.place, variant.place % 6 + 1):
+    for place in (variant.place, variant.place % 5 + 1):
         assert "Observation" not in str(verdict(EXERCISE, {**good, "rules_out": place, "sql": "SELECT 1"}, variant))
     assert verdict(EXERCISE, {**good, "rules_out": str(variant.place)}, variant).full
-    assert "2 of 3 points" in str(verdict(EXERCISE, {**good, "rules_out": variant.place % 6 + 1}, variant))
+    assert "2 of 3 points" in str(verdict(EXERCISE, {**good, "rules_out": variant.place % 5 + 1}, variant))
 
 
 def test_a_key_too_many_and_one_that_is_missing_are_named() -> None:
@@ -144,9 +144,20 @@ def test_a_query_that_frees_them_itself_names_nobody() -> None:
         assert not found.full and "by the query itself" in str(found)
 
 
-def test_one_observation_of_six_rules_the_colleague_out() -> None:
+def test_one_observation_of_five_rules_the_colleague_out() -> None:
     for variant in VARIANTS:
         every = observations(variant)
-        assert len(every) == len(set(every)) == 6
+        assert len(every) == len(set(every)) == 5
         ruling = [text for text in every if "waits itself" in text or text.startswith("Nobody waits")]
         assert ruling == [every[variant.place - 1]] and f"`{variant.colleague}`" in ruling[0]
+
+
+def test_the_evidence_hands_over_neither_the_root_nor_who_waits_for_whom() -> None:
+    """Who is to be ended is worked out from the locks: no sentence names the root but one that names the oldest, and no list says who
+    blocks whom."""
+    for variant in VARIANTS:
+        told, seen, root = EXERCISE.brief(variant), evidence(variant.scene), SCENES[variant.scene].root
+        named = [text for text in observations(variant) if f"`{root}`" in text]
+        assert all(text.startswith("The oldest") for text in named), variant.scene
+        assert "→" not in told and "its own transaction" not in told
+        assert all(f"| {name} |" in told for name, *_ in seen.activity)

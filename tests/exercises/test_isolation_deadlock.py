@@ -10,9 +10,18 @@ from tests.exercises.harness import Answers, ExerciseTests, Wrong, shown, verdic
 from workbook.exercises.isolation.deadlock import EXERCISE, VARIANTS, Variant, stalled
 
 PAY = VARIANTS[0].given["pay"]
+EACH = "CASE account WHEN :payer THEN -:cents ELSE :cents / 2 END"
+TAKE = VARIANTS[3].given["take"]
+TAKEN = "UPDATE stock SET pieces = pieces - 1"
+ITEMS = "SELECT item FROM unnest(:items::int[]) AS u(item)"
+LOCKED = "SELECT item FROM stock WHERE item = ANY (:items::int[]) ORDER BY item"
+PAGES = "unnest(ARRAY[:first, :second, :third]) AS page"
+ONE_MORE = "ON CONFLICT (page) DO UPDATE SET visits = visits.visits + 1"
 ALSO = {
     0: [
-        {"pay": "UPDATE accounts SET cents = cents + CASE account WHEN :payer THEN -:cents ELSE :cents / 2 END WHERE account IN (:payer, :seller, :courier)"},
+        {"pay": "WITH mine AS (SELECT account AS a FROM accounts WHERE account IN (:payer, :seller, :courier) ORDER BY account FOR NO KEY UPDATE) "
+                f"UPDATE accounts SET cents = cents + {EACH} FROM mine WHERE account = a"},
+        {"pay": f"SELECT FROM accounts WHERE account IN (:payer, :seller, :courier) ORDER BY account DESC FOR UPDATE; {PAY}"},
         {"pay": f"SELECT pg_advisory_xact_lock(one) FROM (SELECT unnest(ARRAY[:payer, :seller, :courier]) AS one ORDER BY 1) AS ordered; {PAY}"},
     ],
     1: [
@@ -24,8 +33,12 @@ ALSO = {
         {"add": "INSERT INTO lines VALUES (:line, :order, :cents); UPDATE orders SET cents = cents + :cents WHERE order_id = :order"},
     ],
     3: [
-        {"take": "UPDATE stock SET pieces = pieces - 1 FROM (SELECT item FROM unnest(:items::int[]) item ORDER BY item) AS wanted WHERE stock.item = wanted.item"},
-        {"take": "UPDATE stock SET pieces = pieces - 1 WHERE item = ANY (:items::int[])"},
+        *[{"take": f"{LOCKED} {how}; {TAKE}"} for how in ("FOR UPDATE", "DESC FOR NO KEY UPDATE")],
+        {"take": f"WITH mine AS ({LOCKED} FOR NO KEY UPDATE) {TAKEN} FROM mine WHERE stock.item = mine.item"},
+        {"take": f"{TAKEN} FROM ({LOCKED} FOR UPDATE) AS mine WHERE stock.item = mine.item"},
+        {"take": f"{TAKEN} WHERE item IN ({LOCKED} FOR UPDATE)"},
+        {"take": f"SELECT pg_advisory_xact_lock(item) FROM ({ITEMS} ORDER BY item) AS ordered; {TAKE}"},
+        {"take": "INSERT INTO stock SELECT item, 0 FROM unnest(:items::int[]) AS item ORDER BY item ON CONFLICT (item) DO UPDATE SET pieces = stock.pieces - 1"},
     ],
     4: [
         {"refund": VARIANTS[4].given["refund"],
@@ -34,6 +47,7 @@ ALSO = {
     5: [
         {"count": "SELECT pg_advisory_xact_lock(hashtext(page)) FROM (SELECT unnest(ARRAY[:first, :second, :third]) AS page ORDER BY 1) AS ordered;\n"
                   f"{VARIANTS[5].given['count']}"},
+        {"count": f"INSERT INTO visits SELECT page, count(*) FROM {PAGES} GROUP BY page ORDER BY page DESC {ONE_MORE}"},
     ],
 }  # fmt: skip
 TABLES = ("accounts", "trips", "orders", "stock", "stock", "visits")
@@ -122,10 +136,15 @@ GIVEN = VARIANTS[4].given
 NEW_CIRCLES = {
     "share, then write": (4, {**GIVEN, "refund": f"SELECT FROM stock WHERE item = :item FOR SHARE; UPDATE stock SET pieces = pieces + 1 WHERE item = :item; {GIVEN['refund'].split(';')[0]}"}, "`refund` (item 1, till 1, cents 300) beside `refund`"),
     "one lock for item and till": (4, {name: f"SELECT pg_advisory_xact_lock(:item, :till); {sql}" for name, sql in GIVEN.items()}, "Four of them close a circle"),
-    "the smallest": (0, {"pay": f"SELECT pg_advisory_xact_lock(least(:payer, :seller, :courier)); {PAY}"}, "courier 9"),
+    "the smallest": (0, {"pay": f"SELECT pg_advisory_xact_lock(least(:payer, :seller, :courier)); {PAY}"}, "courier 2"),
     "the greatest": (0, {"pay": f"SELECT pg_advisory_xact_lock(greatest(:payer, :seller, :courier)); {PAY}"}, "courier 8"),
-    "the smallest of a basket": (3, {"take": f"SELECT pg_advisory_xact_lock((SELECT min(one) FROM unnest(:items::int[]) one)); {VARIANTS[3].given['take']}"}, "[95, 90, 70]"),
-    "the smallest page": (5, {"count": f"SELECT pg_advisory_xact_lock(hashtext(least(:first, :second, :third))); {VARIANTS[5].given['count']}"}, "third i"),
+    "the row of the smallest": (0, {"pay": f"SELECT FROM accounts WHERE account = least(:payer, :seller, :courier) FOR UPDATE; {PAY}"}, "courier 2"),
+    "the row of the greatest": (0, {"pay": f"SELECT FROM accounts WHERE account = greatest(:payer, :seller, :courier) FOR UPDATE; {PAY}"}, "courier 8"),
+    "the row of the smallest in a basket": (3, {"take": f"{LOCKED} LIMIT 1 FOR UPDATE; {TAKE}"}, "[95, 90, 70, 20]"),
+    "the row of the greatest in a basket": (3, {"take": f"{LOCKED} DESC LIMIT 1 FOR UPDATE; {TAKE}"}, "[95, 90, 70, 20]"),
+    "the row of the smallest page": (5, {"count": f"INSERT INTO visits VALUES (least(:first, :second, :third), 0) ON CONFLICT DO NOTHING; {VARIANTS[5].given['count']}"}, "third b"),
+    "the smallest of a basket": (3, {"take": f"SELECT pg_advisory_xact_lock((SELECT min(one) FROM unnest(:items::int[]) one)); {VARIANTS[3].given['take']}"}, "[95, 90, 70, 20]"),
+    "the smallest page": (5, {"count": f"SELECT pg_advisory_xact_lock(hashtext(least(:first, :second, :third))); {VARIANTS[5].given['count']}"}, "third b"),
 }  # fmt: skip
 
 
@@ -134,6 +153,57 @@ def test_a_lock_in_front_that_only_moves_the_circle_is_found(name: str) -> None:
     place, answer, says = NEW_CIRCLES[name]
     found = verdict(EXERCISE, answer, VARIANTS[place])
     assert not found.full and says in shown(found)
+
+
+UNBOUND = {
+    "one UPDATE": (0, f"UPDATE accounts SET cents = cents + {EACH} WHERE account IN (:payer, :seller, :courier)"),
+    "no ORDER BY": (0, f"SELECT FROM accounts WHERE account IN (:payer, :seller, :courier) FOR UPDATE; {PAY}"),
+    "by the place in the table": (0, f"SELECT FROM accounts WHERE account IN (:payer, :seller, :courier) ORDER BY ctid FOR UPDATE; {PAY}"),
+    "a hash of the basket": (3, f"{TAKEN} WHERE item IN (SELECT unnest(:items::int[]))"),
+    "sorted in a subquery": (3, f"{TAKEN} FROM ({ITEMS} ORDER BY item) AS wanted WHERE stock.item = wanted.item"),
+    "sorted in IN": (3, f"{TAKEN} WHERE item IN ({ITEMS} ORDER BY item)"),
+    "sorted in a CTE": (3, f"WITH wanted AS MATERIALIZED ({ITEMS} ORDER BY item) {TAKEN} FROM wanted WHERE stock.item = wanted.item"),
+    "sorted, of the table": (3, f"{TAKEN} FROM ({LOCKED}) AS wanted WHERE stock.item = wanted.item"),
+    "sorted in MERGE": (3, f"MERGE INTO stock USING ({ITEMS} ORDER BY item) AS wanted ON stock.item = wanted.item WHEN MATCHED THEN UPDATE SET pieces = pieces - 1"),
+    "an array": (3, f"{TAKEN} WHERE item = ANY (:items::int[])"),
+    "a sorted array": (3, f"{TAKEN} WHERE item = ANY (ARRAY({ITEMS} ORDER BY item))"),
+    "distinct": (3, f"{TAKEN} FROM (SELECT DISTINCT unnest(:items::int[]) AS item) AS wanted WHERE stock.item = wanted.item"),
+    "a join by no index": (3, f"{TAKEN} FROM unnest(:items::int[]) AS wanted(item) WHERE stock.item + 0 = wanted.item"),
+    "locked in no order": (3, f"SELECT FROM stock WHERE item = ANY (:items::int[]) FOR UPDATE; {TAKE}"),
+    "sorted beside the lock": (3, f"SELECT FROM stock JOIN ({ITEMS} ORDER BY item) AS wanted USING (item) FOR UPDATE OF stock; {TAKE}"),
+    "a CTE that nobody reads": (3, f"WITH mine AS ({LOCKED} FOR UPDATE) {TAKEN} WHERE item = ANY (:items::int[])"),
+    "by what changes": (3, f"SELECT FROM stock WHERE item = ANY (:items::int[]) ORDER BY pieces FOR UPDATE; {TAKE}"),
+    "by what several share": (3, f"SELECT FROM stock WHERE item = ANY (:items::int[]) ORDER BY item % 10 FOR UPDATE; {TAKE}"),
+    "grouped": (5, f"INSERT INTO visits SELECT page, count(*) FROM {PAGES} GROUP BY page {ONE_MORE}"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", UNBOUND)
+def test_an_order_that_binds_no_plan_deadlocks(name: str) -> None:
+    place, sql = UNBOUND[name]
+    found = verdict(EXERCISE, dict.fromkeys(VARIANTS[place].given, sql), VARIANTS[place])
+    assert not found.full and found.misconception == EXERCISE.misconceptions["order-inside"], shown(found)
+    assert "aborted 40P01" in str(found), "it was really run"
+
+
+HALF_WAY = {
+    "sorted and not locked": (3, {"take": f"{LOCKED}; {TAKE}"}),
+    "locked with a lock that lets the others in": (3, {"take": f"{LOCKED} FOR KEY SHARE; {TAKE}"}),
+    "locked afterwards": (3, {"take": f"{TAKE}; {LOCKED} FOR UPDATE"}),
+    "only the first is locked": (3, {"take": f"WITH mine AS ({LOCKED} FOR UPDATE) {TAKE} AND EXISTS (SELECT FROM mine)"}),
+    "two statements in one": (4, {"sell": "WITH s AS (UPDATE stock SET pieces = pieces - 1 WHERE item = :item) UPDATE tills SET cents = cents + :cents WHERE till = :till",
+                                  "refund": "WITH t AS (UPDATE tills SET cents = cents - :cents WHERE till = :till) UPDATE stock SET pieces = pieces + 1 WHERE item = :item"}),
+    "share, then write, in one": (1, {"sell": "WITH seen AS (SELECT trip FROM trips WHERE trip = :trip AND seats > 0 FOR SHARE), sold AS (UPDATE trips SET seats = seats - 1 FROM seen "
+                                              "WHERE trips.trip = seen.trip AND seats > 0 RETURNING seen.trip) INSERT INTO tickets SELECT :ticket, trip FROM sold"}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HALF_WAY)
+def test_one_statement_that_is_stopped_half_way_deadlocks(name: str) -> None:
+    place, answer = HALF_WAY[name]
+    found = verdict(EXERCISE, answer, VARIANTS[place])
+    assert not found.full and "each statement stands alone" in shown(found), shown(found)
+    assert "aborted 40P01" in str(found)
 
 
 @pytest.mark.parametrize(("what", "value"), [(":item", "1"), (":till", "1"), (":cents", "500")])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import sys
 from typing import Any
 
@@ -17,12 +18,16 @@ from workbook.exercises.isolation.levels import (
     REFUSED,
     VARIANTS,
     WAITS,
+    Again,
     Case,
     Variant,
     alike,
+    case,
     cases,
     examples,
     kin,
+    renamed,
+    waiting,
 )
 from workbook.schedules import Schedule, run
 
@@ -247,6 +252,59 @@ def test_a_rule_has_neither_the_engine_nor_the_truth_at_hand() -> None:
     assert "no schedule is run meanwhile" in shown(verdict(EXERCISE, plays, VARIANTS[0]))
     assert verdict(EXERCISE, peeps, VARIANTS[0]).full, "no frame below the rule holds a case"
     assert run(Schedule.read("T1: SELECT 1")).end(0) is not None, "afterwards schedules run again"
+
+
+@pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.question.asks[:20])
+def test_with_other_numbers_the_engine_does_the_same(variant: Variant) -> None:
+    chance = random.Random(7)
+    for one in cases(variant)[::5]:
+        other, known = renamed(one.schedule, variant, chance)
+        truth = Again(0, other, known, None).translated(one.truth)
+        assert alike(case(variant, tuple(other), one.level).truth, truth), f"{one.told}\n{other}"
+
+
+@pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.question.asks[:20])
+def test_each_number_has_become_one_other(variant: Variant) -> None:
+    """The model says the same of the other numbers, whatever is drawn: no sum of two numbers is a third one."""
+    chance = random.Random(8)
+    for one in cases(variant):
+        other, known = renamed(one.schedule, variant, chance)
+        truth = Again(0, other, known, None).translated(one.truth)
+        assert alike(variant.question.believed(other, one.level), truth), f"{one.told}\n{other}"
+
+
+@pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.question.asks[:20])
+def test_the_answers_by_heart_are_no_rule(variant: Variant) -> None:
+    """Record what is asked, play it on the engine, hand in what came of it: as a table, by its place, without the values."""
+    asked: list[Any] = []
+
+    def records(schedule: Any, level: str) -> Any:
+        asked.append((tuple(map(tuple, schedule)), level))
+
+    verdict(EXERCISE, records, variant)
+    played_before = [one.truth for one in cases(variant)]
+    table = dict(zip(asked, played_before, strict=False))
+    assert len(asked) == 2 * len(table), "all is asked twice, and the second time each with other numbers"
+    short = {(tuple(step[:3] for step in one), level): truth for (one, level), truth in table.items()}
+    place = iter(range(10**6))
+    for by_heart in (
+        lambda schedule, level: table[tuple(map(tuple, schedule)), level],
+        lambda schedule, level: table.get((tuple(map(tuple, schedule)), level)),
+        lambda schedule, level: played_before[next(place)],
+        lambda schedule, level: short.get((tuple(tuple(step[:3]) for step in schedule), level)),
+    ):
+        found = verdict(EXERCISE, by_heart, variant)
+        assert found.points == 0 and found.misconception == EXERCISE.misconceptions["by-heart"], shown(found)
+        assert "The same with other numbers is not" in shown(found)
+
+
+def test_nobody_waits_where_the_task_says_so() -> None:
+    for variant in VARIANTS:
+        waits = any(one.run.waits for one in cases(variant))
+        assert waits == waiting(variant) == ("Nobody has to wait" not in EXERCISE.brief(variant))
+    for one in cases(VARIANTS[0]):
+        wrote = {name: {step[2] for step in one.schedule if step[:2] == (name, "set")} for name in ("ana", "ben")}
+        assert not wrote["ana"] & wrote["ben"], one.told
 
 
 def test_what_the_task_says_of_waits() -> None:

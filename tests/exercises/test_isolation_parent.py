@@ -19,8 +19,8 @@ ALSO = {
         "UPDATE customers SET name = :name, points = points + :points WHERE customer_id = :customer",
     ],
     2: [
-        "SELECT pg_advisory_xact_lock(7);\n"
-        "UPDATE customers SET place = (SELECT max(place) + 1 FROM customers) WHERE customer_id = :customer",
+        "LOCK TABLE customers IN SHARE ROW EXCLUSIVE MODE;\n"
+        "UPDATE customers c SET place = last.place + 1 FROM (SELECT max(place) AS place FROM customers) last WHERE customer_id = :customer",
     ],
     3: [
         "UPDATE customers SET customer_id = :customer, name = :name, points = points + :points WHERE customer_id = :customer",
@@ -44,6 +44,13 @@ NO_LOCK = {
 }  # fmt: skip
 
 
+def agreed(variant: Variant, place: int) -> list[Wrong]:
+    """A lock that only those take who know of it, where no row lock stands in front of the write as well."""
+    row = {0: ":customer", 2: "7", 4: ":order"}.get(place)
+    advisory = f"SELECT pg_advisory_xact_lock({row});\n{NO_LOCK[place]}"
+    return [Wrong(advisory, says="does it ask for yours?", misconception="only-mine")] if row else []
+
+
 def answers(variant: Variant) -> Answers:
     place = VARIANTS.index(variant)
     table = "orders" if place == 4 else "customers"
@@ -59,6 +66,7 @@ def answers(variant: Variant) -> Answers:
             Wrong(f"SELECT FROM {table} WHERE {key} FOR NO KEY UPDATE NOWAIT;\n{variant.right}", says="is aborted with 55P03", misconception="fails-instead")
             if place != 2
             else Wrong(variant.right.replace("MODE", "MODE NOWAIT"), says="is aborted with 55P03", misconception="fails-instead"),
+            *agreed(variant, place),
             Wrong(f"BEGIN; {variant.right}; COMMIT", says="The answer says `BEGIN`"),
             Wrong(f"{variant.right}; UPDATE {table} SET amount = 1", says='column "amount" of relation'),
             Wrong("SELEC 1", says="syntax error"),

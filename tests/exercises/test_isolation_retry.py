@@ -170,3 +170,10 @@ def test_a_rule_that_stores_nothing_passes_and_one_that_counts_does_not_help() -
 
     assert verdict(EXERCISE, counting, variant).full
     assert calls[0] == len({case.situation for case in cases(variant.shop)})
+
+
+def test_the_last_hint_leaves_what_is_this_shops_own() -> None:
+    """It says the same in shops whose right rules differ: what becomes of 55P03, 57014 and 23505 stands in the task."""
+    hints = {EXERCISE.hints[2](variant) for variant in VARIANTS}
+    assert len(hints) == len({variant.shop.whole for variant in VARIANTS}) == 2
+    assert all(code in hint for hint in hints for code in ("55P03", "57014", "23505"))

@@ -128,7 +128,7 @@ def answers(variant: Variant) -> Answers:
             Wrong(text(begin, ("ben", "BEGIN"), ("ana", ana), ("ben", ben), commit, ("ben", "COMMIT")), says="would have seen the same", misconception="blind"),
             Wrong(late(LOOKS[variant.rule], WRITES[variant.rule]), says="ana and ben look only after the write", misconception="look-later"),
             Wrong(one_after_the_other, says="In the end the rule is kept", misconception="overlap"),
-            Wrong(same_row, says=refused, misconception="same-row" if ana.startswith("UPDATE") else "constraint"),
+            Wrong(same_row, says=refused, misconception="same-row" if ana.startswith("UPDATE") else ""),
             Wrong(skewed((ana_looks, ben_looks), (ALONE[variant.rule], ben_looks)), says="When ana runs alone", misconception="alone"),
             Wrong(right.replace("ana: BEGIN", "ana: BEGIN ISOLATION LEVEL READ COMMITTED"), says="ana is at read committed"),
             Wrong(right.replace("ben: COMMIT", ""), says="ben has a transaction that is open"),
@@ -185,6 +185,22 @@ def test_the_schedule_that_ran_is_an_answer() -> None:
     assert verdict(EXERCISE, played, GATES).full and verdict(EXERCISE, str(played), GATES).full
     other = replace(played, setup=GATES.setup.replace("(3, true)", "(3, false)"))
     assert "a setup, a teardown" in shown(verdict(EXERCISE, other, GATES))
+
+
+@pytest.mark.parametrize(("variant", "key"), [(ROOMS, "first hour"), (CLAIMS, "line number"), (LINES, "order number")])
+def test_who_take_the_same_key_are_asked_for_another_one(variant: Variant, key: str) -> None:
+    """To have met at the key is no belief about constraints."""
+    ana = WRITES[variant.rule][0]
+    found = verdict(EXERCISE, skewed(LOOKS[variant.rule], (ana, ana)), variant)
+    assert f"Both took the same {key}. May they take different ones?" in shown(found) and not found.misconception
+
+
+def test_a_key_that_was_there_before_and_a_check_point_to_the_constraint() -> None:
+    looks, (ana, ben) = LOOKS[CLAIMS.rule], WRITES[CLAIMS.rule]
+    for worse, code in ((ben.replace("3, 3,", "3, 1,"), "23505"), (ben.replace("300", "0"), "23514")):
+        found = verdict(EXERCISE, skewed(looks, (ana, worse)), CLAIMS)
+        assert f"ben.3 is refused: {code}" in shown(found)
+        assert found.misconception == EXERCISE.misconceptions["constraint"]
 
 
 def test_a_lock_of_a_foreign_key_is_told_as_what_it_is() -> None:

@@ -147,7 +147,7 @@ def _guarded(work: Callable[[], Any], said: str, deadline_s: float) -> Any:
         raise
     except BaseException as error:
         text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-        raise FunctionFailed(f"{said} raised {text[:300]}.", line=line_of(error)) from None
+        raise FunctionFailed(f"{said} raised {text[:300].rstrip('.')}.", line=line_of(error)) from None
 
 
 def line_of(error: BaseException) -> str:

@@ -4,9 +4,10 @@
     pg_locks           who holds what, who wants what        the root may be silent: idle, in a transaction or not
     pg_blocking_pids   who waits for whom                    holds up somebody, and waits for nobody
 
-The evidence is of a real standstill, which the judge makes again to end the named session in it: who goes on is seen, not worked out. The query
-is run in standstills that were not shown, under other names, and what it names is ended. In the variants the root is somebody else: a read whose transaction
-was forgotten, a client that does not fetch, a row, a change of a table that was not committed, a lock of no transaction at all.
+The learner is shown the first two, and works out the third: with it the root would be read off. The evidence is of a real standstill,
+which the judge makes again to end the named session in it: who goes on is seen, not worked out. The query is run in standstills that were
+not shown, under other names, and what it names is ended. In the variants the root is somebody else: a read whose transaction was
+forgotten, a client that does not fetch, a row, a change of a table that was not committed, a lock of no transaction at all.
 
     >>> sorted({variant.colleague for variant in VARIANTS} & {SCENES[variant.scene].root for variant in VARIANTS})
     ['console', 'deploy', 'import']
@@ -74,7 +75,7 @@ VARIANTS = (
     ),
     Variant(
         "One product cannot be sold any more, then none",
-        "a row", "web-1", "the others queue up behind it", 5,
+        "a row", "web-1", "the others queue up behind it", 4,
         "The import has changed a row and not committed. The first who wants the row waits for the end of its transaction, the next ones for the first one; the CREATE INDEX waits for all of them, and stops the rest.",
     ),
     Variant(
@@ -89,7 +90,7 @@ VARIANTS = (
     ),
     Variant(
         "Since the last release orders hang every few minutes",
-        "a hung request", "deploy", "it wants the strongest lock", 6,
+        "a hung request", "deploy", "it wants the strongest lock", 5,
         "A request of the web has changed an order and hangs in the program, between UPDATE and COMMIT. PostgreSQL sees a session that is idle in a transaction, like the two others for which nobody waits.",
     ),
 )  # fmt: skip
@@ -121,19 +122,24 @@ def after(scene: str, name: str) -> tuple[str, ...]:
 def observations(variant: Variant) -> list[str]:
     """What can be said of the evidence, all of it true; the one at `variant.place` rules the colleague's session out."""
     seen, root, other = evidence(variant.scene), SCENES[variant.scene].root, variant.colleague
-    states = {name: (state, sql) for name, state, _, _, sql in seen.activity}
-    held = {name: sum(lock[0] == name and lock[3] for lock in seen.locks) for name in states}
-    busiest = max(states, key=lambda name: len(seen.behind(name)))
+    state = next(state for name, state, *_ in seen.activity if name == other)
+    busiest = max((name for name, *_ in seen.activity), key=lambda name: (len(seen.behind(name)), name != root))
     oldest = next(name for name, _, _, place, _ in seen.activity if place == "1.")
+    held = len(locks_of(seen, other, granted=True))
     every = [
-        f"`{other}` is {states[other][0]}; its last statement is `{_short(states[other][1])}`.",
-        f"`{root}` is {states[root][0]}; its last statement is `{_short(states[root][1])}`.",
+        f"`{other}` is {state}.",
         f"{len(seen.behind(busiest))} sessions wait directly for `{busiest}`; for no other do more.",
         f"The oldest of the open transactions is that of `{oldest}`.",
-        f"`{other}` holds {held[other]} of the locks that are listed, `{root}` holds {held[root]}.",
+        f"`{other}` holds {held or 'none'} of these locks.",
     ]
     every.insert(variant.place - 1, ruling_out(seen, other))
     return every
+
+
+def locks_of(seen: Sight, name: str, *, granted: bool) -> list[str]:
+    """The locks that a session holds, or waits for, as the task lists them: the one on its own transaction says nothing."""
+    mine = [(what, mode) for each, what, mode, given in seen.locks if each == name and given is granted]
+    return [f"{mode}: {what.removeprefix('table ')}" for what, mode in mine if what != "its own transaction"]
 
 
 def ruling_out(seen: Sight, name: str) -> str:
@@ -167,7 +173,7 @@ def number(value: object) -> int | None:
 
 
 def judge(answer: dict[str, Any], variant: Variant) -> Judgement:
-    """The observation is looked at last, once the session and the query are right: so it is not found by trying all six."""
+    """The observation is looked at last, once the session and the query are right: so it is not found by trying all of them."""
     findings = [ended(answer["end"], variant), found(answer["sql"])]
     right = sum(finding.ok for finding in findings)
     if right == len(findings):
@@ -313,24 +319,24 @@ def not_one(names: list[str], values: list[Any], own: int, where: str) -> Findin
 def brief(variant: Variant) -> str:
     seen = evidence(variant.scene)
     activity = "\n".join(
-        f"| {name} | {state} | {waits} | {place} | `{_short(sql)}` |"
+        f"| {name} | {state} | {waits.rpartition(': ')[2]} | {place} | `{_short(sql)}` |"
         for name, state, waits, place, sql in seen.activity
     )
     locks = "\n".join(
-        f"| {name} | {what} | {mode} | {'yes' if granted else '**no**'} |" for name, what, mode, granted in seen.locks
+        f"| {name} | {', '.join(locks_of(seen, name, granted=True))} | {', '.join(locks_of(seen, name, granted=False))} |"
+        for name, *_ in seen.activity
     )
-    blocked = "; ".join(f"{name} → {', '.join(holders)}" for name, holders in seen.blocked.items())
     told = "\n".join(f"{number}. {text}" for number, text in enumerate(observations(variant), 1))
     return (
-        f"{variant.story}. You have a minute, and this (`pg_stat_activity`; the transactions are counted from the oldest):\n\n"
-        f"| session | state | waits on | transaction | last statement |\n|---|---|---|---|---|\n{activity}\n\n"
-        f"`pg_locks`, without those on indexes:\n\n| session | lock on | mode | granted |\n|---|---|---|---|\n{locks}\n\n"
-        f"`pg_blocking_pids` of those that wait: {blocked}.\n\nA colleague would end `{variant.colleague}`: “{variant.says}”. These are all true:\n\n{told}\n\n"
-        "Hand in a dict: `end`, the one session after whose end all go on; `rules_out`, the number of the observation that rules out what the colleague would end; and `sql`, a query "
-        "that names the session to end the next time, by its `application_name` or its `pid`: one row, of the database that it runs in (`datname = current_database()`).\n\n"
-        "The judge makes the standstill again, ends your session and looks who waits then; the client of a session that waited comes back and sends its statement again, and the web's sessions go on "
-        f"asking. The query is run in {len(UNSEEN)} other standstills, with other sessions under other names, and what it names is ended, while two sessions of another database wait, too. It may not end anybody by itself. `rules_out` is looked at once the other two are right. To try it, open two or three connections of "
-        '`engine = practice("isolation-blocker")`, and let them wait for one another.'
+        f"{variant.story}. `pg_stat_activity` (the transactions are counted from the oldest):\n\n"
+        f"| session | state | wait_event | transaction | last statement |\n|---|---|---|---|---|\n{activity}\n\n"
+        f"`pg_locks`, without indexes:\n\n| session | holds | waits for |\n|---|---|---|\n{locks}\n\n"
+        f"A colleague would end `{variant.colleague}`: “{variant.says}”. These are all true:\n\n{told}\n\n"
+        "Hand in a dict: `end`, the root: the one session after whose end all go on; `rules_out`, the number of the one observation that cannot be true of a session that is the root; and `sql`, a query "
+        "that finds the root the next time (`pg_blocking_pids`): one row, with its `application_name` or its `pid`, of the database that the query runs in (`datname = current_database()`).\n\n"
+        "The judge makes the standstill again and ends your session; who has waited comes back with the same statement, and the web's sessions go on "
+        f"asking. The query is run in {len(UNSEEN)} other standstills, under other names, while two sessions of another database wait, too; the judge ends what it names. `rules_out` is looked at once the other two are right. To try it, let two or three connections of "
+        '`engine = practice("isolation-blocker")` wait for one another.'
     )
 
 
@@ -357,7 +363,7 @@ EXERCISE = register(
         declares="value",
         points=3,
         core=True,
-        minutes=9,
+        minutes=11,
         answer="a dict with the keys 'end' (a session's name), 'rules_out' (int) and 'sql' (a query as text)",
         accepts=accepts,
         variants=VARIANTS,
@@ -365,7 +371,7 @@ EXERCISE = register(
         hints=(
             lambda variant: "What is true of the session at the end of each chain of waits, whatever it is doing?",
             lambda variant: (
-                "Start at a session of the web and go from each to those it waits for, until somebody waits for nobody. The same in SQL: `pg_blocking_pids(pid)` is an array; "
+                "Start at a session of the web and go from each to those it waits for, until somebody waits for nobody (in `pg_locks`: who holds, or has asked for earlier, what does not go together with the lock that is waited for?). The same in SQL: `pg_blocking_pids(pid)` is an array; "
                 "of whom is it empty, and in whose is the session's `pid`? The state says nothing about it."
             ),
             lambda variant: (

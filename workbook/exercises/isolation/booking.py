@@ -528,10 +528,6 @@ def summary(scene: Scene, trials: Sequence[Trial]) -> str:
     }[scene.kind]
 
 
-def third_hint(variant: Variant) -> str:
-    return variant.nearly
-
-
 def brief(variant: Variant) -> str:
     loop = (
         f"It sends the transaction again after 40001 and 40P01, {TRIES} times in all. The tables belong to another team: no `ddl`."
@@ -543,12 +539,13 @@ def brief(variant: Variant) -> str:
     return (
         f"{variant.story}:\n\n```sql\n{variant.setup}\n```\n\nA booking is this transaction at read committed. `FOR UPDATE` was added after the first double booking; since then there "
         f"was another one:\n\n```sql\n{variant.shipped};\n```\n\n"
-        "Mend it. Hand in a dict: `booking`, the one to three statements between the client's BEGIN and COMMIT (one text, statements separated by `;`); `ddl`, what is changed in the tables once, before anybody comes (one transaction; leave it "
-        f"out where nothing is; there are no extensions here); `level`, the level of the transaction, where it is to be another. The names {names} are filled in for each customer, with values that stand nowhere here.\n\n"
+        "Mend it. Hand in a dict: `booking`, the one to three statements between the client's BEGIN and COMMIT (one text, statements separated by `;`); "
+        f"{'' if variant.loop else '`ddl`, if you change the tables (once, in one transaction, before anybody comes; there are no extensions); '}`level`, if it is to be another one. "
+        f"The names {names} are filled in for each customer; with which values, you do not see.\n\n"
         "A customer has booked when the row is in `booking` and committed. Where the transaction commits without a row, or ends with "
         f"{', '.join(REFUSALS[:-1])} or {REFUSALS[-1]}, the client says 'taken'. {loop}\n\n"
-        f"The judge runs two customers in every order of their statements: {kinds}. Further pairs of customers, close to one another and far apart, are run in a few orders. "
-        '`engine = practice("isolation-booking")` has the tables; `workbook.schedules.explore` runs every order of a `Program` of yours.'
+        f"The judge runs two customers in every order of their statements: {kinds}. Further pairs, close to one another and far apart, are run in a few orders. "
+        '`engine = practice("isolation-booking")` has the tables; `explore` runs every order of a `Program` of yours.'
     )
 
 
@@ -569,7 +566,7 @@ EXERCISE = register(
         declares="value",
         points=4,
         core=True,
-        minutes=12,
+        minutes=10,
         answer="a dict with the key 'booking' (one to three statements), and 'ddl' and 'level' where they are needed",
         accepts=accepts,
         variants=VARIANTS,
@@ -578,7 +575,7 @@ EXERCISE = register(
             lambda variant: "`FOR UPDATE` locks the rows that the SELECT finds. Which rows are those, when two customers want what is still free?",
             lambda variant: "Either the table itself refuses the second row, committed or not (which rule says just what must not happen twice, and no more?), or both customers must meet at something that "
             "is there already. Whatever it is: two who want different things must not meet.",
-            third_hint,
+            lambda variant: variant.nearly,
         ),
         judge=judge,
         why=lambda variant: (

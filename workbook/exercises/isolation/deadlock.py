@@ -7,14 +7,19 @@
 
 Who takes locks in one order for all never closes a circle. What is in order is not always seen: an UPDATE of several rows takes them one
 by one, in the order in which its plan meets them; a foreign key's look is a lock that a later statement may want stronger; a key that is not there
-yet is waited for, too. The judge plays each program beside itself in every order, with a third session that holds the middle row where
-one statement takes several, and beside work that shares nothing, where nobody may wait: one big lock ends all deadlocks, and all concurrency.
+yet is waited for, too. The judge plays each program beside itself in every order, and beside work that shares nothing, where nobody may wait: one
+big lock ends all deadlocks, and all concurrency. Where one statement takes several locks it is stopped half-way, by a third session that holds a row.
+
+An ORDER BY inside an UPDATE binds nothing: the plan may join by a hash, and meet the rows as they stand in the table. It is refuted by plans that
+differ: a large basket beside a small one, a table with statistics, a row that is changed (and stands last from then on) between two beginnings.
+SELECT ... ORDER BY ... FOR UPDATE does bind: its plan locks above the sort. A CTE or a subquery that locks is never merged into what reads it, and an
+UPDATE that joins with it comes to no row that it has not given; so the order is the CTE's, whatever the join.
 
     >>> [sorted(variant.given) for variant in VARIANTS][3:5]
     [['take'], ['refund', 'sell']]
 
-Source: PostgreSQL 18's manual, "Explicit Locking", "Deadlocks"; Coffman, Elphick and Shoshani, "System Deadlocks", 1971. Left out: to let them
-happen and to try again, which is right as well where they are rare.
+Sources: PostgreSQL 18's manual, "Explicit Locking", "Deadlocks", and SELECT, "The Locking Clause"; Coffman, Elphick and Shoshani, "System
+Deadlocks", 1971. Left out: to let them happen and to try again, which is right as well where they are rare.
 """
 
 from __future__ import annotations
@@ -60,10 +65,22 @@ Pair = tuple[Call, Call]
 
 
 @dataclass(frozen=True)
+class Stop:
+    """A statement stopped half-way: what a third session has `held` while the calls of the `pair` begin, what a fourth one has `moved`
+    until the second begins, and what was `done` to the world before; whom it refutes."""
+
+    held: str
+    pair: Pair
+    belief: str = "all-at-once"
+    moved: str = ""
+    done: str = ""
+
+
+@dataclass(frozen=True)
 class Variant:
     """The world, the programs `given` by their names; pairs of calls that meet (`crossed`, of which the first deadlocks), pairs that
-    share nothing (`apart`), what a third session holds while two calls begin (`held`, '' where no statement takes several locks), and
-    more than two calls that close a `circle`, where there are such."""
+    share nothing (`apart`), what a third session holds while two crossed calls begin (`held`, '' where no statement takes several locks),
+    further `stops`, and more than two calls that close a `circle`, where there are such."""
 
     story: str
     setup: str
@@ -75,6 +92,7 @@ class Variant:
     question: str
     belief: str
     held: str = ""
+    stops: tuple[Stop, ...] = ()
     circle: tuple[Call, ...] = ()
 
     __hash__ = object.__hash__
@@ -122,15 +140,17 @@ VARIANTS = (
         "A payer pays, a seller and a courier get half each. Each of the three may be any account",
         _ACCOUNTS,
         {"pay": f"{_PAY};\n{_EARN.format(who='seller')};\n{_EARN.format(who='courier')}"},
-        (_thrice("pay", _ROLES, "1 2 3, 3 2 1", {"cents": 40}), _thrice("pay", _ROLES, "1 2 3, 2 1 8", {"cents": 90}),
-         _thrice("pay", _ROLES, "1 2 3, 3 2 9", {"cents": 10})),
+        (_thrice("pay", _ROLES, "1 2 3, 3 2 1", {"cents": 40}), _thrice("pay", _ROLES, "3 4 9, 4 3 8", {"cents": 90}),
+         _thrice("pay", _ROLES, "1 3 4, 4 3 2", {"cents": 10})),
         (_thrice("pay", _ROLES, "1 2 3, 6 5 4", {"cents": 40}), _thrice("pay", _ROLES, "1 2 4, 3 6 8", {"cents": 40})),
         {"pay": "SELECT FROM accounts WHERE account IN (:payer, :seller, :courier) ORDER BY account FOR NO KEY UPDATE;\n"
                 f"{_PAY};\n{_EARN.format(who='seller')};\n{_EARN.format(who='courier')}"},
-        "All three rows are locked at the start, in the order of their numbers, whoever plays which part. After that each has what it needs, or waits without holding what the other one waits for.",
+        "All three accounts are locked at the start, in the order of their numbers, whoever plays which part. After that each has what it needs, or waits without holding what the other one waits for.",
         "Which rows does each of the two hold at that moment, and in which order would neither hold what the other one wants next?",
         "by-lock-only",
-        "SELECT FROM accounts WHERE account = 2 FOR UPDATE",
+        "SELECT FROM accounts WHERE account = 2 FOR NO KEY UPDATE",
+        (Stop("SELECT FROM accounts WHERE account = 2 FOR NO KEY UPDATE", _thrice("pay", _ROLES, "1 2 3, 8 1 3", {"cents": 20}), "order-inside",
+              "UPDATE accounts SET cents = cents + 5 WHERE account = 1", "ANALYZE accounts"),),
     ),
     Variant(
         "A seat of a trip is sold, if there is one",
@@ -149,6 +169,7 @@ CREATE TABLE tickets (ticket int PRIMARY KEY, trip int NOT NULL);""",
         "Who will write takes the lock of a writer at once. FOR SHARE is held by both, and then each wants more than the other one's share allows.",
         "Both hold the same row. Which lock on it goes together with its like, and which will each of them want next?",
         "upgrade",
+        stops=(Stop("SELECT FROM trips WHERE trip = 1 FOR SHARE", _calls("sell", {"trip": 1, "ticket": 10}, {"trip": 1, "ticket": 11}), "upgrade"),),
     ),
     Variant(
         "A line is added to an order, whose sum is kept in the order",
@@ -171,19 +192,23 @@ CREATE TABLE lines (line int PRIMARY KEY, order_id int NOT NULL REFERENCES order
         "foreign-keys-look",
     ),
     Variant(
-        "The items of a basket are taken from the stock, in one statement",
+        "The items of a basket are taken from the stock, in one statement. Baskets may overlap in part, and be of any size; the stock grows and is changed",
         """CREATE TABLE stock (item int PRIMARY KEY, pieces int NOT NULL);
-INSERT INTO stock SELECT i, 50 FROM generate_series(1, 3000) i;
-ANALYZE stock;""",
+INSERT INTO stock SELECT i, 50 FROM generate_series(1, 300) i;""",
         {"take": "UPDATE stock SET pieces = pieces - 1 FROM unnest(:items::int[]) AS wanted(item) WHERE stock.item = wanted.item"},
-        (_calls("take", {"items": [30, 70, 90]}, {"items": [90, 70, 30]}), _calls("take", {"items": [30, 70, 90]}, {"items": [95, 90, 70]})),
-        (_calls("take", {"items": [30, 70, 90]}, {"items": [95, 75, 35]}), _calls("take", {"items": [30, 70, 90]}, {"items": [130, 270, 490]})),
+        (_calls("take", {"items": [30, 70, 90]}, {"items": [90, 70, 30]}), _calls("take", {"items": [30, 70, 90, 99]}, {"items": [95, 90, 70, 20]})),
+        (_calls("take", {"items": [30, 70, 90]}, {"items": [95, 75, 35]}), _calls("take", {"items": [30, 70, 90]}, {"items": [130, 170, 290]})),
         {"take": "SELECT FROM stock WHERE item = ANY (:items::int[]) ORDER BY item FOR NO KEY UPDATE;\n"
                  "UPDATE stock SET pieces = pieces - 1 FROM unnest(:items::int[]) AS wanted(item) WHERE stock.item = wanted.item"},
-        "One statement locks its rows one after the other, as its plan meets them: here, in the order of the basket. UPDATE knows no ORDER BY; a SELECT with FOR NO KEY UPDATE in front does.",
+        "One statement locks its rows one after the other, as its plan meets them: in the order of the basket, of a hash, of the table, as the planner likes. UPDATE knows no ORDER BY, and an order in its subquery "
+        "or its array binds no plan. What binds: SELECT ... ORDER BY ... FOR NO KEY UPDATE, in front or in a CTE that the UPDATE reads; an INSERT of sorted rows; advisory locks, one an item, taken sorted.",
         "In which order does the plan of this one statement come to its rows?",
         "all-at-once",
-        "SELECT FROM stock WHERE item = 70 FOR UPDATE",
+        "SELECT FROM stock WHERE item = 70 FOR NO KEY UPDATE",
+        (Stop("SELECT FROM stock WHERE item = 101 FOR NO KEY UPDATE", _calls("take", {"items": [30, 80, *range(101, 119)]}, {"items": [80, 30]}), "order-inside",
+              done="UPDATE stock SET pieces = 50 WHERE item = 30"),
+         Stop("SELECT FROM stock WHERE item = 80 FOR NO KEY UPDATE", _calls("take", {"items": [30, 80, 130]}, {"items": [30, 130]}), "order-inside",
+              "UPDATE stock SET pieces = pieces + 1 WHERE item = 30", "ANALYZE stock")),
     ),
     Variant(
         "Something is sold at a till, or taken back; two teams have written the two",
@@ -201,6 +226,8 @@ INSERT INTO tills VALUES (1, 0), (2, 0), (3, 0);""",
         "Each of the two is right alone. The order is a matter of all programs that touch the two tables, and only one of them has to change.",
         "Which table does each of the two go to first?",
         "mine-is-right",
+        stops=(Stop("SELECT FROM stock WHERE item = 1 FOR NO KEY UPDATE", (_sell(1, 1, 500), _refund(1, 1, 300))),
+               Stop("SELECT FROM stock WHERE item = 1 FOR NO KEY UPDATE", (_refund(1, 1, 300), _sell(1, 1, 500)))),
         circle=(_sell(1, 1, 500), _refund(2, 1, 300), _sell(2, 2, 200), _refund(1, 2, 100)),
     ),
     Variant(
@@ -208,7 +235,7 @@ INSERT INTO tills VALUES (1, 0), (2, 0), (3, 0);""",
         """CREATE TABLE visits (page text PRIMARY KEY, visits int NOT NULL);
 INSERT INTO visits VALUES ('home', 7);""",
         {"count": ";\n".join(_UPSERT.format(page=page) for page in ("first", "second", "third"))},
-        (_thrice("count", _PAGES, "a b c, c b a", {}), _thrice("count", _PAGES, "a b c, b a h", {}), _thrice("count", _PAGES, "a b c, c b i", {})),
+        (_thrice("count", _PAGES, "a b c, c b a", {}), _thrice("count", _PAGES, "a b c, b a h", {}), _thrice("count", _PAGES, "a c d, d c b", {})),
         (_thrice("count", _PAGES, "a b c, f e d", {}), _thrice("count", _PAGES, "a c e, k i g", {})),
         {"count": "INSERT INTO visits SELECT page, 1 FROM unnest(ARRAY[:first, :second, :third]) AS page ORDER BY page\n"
                   "ON CONFLICT (page) DO UPDATE SET visits = visits.visits + 1"},
@@ -216,6 +243,7 @@ INSERT INTO visits VALUES ('home', 7);""",
         "No row was there to be locked. What does an INSERT wait for, and what decides in which order the keys are inserted?",
         "only-rows",
         "INSERT INTO visits VALUES ('b', 1) ON CONFLICT (page) DO UPDATE SET visits = visits.visits + 1",
+        (Stop("INSERT INTO visits VALUES ('c', 1) ON CONFLICT (page) DO UPDATE SET visits = visits.visits + 1", _thrice("count", _PAGES, "a b c, a b d", {}), "order-inside"),),
     ),
 )  # fmt: skip
 
@@ -311,7 +339,7 @@ def judge(answer: dict[str, Any], variant: Variant) -> Judgement:
             return Judgement(0.0, (*wrong, *shown), tuple(pictures))
         played += len(trial.outcomes)
         shown += [finding for finding in findings[2:] if finding.seen not in [one.seen for one in shown]]
-    for looked in [closed] if variant.circle else [stalled] if variant.held else []:
+    for looked in [*[stalled] * bool(variant.held or variant.stops), *[closed] * bool(variant.circle)]:
         finding, run = looked(sql, variant)
         if not finding.ok:
             return Judgement(0.0, (finding, *shown), (run.picture,) if run else ())
@@ -376,17 +404,21 @@ def _waits(outcome: Outcome) -> str:
 
 
 def stalled(answer: Mapping[str, str], variant: Variant) -> tuple[Finding, Run | None]:
-    """Crossed calls that begin while a clerk holds what both need in the middle: where one statement takes several locks, it
-    is stopped half-way."""
-    for pair in variant.crossed:
-        sessions = program(variant, answer, pair).sessions
-        clerk = (Step("clerk", "BEGIN"), Step("clerk", variant.held))
-        run = _run(
-            "and a clerk", variant, (*clerk, *_noticing(sessions["ann"]), *sessions["ben"], Step("clerk", "COMMIT"))
-        )
+    """Calls that begin while a clerk holds what they need: where one statement takes several locks, it is stopped half-way."""
+    crossed = [Stop(variant.held, pair) for pair in variant.crossed] if variant.held else []
+    for stop in (*crossed, *variant.stops):
+        sessions = program(variant, answer, stop.pair).sessions
+        clerk = _opened("clerk", stop.held)
+        mover = _opened("mover", stop.moved) if stop.moved else ()
+        first = (*clerk[:2], *mover[:2], *_noticing(sessions["ann"]), *mover[2:])
+        run = _run("and a clerk", variant, (*first, *sessions["ben"], *clerk[2:]), stop.done)
         if run is None or any(outcome.startswith("aborted") for outcome in run.outcomes.values()):
-            return _half_way(pair, variant) if run else _wedged("a third session that holds one row for a while"), run
+            return _half_way(stop, variant) if run else _wedged("a third session that holds one row for a while"), run
     return Finding(True, "No deadlock either where each statement is stopped half-way by a third session."), None
+
+
+def _opened(session: str, sql: str) -> tuple[Step, ...]:
+    return tuple(Step(session, one) for one in ("BEGIN", sql, "COMMIT"))
 
 
 def closed(answer: Mapping[str, str], variant: Variant) -> tuple[Finding, Run | None]:
@@ -414,23 +446,37 @@ def _noticing(steps: Sequence[Step]) -> tuple[Step, ...]:
     return (begin, Step(begin.session, f"SET LOCAL deadlock_timeout = '{NOTICED}'", "patience"), *rest)
 
 
-def _run(title: str, variant: Variant, steps: Sequence[Step]) -> Run | None:
-    """The steps in this order; None where they come to no end."""
+def _run(title: str, variant: Variant, steps: Sequence[Step], done: str = "") -> Run | None:
+    """The steps in this order, in a world to which something was done before; None where they come to no end."""
     bare = tuple(Step(step.session, step.sql) for step in steps)
     try:
-        return stage().run(Schedule(title, variant.setup, bare), "read committed")
+        return stage().run(Schedule(title, f"{variant.setup}\n{done}".strip(), bare), "read committed")
     except ScheduleTimeout:
         return None
 
 
-def _half_way(pair: Pair, variant: Variant) -> Finding:
-    (first, ours), (second, theirs) = pair
+def _half_way(stop: Stop, variant: Variant) -> Finding:
+    (first, ours), (second, theirs) = stop.pair
+    if stop.belief == "order-inside":
+        before = f"After `{stop.done}` a" if stop.done else "A"
+        moved = f"a fourth one, which had run `{stop.moved}`, commits, " if stop.moved else ""
+        elsewhere = (
+            "; a row that was changed stands elsewhere in its table" if stop.moved or "UPDATE" in stop.done else ""
+        )
+        return Finding(
+            False,
+            f"{before} third session holds one row (`{stop.held}`), `{first}` ({_told(ours)}) begins, {moved}`{second}` ({_told(theirs)}) begins, and the third commits. "
+            f"Then the two deadlock: their plans have met the rows in different orders{elsewhere}.",
+            "No deadlock, whatever the plan: for few rows and many, with statistics and without, for rows that were changed.",
+            "Which part of the statement says in which order rows are locked, and which order is the planner's to choose?", stop.belief,
+        )  # fmt: skip
+    upgrade = stop.belief == "upgrade"
     return Finding(
         False,
-        f"A third session holds one row (`{variant.held}`) while `{first}` ({_told(ours)}) and `{second}` ({_told(theirs)}) begin, and commits. Then the two deadlock, although each "
-        "statement stands alone: it has taken some of its rows, and waits for the next.",
+        f"A third session holds one row (`{stop.held}`) while `{first}` ({_told(ours)}) and `{second}` ({_told(theirs)}) begin, and commits. Then the two deadlock, although each "
+        f"statement stands alone: it has taken {'one lock' if upgrade else 'some of its rows'}, and waits for the next.",
         "No deadlock, however long a statement takes to come by its rows.",
-        VARIANTS[3].question, "all-at-once",
+        variant.question if upgrade else VARIANTS[3].question, stop.belief,
     )  # fmt: skip
 
 
@@ -443,23 +489,23 @@ def brief(variant: Variant) -> str:
     given = "\n\n".join(f"**{name}**\n\n```sql\n{sql};\n```" for name, sql in variant.given.items())
     names = ", ".join(f'"{name}": "..."' for name in variant.given)
     (first, ours), (second, theirs) = variant.crossed[0]
-    further = (
-        ", and where a third session makes a statement stop half-way"
-        if variant.held
-        else " and beside the other one, and four at a time"
-        if variant.circle
-        else ""
-    )
+    further = " and beside the other one, and four at a time" if variant.circle else ""
+    if variant.held or variant.stops:
+        further += ", and where a third session holds one of the rows, so that your statement stops there, with the earlier rows locked"
     return (
         f"{variant.story}.\n\n```sql\n{variant.setup}\n```\n\n{given}\n\nEach runs between BEGIN and COMMIT at READ COMMITTED, with values for `:name`. Now and then two of them deadlock: `{first}` with {_told(ours)} and `{second}` with {_told(theirs)}, for one.\n\n"
-        f"Mend it with as little as you can: hand in `{{{names}}}`, the statements without BEGIN and COMMIT, with the same names; each is one text, its statements separated by `;`, or a list of statements. Judged with these values and others, in their orders, beside itself{further}:\n\n"
+        f"Mend it: hand in `{{{names}}}`, the statements without BEGIN and COMMIT, with the same names; each is one text, its statements separated by `;`, or a list of statements. Judged with these values and others, in their orders, beside itself{further}:\n\n"
         "- No deadlock, and nobody aborted for any other reason.\n- The same work: what is left is what the programs leave as they are, one after the other.\n- Two calls that touch different rows **never wait** for each other.\n\n"
         f'`engine = practice("isolation-deadlock")` gives you the tables. {SCHEDULE}'
     )
 
 
 def _told(values: Values) -> str:
-    return ", ".join(f"{name} {value}" for name, value in values.items())
+    """The values of a call; of a long list its beginning."""
+    return ", ".join(
+        f"{name} {f'{str(value[:4])[:-1]}, and {len(value) - 4} more]' if isinstance(value, list) and len(value) > 6 else value}"
+        for name, value in values.items()
+    )
 
 
 EXERCISE = register(
@@ -493,6 +539,7 @@ EXERCISE = register(
             "upgrade": "The weak lock first, and the strong one when it is needed: that is the careful way.",
             "foreign-keys-look": "An INSERT locks nothing but its own row.",
             "all-at-once": "One statement takes its locks all at once.",
+            "order-inside": "What is in order inside a statement (a subquery, an array, a GROUP BY) is locked in that order.",
             "mine-is-right": "A program that is right by itself takes part in no deadlock.",
             "pairs-suffice": "Where no two can deadlock, nobody can.",
             "only-rows": "Where there is no row yet, there is nothing to wait for.",

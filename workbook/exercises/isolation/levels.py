@@ -14,7 +14,13 @@ run in many orders at three levels, and each answer is compared with the engine'
     (True, 216)
 
 No constant passes, nor a rule that leaves the level out where the level matters; where it does not (who waits), a rule that makes
-something of its name fails. Sources: PostgreSQL's manual, 13.2 "Transaction Isolation"; Berenson and others, A Critique of ANSI SQL
+something of its name fails. A table of what was asked, played on the engine beforehand, is no rule: in each check all is asked once more, with other
+numbers, drawn at that moment, under which the engine does the same.
+
+    >>> renamed(steps("ana", "set 1 11; add 1 3"), VARIANTS[2], random.Random(1))[0]
+    [('ana', 'set', 1, 49), ('ana', 'add', 1, 77)]
+
+Sources: PostgreSQL's manual, 13.2 "Transaction Isolation"; Berenson and others, A Critique of ANSI SQL
 Isolation Levels, 1995. Left out: other engines, a level for each session, deadlocks.
 """
 
@@ -24,13 +30,13 @@ import itertools
 import random
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
 from workbook.exercises.isolation.beliefs import START, Played, Step, played, steps
 from workbook.exercises.isolation.trial import stage
-from workbook.grading.answer import Function
+from workbook.grading.answer import Function, FunctionFailed
 from workbook.grading.exercise import Exercise, Finding, Judgement
 from workbook.grading.registry import register
 from workbook.schedules import Run, Schedule
@@ -54,6 +60,8 @@ SQL = {
     "delete": "DELETE FROM test WHERE id = {0}",
 }
 """What each action sends."""
+VALUED = ("set", "insert", "count")
+"""The actions whose last number is a value of a row."""
 
 
 @dataclass(frozen=True)
@@ -90,11 +98,10 @@ READS = Question(
     _told_ana,
     lambda told: told.seen["ana"],
 )
-LOCKED = Question(
-    "what ana's reads give her, those that lock (`lock`) among them",
-    "a list, one entry for each `read` and `lock` of ana's, in order: the number, or `None` where PostgreSQL gives an error instead",
-    _told_ana,
-    lambda told: told.seen["ana"],
+LOCKED = replace(
+    READS,
+    asks="what ana's reads give her, those that lock (`lock`) among them",
+    form="a list, one entry for each `read` and `lock` of ana's, in order: the number, or `None` where PostgreSQL gives an error instead",
 )
 LEFT = Question(
     "what row 1 holds when both have ended",
@@ -142,7 +149,7 @@ class Variant:
 
 VARIANTS = (
     Variant(
-        "Ana's report reads rows while ben changes them",
+        "Ana reads, and in some programs writes as well, while ben changes rows. They never write the same row",
         READS, (RU, RC, RR),
         (
             ("begin; read 1; read 1; commit", "begin; set 1 11; commit"),
@@ -185,9 +192,9 @@ VARIANTS = (
         (
             ("begin; read 1; set 1 13; commit", "begin; read 1; set 1 14; commit"),
             ("begin; add 1 3; commit", "begin; add 1 4; commit"),
-            ("begin; read 1; set 1 15; commit", "begin; add 1 5; commit"),
+            ("begin; read 1; set 1 30; commit", "begin; add 1 5; commit"),
             ("begin; add 1 6; rollback", "begin; read 1; add 1 7; commit"),
-            ("begin; read 1; add 1 8; commit", "begin; read 1; set 1 18; rollback"),
+            ("begin; read 1; add 1 8; commit", "begin; read 1; set 1 35; rollback"),
             ("begin; read 2; add 1 2; commit", "begin; set 1 16; commit"),
         ),
         ("begin; read 1; add 1 1; commit", "begin; read 1; set 1 12; commit"),
@@ -277,6 +284,10 @@ QUESTIONS = {
 }
 
 
+def _line(schedule: Sequence[Step]) -> str:
+    return ", ".join(" ".join(map(str, step)) for step in schedule)
+
+
 @dataclass(frozen=True, eq=False)
 class Case:
     """A schedule at a level, what the engine made of it, and the answer to the question."""
@@ -289,7 +300,7 @@ class Case:
     @property
     def told(self) -> str:
         """The schedule in a line."""
-        return ", ".join(" ".join(map(str, step)) for step in self.schedule)
+        return _line(self.schedule)
 
 
 @cache
@@ -311,13 +322,10 @@ def telling(pair: tuple[str, str], variant: Variant, chance: random.Random) -> l
     and the kinds on which they are most divided come first. Most orders tell nobody apart."""
     anas, every = (len(steps("", text)) for text in (pair[0], ";".join(pair)))
     kinds: dict[str, list[tuple[Step, ...]]] = {}
-    divided: Counter[str] = Counter()
+    divided, beliefs = Counter[str](), ("", *variant.beliefs)
     for places in itertools.combinations(range(every), anas):
         order = ordered(pair, " ".join("ana" if place in places else "ben" for place in range(every)))
-        said = [
-            [repr(variant.question.believed(order, level, one)) for one in ("", *variant.beliefs)]
-            for level in variant.levels
-        ]
+        said = [[repr(variant.question.believed(order, level, one)) for one in beliefs] for level in variant.levels]
         kinds.setdefault(str(said), []).append(order)
         divided[str(said)] = sum(answer != answers[0] for answers in said for answer in answers)
     for kind in kinds.values():
@@ -333,34 +341,116 @@ def ordered(pair: tuple[str, str], order: str) -> tuple[Step, ...]:
 
 
 def case(variant: Variant, schedule: tuple[Step, ...], level: str) -> Case:
+    """What the engine makes of a schedule at a level."""
     sent = tuple(Sent(step[0], SQL[step[1]].format(*step[2:])) for step in schedule)
     run = stage().run(Schedule("", SETUP, sent), level)
     return Case(schedule, level, variant.question.seen(run), run)
 
 
 def accepts(answer: Any) -> str:
-    if isinstance(answer, Function):
-        return ""
-    return (
-        f"The answer is a function, `def {SIGNATURE}`, handed in without calling it; this is {type(answer).__name__}."
-    )
+    told = f"The answer is a function, `def {SIGNATURE}`, handed in without calling it; this is "
+    return "" if isinstance(answer, Function) else f"{told}{type(answer).__name__}."
 
 
 def judge(answer: Function, variant: Variant) -> Judgement:
     said = answered(answer, asked_of(variant))
+    again = asked_again(answer, variant)
     asked = cases(variant)
     wrong = [number for number, one in enumerate(asked) if not alike(said[number], one.truth)]
-    if not wrong:
-        count = len(asked) // len(variant.levels)
-        told = f"{count} schedules of {len(variant.pairs)} pairs of programs, at {len(variant.levels)} levels: each as on the engine."
-        return Judgement(1.0, (Finding(True, told),))
-    first = min(wrong, key=lambda number: len(asked[number].schedule))
-    return Judgement(0.0, (parted(said, asked, wrong, first, variant),), (asked[first].run.picture,))
+    if wrong:
+        first = min(wrong, key=lambda number: len(asked[number].schedule))
+        return Judgement(0.0, (parted(said, asked, wrong, first, variant),), (asked[first].run.picture,))
+    by_heart = [one for one in again if not alike(one.said, one.translated(asked[one.number].truth))]
+    if by_heart:
+        return Judgement(0.0, (unknown(min(by_heart, key=lambda one: len(one.schedule)), asked),))
+    told = f"{len(asked) // len(variant.levels)} schedules of {len(variant.pairs)} pairs of programs, at {len(variant.levels)} levels: each as on the engine, with other numbers too."
+    return Judgement(1.0, (Finding(True, told),))
 
 
 def answered(answer: Function, asked: Sequence[tuple[tuple[Step, ...], str]]) -> list[Any]:
     """What a rule says of each; it is asked before the engine is, and where no schedule runs meanwhile."""
     return [plain(answer([*schedule], level)) for schedule, level in asked]
+
+
+@dataclass(frozen=True, eq=False)
+class Again:
+    """A case that is asked once more with other numbers: its place among the cases, what a number has become, and what was said."""
+
+    number: int
+    schedule: list[Step]
+    known: Mapping[int, int]
+    said: Any
+
+    def translated(self, truth: Any) -> Any:
+        """The truth of the case, in the other numbers."""
+        if isinstance(truth, list):
+            return [self.translated(one) for one in truth]
+        return self.known.get(truth, truth) if type(truth) is int else truth
+
+
+def asked_again(answer: Function, variant: Variant) -> list[Again]:
+    """What a rule says of all the cases with other numbers, in another order, drawn anew each time; up to the first at which it fails."""
+    chance, found = random.Random(), []  # type: random.Random, list[Again]
+    asked = list(enumerate(asked_of(variant)))
+    for number, (schedule, level) in chance.sample(asked, len(asked)):
+        other, known = renamed(schedule, variant, chance)
+        try:
+            said = plain(answer([*other], level))
+        except FunctionFailed as failure:
+            return [*found, Again(number, other, known, failure)]
+        found.append(Again(number, other, known, said))
+    return found
+
+
+def renamed(schedule: Sequence[Step], variant: Variant, chance: random.Random) -> tuple[list[Step], dict[int, int]]:
+    """A schedule with other numbers, under which the engine does the same, and what each number that may be seen has become. Values are
+    others (in their order, where they are counted), new rows too; where only a session is asked for, the rows may change places."""
+    counted = "count" in variant.actions
+    said = {step[-1] for step in schedule if step[1] in VALUED}
+    values = {one: one for one in START.values()} | (_between if counted else _drawn)(said, chance)
+    adds = _drawn({step[-1] for step in schedule if step[1] == "add"}, chance)
+    swapped = variant.question in (REFUSED, WAITS) and chance.random() < 0.5
+    rows = {1: 2, 2: 1} if swapped else {3: chance.randint(5, 9), 4: 10}
+
+    def other(step: Step) -> Step:
+        session, action, *numbers = step
+        if action == "count":
+            return (session, action, values[numbers[0]])
+        row = [rows.get(one, one) for one in numbers[:1]]
+        return (session, action, *row, *((adds if action == "add" else values)[one] for one in numbers[1:]))
+
+    sums = [(0, 0)]
+    for step in schedule:
+        sums += [(old + step[-1], new + adds[step[-1]]) for old, new in sums] if step[1] == "add" else []
+    known = {value + old: new_value + new for value, new_value in values.items() for old, new in sums}
+    return [other(step) for step in schedule], {} if counted else known
+
+
+def _drawn(numbers: set[int], chance: random.Random) -> dict[int, int]:
+    """To each number another one, which stands in no schedule."""
+    return dict(zip(sorted(numbers), chance.sample(range(41, 99), len(numbers)), strict=True))
+
+
+def _between(numbers: set[int], chance: random.Random) -> dict[int, int]:
+    """To each number another one, which lies between the same numbers of the table; their order stays."""
+    found: dict[int, int] = {}
+    for first, last in itertools.pairwise((0, *sorted(START.values()), 99)):
+        within = sorted(one for one in numbers if first < one < last)
+        others = [one for one in range(first + 1, last) if one not in within]
+        found |= dict(zip(within, sorted(chance.sample(others, len(within))), strict=True))
+    return found
+
+
+def unknown(one: Again, asked: Sequence[Case]) -> Finding:
+    """The finding on a rule that is right, and with other numbers is not."""
+    met = asked[one.number]
+    failed = str(one.said).rpartition("` ")[2][:60].rstrip(".") if isinstance(one.said, FunctionFailed) else ""
+    return Finding(
+        False,
+        f"`{met.told}`, at {met.level}, is answered as the engine has it. The same with other numbers is not: `{_line(one.schedule)}`: the function {failed or f'gives {_shown(one.said)}'}.",
+        f"{_shown(one.translated(met.truth))}: other numbers are drawn in each check, and the engine does the same with them.",
+        "What does the function go by: what each step does, or the schedules that it has met before?", "by-heart",
+    )  # fmt: skip
 
 
 def plain(value: Any) -> Any:
@@ -382,20 +472,16 @@ def alike(said: Any, truth: Any) -> bool:
 def parted(said: Sequence[Any], asked: Sequence[Case], wrong: Sequence[int], first: int, variant: Variant) -> Finding:
     """The finding on the shortest case at which the rule and the engine part."""
     one, belief = asked[first], kin(said, asked, variant)
-    levels = Counter(asked[number].level for number in wrong)
-    each = len(asked) // len(variant.levels)
+    levels, each = Counter(asked[number].level for number in wrong), len(asked) // len(variant.levels)
     counts = ", ".join(f"{levels[level]} of {each} at {level}" for level in variant.levels)
     question, of = QUESTIONS.get(belief, ""), variant.question
     if not question and not formed(said[first], one.truth):
         question = f"Does each way through the function give {of.form}?"
     return Finding(
-        ok=False,
-        seen=f"`{one.told}`, at {one.level}: the function gives {_shown(said[first])}. Wrong in all: {counts}.",
-        expected=f"{_shown(one.truth)}, as the engine has it. Asked is {of.asks}.",
-        question=question
-        or "Go through the drawn schedule step by step: what is committed at each, and what does each session know of it?",
-        misconception=belief,
-    )
+        False, f"`{one.told}`, at {one.level}: the function gives {_shown(said[first])}. Wrong in all: {counts}.",
+        f"{_shown(one.truth)}, as the engine has it. Asked is {of.asks}.",
+        question or "Go through the drawn schedule step by step: what is committed at each, and what does each session know of it?", belief,
+    )  # fmt: skip
 
 
 def formed(said: Any, truth: Any) -> bool:
@@ -416,11 +502,8 @@ def kin(said: Sequence[Any], asked: Sequence[Case], variant: Variant) -> str:
     """The belief that answers as the rule does, wherever one of the two is wrong: at four of five such places; '' where none does."""
     best, most = "", LIKE
     for belief, believed in believing(variant).items():
-        wrong = [
-            number
-            for number, one in enumerate(asked)
-            if not alike(said[number], one.truth) or not alike(believed[number], one.truth)
-        ]
+        places = enumerate(zip(said, believed, asked, strict=True))
+        wrong = [n for n, (*both, one) in places if not all(alike(each, one.truth) for each in both)]
         share = sum(alike(said[number], believed[number]) for number in wrong) / len(wrong)
         if share > most:
             best, most = belief, share
@@ -439,8 +522,7 @@ def believing(variant: Variant) -> Mapping[str, tuple[Any, ...]]:
 @cache
 def examples(variant: Variant) -> tuple[Case, ...]:
     """The schedule that is shown, at each level."""
-    schedule = ordered(variant.example, variant.shown)
-    return tuple(case(variant, schedule, level) for level in variant.levels)
+    return tuple(case(variant, ordered(variant.example, variant.shown), level) for level in variant.levels)
 
 
 def waiting(variant: Variant) -> bool:
@@ -458,10 +540,8 @@ def why(variant: Variant) -> str:
 
 def brief(variant: Variant) -> str:
     of, shown = variant.question, examples(variant)
-    known = "\n".join(f"| `{action}` | `{SQL[action].format('ROW', 'N')}` |" for action in variant.actions)
-    known = known.replace(
-        "`SELECT count(*) FROM test WHERE value >= ROW`", "`SELECT count(*) FROM test WHERE value >= N`"
-    )
+    sent = {action: SQL[action].format("N" if action == "count" else "ROW", "N") for action in variant.actions}
+    known = "\n".join(f"| `{action}` | `{sql}` |" for action, sql in sent.items())
     lines = ",\n ".join(map(repr, shown[0].schedule))
     outcomes = "\n".join(f"| {one.level} | `{one.truth!r}` |" for one in shown)
     return (
@@ -469,8 +549,8 @@ def brief(variant: Variant) -> str:
         f"Write `{SIGNATURE}`, which says **{of.asks}**: {of.form}. `level` is {', '.join(f'`{level!r}`' for level in variant.levels)}, for both sessions. `schedule` is a list of steps in the order in which they are "
         f"sent, each a tuple of the session (`'ana'`, `'ben'`), what it does, and the numbers for it, as in\n\n```python\n[{lines}]\n```\n\n| action | SQL |\n|---|---|\n{known}\n\n"
         f"PostgreSQL's answer to this one:\n\n| level | |\n|---|---|\n{outcomes}\n\n"
-        f"The function is asked of {len(variant.pairs)} other pairs of programs, {ORDERS} orders each, at the three levels; what is right is what the engine does. It reckons with its arguments and asks no database. Each session "
-        f"runs one transaction.{' Where a session has to wait, its further steps are held back until it goes on. There are no deadlocks.' if waiting(variant) else ''}"
+        f"The function is asked of {len(variant.pairs)} other pairs of programs, {ORDERS} orders each, at the three levels, and of the same ones with other numbers, drawn in each check; what is right is what the engine does. It reckons with its arguments and asks no database. Each session "
+        f"runs one transaction.{' Where a session has to wait, its further steps are held back until it goes on. There are no deadlocks.' if waiting(variant) else ' Nobody has to wait.'}"
     )
 
 
@@ -491,10 +571,8 @@ EXERCISE = register(
         brief=brief,
         hints=(
             lambda variant: "From which moment is what a statement sees: when it was sent, when its transaction began, when its transaction first looked? Is it the same at each level?",
-            lambda variant: (
-                "Go through the steps once, and keep as plain data what is committed, what each session has written and not committed, and what each has seen first. "
-                "The example differs from level to level only where it has to: explain each difference, or why there is none, before you write the rule."
-            ),
+            lambda variant: "Go through the steps once, and keep as plain data what is committed, what each session has written and not committed, and what each has seen first. "
+            "The example differs from level to level only where it has to: explain each difference, or why there is none, before you write the rule.",
             lambda variant: variant.nearly,
         ),
         judge=judge,
@@ -514,6 +592,7 @@ EXERCISE = register(
             "readers-wait": "Readers wait for writers.",
             "share-excludes": "A locked row is locked for everybody.",
             "rolled-back": "Whatever ends a transaction, ROLLBACK too, lets the others see what it wrote.",
+            "by-heart": "Who knows these schedules by heart knows the rule.",
             "lock-reads-old": "FOR UPDATE reads what a SELECT would read, and locks it.",
         },
     )

@@ -299,32 +299,44 @@ def unfit(pair: Pair, turns: list[str]) -> str:
 
 
 def brief(variant: Variant) -> str:
-    left = {name: alone(variant.parts[0][1], name) for name in SESSIONS}
-    shown = "\n\n".join(_part(*part) for part in variant.parts)
+    ana, ben = (told(alone(variant.parts[0][1], name)) for name in SESSIONS)
     _, first, _ = variant.parts[0]
     levels = {level for _, pair, _ in variant.parts for level in pair.levels}
     example = " ".join(["ana"] * first.turns("ana") + ["ben"] * first.turns("ben"))
     return (
         f"{variant.world.what}.\n\n```sql\n{variant.world.setup};\n```\n\n"
         "Four pairs of programs do it. `AS seen` is remembered by the program, and `:seen` is what it has remembered. **A change is lost** when both programs come through without an error, each "
-        "UPDATE has changed its row, and what is left in the end is what one of the two would have left alone. "
-        f"Alone, ana leaves {told(left['ana'])}, and ben {told(left['ben'])}: {told(left['ana'])} in the end says that ben's change is lost, {told(left['ben'])} that ana's is.\n\n"
-        f"{shown}\n\n"
-        "Hand in a dict with the keys `'A'` to `'D'`, each an order in which the change that is asked for is lost, or `None` where there is no such order. An order names who has the turn, once for each "
-        f"statement; BEGIN takes no turn, it is sent with the statement behind it (an order with a turn for each BEGIN is taken, too). `'{example}'` is an order of A (one after the other). Who has to wait takes the turns up later. The judge runs the order, and for "
-        "`None` all orders there are. To try one: `run(Schedule.read(...))` with the table under `setup:`. Write each session's "
-        "BEGIN where the pair has one (without it each statement commits at once, which is another program), replace `:seen` by what was read"
-        f"{', and say the level, such as `level ben: repeatable read`' if levels != {RC} else ''}."
+        f"UPDATE has changed its row, and what is left is what the other program alone would have left: {ben} if ana's change is lost, {ana} if ben's is.\n\n"
+        f"{_listings(variant)}\n\n"
+        "Hand in a dict with the keys `'A'` to `'D'`: an order that loses the change, or `None` where there is no such order. An order names whose turn it is, a statement a turn (BEGIN goes with the one behind it): "
+        f"`'{example}'` is an order of A (one after the other). Who has to wait takes the turns up later. The judge runs the order, and for "
+        "`None` all that there are. To try one: `run(Schedule.read(...))`, with the table under `setup:`, each BEGIN where the pair has one (without it a statement commits at once), and what was read in place of `:seen`"
+        f"{'; and say the level, such as `level ben: repeatable read`' if levels != {RC} else ''}."
     )
 
 
-def _part(name: str, pair: Pair, victim: str) -> str:
-    levels = pair.levels[0] if len(set(pair.levels)) == 1 else f"ana at {pair.levels[0]}, ben at {pair.levels[1]}"
-    ana, ben = (";\n".join(pair.program(session)) + ";" for session in SESSIONS)
-    code = f"```sql\n-- ana\n{ana}\n\n-- ben\n{ben}\n```"
+def _listings(variant: Variant) -> str:
+    """A to D: what is to be lost, where, in how many turns, and both programs; what stood there before is named only."""
+    shown, pairs, bens = [], {}, {}  # type: list[str], dict[tuple[tuple[str, ...], tuple[str, ...]], str], dict[tuple[str, ...], str]
+    for name, pair, victim in variant.parts:
+        levels = pair.levels[0] if len(set(pair.levels)) == 1 else f"ana at {pair.levels[0]}, ben at {pair.levels[1]}"
+        ana, ben = pair.turns("ana"), pair.turns("ben")
+        turns = f"{ana} turns each" if ana == ben else f"ana has {ana} turns, ben {ben}"
+        head = f"**{name}**: lose **{victim}'s** change ({levels}; {turns}). *“{pair.says}”*"
+        known, bens_known = pairs.setdefault((pair.ana, pair.ben), name), bens.setdefault(pair.ben, name)
+        code = _code(pair, "" if bens_known == name else bens_known)
+        shown.append(f"{head} The programs are those of {known}." if known != name else f"{head}\n\n{code}")
+    return "\n\n".join(shown)
+
+
+def _code(pair: Pair, bens: str) -> str:
+    """Both programs, a turn a line; `bens` is the part where ben's has stood already, '' for none."""
+    ana, ben = (re.sub(r"BEGIN;\s+", "BEGIN; ", ";\n".join(pair.program(name))) + ";" for name in SESSIONS)
     if _alike(pair):
-        code = f"```sql\n-- ana; ben the same with {pair.world.ben}\n{ana}\n```"
-    return f"**{name}**, {levels}. *“{pair.says}”* To be lost: **{victim}'s** change.\n\n{code}"
+        return f"```sql\n-- ana; ben the same with {pair.world.ben}\n{ana}\n```"
+    if bens:
+        return f"```sql\n-- ana; ben as in {bens}\n{ana}\n```"
+    return f"```sql\n-- ana\n{ana}\n\n-- ben\n{ben}\n```"
 
 
 def _alike(pair: Pair) -> bool:
@@ -362,7 +374,7 @@ EXERCISE = register(
         declares="value",
         points=3,
         core=True,
-        minutes=9,
+        minutes=10,
         answer="a dict with the keys 'A', 'B', 'C' and 'D', each an order as text ('ana ben ...') or None",
         accepts=accepts,
         variants=VARIANTS,

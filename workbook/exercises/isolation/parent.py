@@ -8,8 +8,8 @@
 
 A new child needs one thing of its parent: that the key stays. So a foreign key locks the parent's row FOR KEY SHARE, and an UPDATE of
 anything else goes past it. Whoever locks by habit, FOR UPDATE or a table, or writes a key anew although it stays, forbids more than is meant.
-The judge plays the patched transaction beside a child's insert, beside itself, and beside itself for another row, in every
-order, and looks at who waited and what is left.
+The judge plays the patched transaction beside a child's insert, beside itself, beside an UPDATE of somebody who knows of no agreement, and
+beside itself for another row, in every order, and looks at who waited and what is left.
 
     >>> [len(variant.tables) for variant in VARIANTS]
     [3, 2, 2, 2, 3]
@@ -32,7 +32,7 @@ from workbook.grading.exercise import Exercise, Finding, Judgement, accepts_sql
 from workbook.grading.registry import register
 from workbook.schedules import Program, Step
 
-NAMED = ("child", "again", "other", "new")
+NAMED = ("child", "again", "writer", "other", "new")
 """The programs whose findings are told one by one; further pairs are counted."""
 LIMIT = 70
 """So many orders of two transactions of three statements there are; of longer ones, so many are drawn."""
@@ -46,14 +46,15 @@ LATE = " REFERENCES customers DEFERRABLE INITIALLY DEFERRED"
 
 @dataclass(frozen=True)
 class Variant:
-    """The world's `tables` (`{key}` stands for the foreign key), the transaction `given`, the child's insert; the values it is judged
-    with: `mine`, those of a second call of the same parent (`again`), and the pairs of keys (`others`) of calls that have nothing to do with each
+    """The world's `tables` (`{key}` stands for the foreign key), the transaction `given`, the child's insert, the UPDATE of another
+    `writer`, who knows of no agreement; the values it is judged with: `mine`, those of a second call of the same parent (`again`), and the pairs of keys (`others`) of calls that have nothing to do with each
     other, which must not wait."""
 
     story: str
     tables: tuple[str, ...]
     given: str
     child: str
+    writer: str
     mine: Mapping[str, Any]
     again: Mapping[str, Any]
     other: Mapping[str, Any]
@@ -80,6 +81,7 @@ VARIANTS = (
         "INSERT INTO log SELECT customer_id, points FROM customers WHERE customer_id = :customer;\n"
         "UPDATE customers SET points = points + :points WHERE customer_id = :customer",
         "INSERT INTO orders VALUES (110, 1, 900)",
+        "UPDATE customers SET points = points * 2 WHERE customer_id = 1",
         {"customer": 1, "points": 5},
         {"customer": 1, "points": 7},
         {"customer": 2, "points": 3},
@@ -97,6 +99,7 @@ VARIANTS = (
         "INSERT INTO customers VALUES (:customer, :name, :points)\n"
         "ON CONFLICT (customer_id) DO UPDATE SET customer_id = excluded.customer_id, name = excluded.name, points = customers.points + excluded.points",
         "INSERT INTO orders VALUES (110, 1, 900)",
+        "UPDATE customers SET points = points * 2 WHERE customer_id = 1",
         {"customer": 1, "name": "Ada L.", "points": 5},
         {"customer": 1, "name": "A. Lovelace", "points": 7},
         {"customer": 2, "name": "Benno", "points": 3},
@@ -114,6 +117,7 @@ VARIANTS = (
         "LOCK TABLE customers IN EXCLUSIVE MODE;\n"
         "UPDATE customers SET place = (SELECT max(place) + 1 FROM customers) WHERE customer_id = :customer",
         "INSERT INTO orders VALUES (110, 3, 900)",
+        "UPDATE customers SET place = (SELECT max(place) + 1 FROM customers) WHERE customer_id = 3",
         {"customer": 1},
         {"customer": 2},
         {"customer": 3},
@@ -122,7 +126,7 @@ VARIANTS = (
         "A foreign key's look takes ROW SHARE on the parent's table. Which modes exclude themselves, and go together with that one?",
         "tables-alike",
         "EXCLUSIVE goes together with plain reads only. SHARE ROW EXCLUSIVE, the next weaker one, excludes itself and every writer of the table, and lets ROW SHARE past, which is all that a "
-        "foreign key takes. An advisory lock serves as well, if every writer takes it.",
+        "foreign key takes. An advisory lock would serve, too, if every writer took it.",
         others=(),
     ),
     Variant(
@@ -131,6 +135,7 @@ VARIANTS = (
         "WITH gone AS (DELETE FROM customers WHERE customer_id = :customer RETURNING *)\n"
         "INSERT INTO customers SELECT customer_id, :name, points + :points FROM gone",
         "INSERT INTO orders VALUES (110, 1, 900)",
+        "UPDATE customers SET points = points * 2 WHERE customer_id = 1",
         {"customer": 1, "name": "Ada L.", "points": 5},
         {"customer": 1, "name": "A. Lovelace", "points": 7},
         {"customer": 2, "name": "Benno", "points": 3},
@@ -148,6 +153,7 @@ VARIANTS = (
         "INSERT INTO log SELECT o.order_id, c.name, o.cents FROM orders o JOIN customers c USING (customer_id) WHERE o.order_id = :order;\n"
         "UPDATE orders SET cents = cents + :cents WHERE order_id = :order",
         "INSERT INTO orders VALUES (110, 1, 900)",
+        "UPDATE orders SET cents = cents * 2 WHERE order_id = 100",
         {"order": 100, "cents": 5},
         {"order": 100, "cents": 7},
         {"order": 101, "cents": 3},
@@ -196,6 +202,11 @@ def programs(variant: Variant, sql: str) -> dict[str, Program]:
         ),
         "again": Program(
             "Twice for the same row", loose, {"one": steps("one", variant.mine), "two": steps("two", variant.again)}
+        ),
+        "writer": Program(
+            "Beside another writer",
+            loose,
+            {"update": steps("update", variant.mine), "writer": (Step("writer", variant.writer),)},
         ),
         "other": Program(
             "For two rows", loose, {"one": steps("one", variant.mine), "two": steps("two", variant.other)}
@@ -251,7 +262,7 @@ def rules(name: str, variant: Variant, trial: Trial, world: World) -> list[Rule]
             _waits, f"Neither waits for the other, in {orders}.",
             "The insert goes past, wherever it falls, and so does the update.", variant.question, variant.belief,
         ))  # fmt: skip
-    if variant.others and name not in ("child", "again", "new"):
+    if variant.others and name not in ("child", "again", "writer", "new"):
         found.insert(2, Rule(
             _waits, f"Work on another row goes past, in {orders}.",
             f"Two that have nothing to do with each other go past each other{_keys(name)}.",
@@ -271,6 +282,8 @@ def _same(name: str, trial: Trial, world: World) -> Rule:
         "What may another transaction change between the first look at the row and the last write?",
         "no-lock",
     )
+    if name == "writer":
+        question, belief = "Which lock does the other writer's UPDATE wait for, and does it ask for yours?", "only-mine"
     if alone:
         question, belief = (
             "Run it twice, one after the other, with other values than those you have seen: what was written before, and what is now?",
@@ -281,6 +294,7 @@ def _same(name: str, trial: Trial, world: World) -> Rule:
         + (", even if nobody else is there" if alone else ""),
         {"child": f"Beside a child's insert the same rows are left as before, in {orders}.",
          "again": f"Two calls for the same row come out as one after the other, in {orders}.",
+         "writer": f"Beside another writer it comes out as one after the other, in {orders}.",
          "other": f"Two calls for other rows come out rightly, in {orders}.",
          "new": "Where there is no such row, one is made."}.get(name, "Two calls for other rows come out rightly."),
         "The same work as before, and nothing lost where two do it at the same time.",
@@ -289,7 +303,12 @@ def _same(name: str, trial: Trial, world: World) -> Rule:
 
 
 def _failing(name: str, trial: Trial) -> Rule:
-    met = {"child": "beside a child's insert", "again": "in two calls for the same row", "new": "where the row is new"}
+    met = {
+        "child": "beside a child's insert",
+        "writer": "beside another writer",
+        "again": "in two calls for the same row",
+        "new": "where the row is new",
+    }
     where = met.get(name, "in two calls for other rows")
     deadlock = any("40P01" in _failed(one) for one in trial.outcomes)
     question, belief = (
@@ -332,9 +351,10 @@ def brief(variant: Variant) -> str:
         else "\n- Two that take their places at the same time get different ones."
     )
     return (
-        f"{variant.story}.\n\n```sql\n{variant.setup(True)}\n```\n\nThe transaction, between its BEGIN and its COMMIT (`:name` stands for values, and it is judged with several):\n\n```sql\n"
-        f"{variant.given};\n```\n\nThe child's insert, which stays as it is: `{variant.child}`.\n\nMend the transaction: hand in its statements, with the same names, as one text separated by `;` or as a list. It is judged with other values, too. The level is READ COMMITTED. In every order of the statements:\n\n"
-        "- The child's insert does not wait for the update, nor the update for it.\n- Each call does the same work as before; two calls for the same row come out as if one had come after the other, and nobody is aborted."
+        f"{variant.story}.\n\n```sql\n{variant.setup(True)}\n```\n\nThe transaction, between BEGIN and COMMIT at READ COMMITTED (`:name` stands for values; it is judged with several):\n\n```sql\n"
+        f"{variant.given};\n```\n\nThe child's insert: `{variant.child}`. Another program, which writes, too: `{variant.writer}`. Both stay as they are.\n\n"
+        "Hand in the mended statements, with the same names, as one text separated by `;`. In every order:\n\n"
+        "- The child's insert and the transaction do not wait for each other.\n- The same work is done as before; two calls for the same row, or one and the other program, come out as one after the other, and nobody is aborted."
         f"{further}\n\n"
         f'`engine = practice("isolation-parent")` gives you the tables. {SCHEDULE}'
     )
@@ -350,7 +370,7 @@ EXERCISE = register(
         declares="value",
         points=3,
         core=True,
-        minutes=8,
+        minutes=6,
         answer="the statements of the transaction as text, without BEGIN and COMMIT",
         accepts=accepts,
         variants=VARIANTS,
@@ -371,6 +391,7 @@ EXERCISE = register(
             "same-is-nothing": "To set a column to the value that it has is to leave it alone.",
             "tables-alike": "A table is locked or it is not.",
             "replace-is-update": "To delete a row and insert it anew is an UPDATE in two words.",
+            "only-mine": "A lock that my program takes keeps all the others out.",
             "no-lock": "What must not wait needs no lock.",
             "upgrade": "The weak lock first, and the strong one when it is needed: that is the careful way.",
             "these-values": "What is right for the values of the task is right.",

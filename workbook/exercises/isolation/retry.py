@@ -232,42 +232,42 @@ def brief(variant: Variant) -> str:
     made = (
         "one statement in autocommit, `SELECT pay(...)`, which debits the account, credits the shop's and inserts the charge; nobody sends `BEGIN` or `COMMIT`"
         if shop.whole
-        else "`BEGIN`, a SELECT of the fee, an UPDATE of the account, one of the shop's, an INSERT into `charges`, `COMMIT`"
+        else "`BEGIN`, a SELECT of the fee, UPDATEs of the two accounts, an INSERT into `charges`, `COMMIT`"
     )
     facts = [
         f"A payment is {made}; serializable.",
-        "Some requests carry a key, the same one however often the request is sent; it stands in `charges.key`, "
-        + ("which is UNIQUE." if shop.unique else "an ordinary column: two charges may have the same key."),
-        f"A voucher may be used once (UNIQUE){'; requests with a key have no voucher' if shop.unique else ''}. An account has at least 0 cents (CHECK). Whether an order exists is checked by a foreign key"
-        + (", at the end of the statement." if shop.whole else ", DEFERRABLE INITIALLY DEFERRED."),
-        "`55P03` comes from `lock_timeout`: "
+        "Some requests carry a key, the same however often they are sent: `charges.key`, "
+        + ("UNIQUE." if shop.unique else "which two charges may have in common."),
+        f"A voucher counts once (UNIQUE{'; requests with a key have none' if shop.unique else ''}), an account has at least 0 cents (CHECK), an order must exist (foreign key"
+        + (", checked at the end of the statement)." if shop.whole else ", DEFERRABLE INITIALLY DEFERRED)."),
+        "`55P03`, `lock_timeout`: "
         + (
             "the nightly settlement holds accounts, for hours, and payments that meet it are to come again tomorrow."
             if shop.held_long
             else "somebody else is just booking on the account, which takes them some milliseconds more."
         ),
-        "`57014` comes "
+        "`57014`"
         + (
-            "when the customer presses 'cancel', which cancels the statement."
+            ": the customer presses 'cancel', which cancels the statement."
             if shop.cancelled
-            else "from `statement_timeout`, when the server is busy for a moment."
+            else ", `statement_timeout`: the server is busy for a moment."
         ),
-        f"`57P01` comes when the server is restarted beneath a statement{'' if shop.whole else ' or a COMMIT'}: it says so, and ends the session. `08006` stands for a line that broke without an answer.",
+        f"`57P01`: the server is restarted beneath a statement{'' if shop.whole else ' or a COMMIT'}; it sends this code, and then ends the session. `08006`: the line broke, and no answer came.",
     ]
     by = "by its key"
     if shop.noted:
-        by += ", or else by `pg_xact_status` of the transaction's number, which is noted before anything can break"
+        by += ", or else by `pg_xact_status` of the transaction's number, which is noted at the start"
     return (
-        f"{variant.story}: each time a payment meets an error, a loop asks your function `def {SIGNATURE}`: the SQLSTATE as text, `'statement'` or `'COMMIT'` (what was sent last), and whether "
+        f"{variant.story}: each time a payment meets an error, a loop asks your function `def {SIGNATURE}`: the SQLSTATE as text; what was sent last, `'statement'` or `'COMMIT'`; whether "
         "the request carries a key (True or False). It returns one of\n\n"
-        f"- `'retry'`: the payment is made again from its beginning, on a new connection where the old one is gone; after {ATTEMPTS} attempts the loop tells the customer 'no'\n"
+        f"- `'retry'`: the payment is made again from its beginning, on a new connection where the old one is gone; after {ATTEMPTS} attempts the customer is told 'no'\n"
         "- `'give up'`: the customer is told that nothing was charged\n"
-        f"- `'ask'`: the loop looks whether the charge is there, {by}; if it is, the customer is told 'paid', else the payment is made again\n"
+        f"- `'ask'`: the loop looks whether the charge is there, {by}; if so, the customer is told 'paid', else the payment is made again\n"
         "- `'report'`: the customer is told that it is not known yet, and a person looks into it\n\n"
         + "\n".join(f"* {fact}" for fact in facts)
-        + f"\n\nThe judge makes {len(cases(shop))} payments on a real server, through a line that it can cut, and each meets something: `40001`, `40P01`, `55P03`, `57014`, `57P01`, `23505`, `23514`, `23503`, `08006`, "
-        "and a code that does not stand here. Nobody may be charged twice, or be charged and told 'no'; what can succeed is to be made; what cannot is not tried again; and nobody is asked "
-        "(no question, no person) about what is known already. The function is asked once for each kind of error."
+        + f"\n\nThe judge makes {len(cases(shop))} payments on a real server, through a line that it can cut. Each meets one of `40001`, `40P01`, `55P03`, `57014`, `57P01`, `23505`, `23514`, `23503`, `08006`, "
+        "or a further code, which the server sends. Nobody may be charged twice, or be charged and told 'no'; what can succeed is to be made; what cannot is not tried again; and where it is known "
+        "what was done, nobody asks or reports. The function is asked once for each kind of error."
     )
 
 
@@ -281,15 +281,10 @@ def second_hint(variant: Variant) -> str:
 def third_hint(variant: Variant) -> str:
     shop = variant.shop
     doubt = "`08006`, whatever the phase (each statement commits)" if shop.whole else "`08006` at COMMIT"
-    where = "always" if shop.noted else "with a key, and 'report' without one"
     return (
-        f"In doubt is {doubt} alone: 'ask' {where}. "
-        + (
-            "`23505` with a key says that the charge may be there already: 'ask'. "
-            if shop.unique
-            else "`23505` is a voucher, with a key or without. "
-        )
-        + f"'retry': `40001`, `40P01`, `57P01`{'' if shop.held_long else ', `55P03`'}{'' if shop.cancelled else ', `57014`'}{'' if shop.whole else ', `08006` before COMMIT'}. All the rest: 'give up'."
+        f"In doubt is {doubt} alone: 'ask' if there is something to ask by, else 'report'. Nothing was done after any other. `40001`, `40P01` and `57P01` are gone a moment later; `23503`, `23514` and the code without a name "
+        f"lie in the payment, and come again. Left are `55P03`, `57014`, `23505`{'' if shop.whole else ' and `08006` before COMMIT'}. Ask of each what the task says of it: does it pass, does the customer want it, or may it "
+        "be this very charge that stands in the way?"
     )
 
 

@@ -76,6 +76,8 @@ class Variant:
     looks: str
     writes: str
     remedy: str
+    key: str = "key"
+    """What two rows of the table that is written may not have in common."""
 
     __hash__ = object.__hash__
 
@@ -150,9 +152,10 @@ VARIANTS = (
         "look for bookings that overlap with theirs, and find none",
         "insert a booking, each with another first hour",
         "a constraint, `EXCLUDE USING gist (room WITH =, int4range(from_hour, to_hour) WITH &&)` with the extension btree_gist, or SERIALIZABLE",
+        "first hour",
     ),
     Variant(
-        "For project 3, 600 of 1000 euros are claimed. Ana and ben each want to hand in a claim of 300. The lines of a project are numbered",
+        "For project 3, 600 of 1000 euros are claimed. Ana and ben each want to hand in a claim of 300. The lines of a project are numbered; any number that is free will do",
         "CREATE TABLE claim (project int, line_no int, euros int NOT NULL CHECK (euros > 0), PRIMARY KEY (project, line_no));\n"
         "INSERT INTO claim VALUES (3, 1, 600), (4, 1, 50)",
         "at most 1000 euros are claimed for project 3",
@@ -160,6 +163,7 @@ VARIANTS = (
         "add up the claims of the project",
         "insert a claim, each with another line number",
         "SERIALIZABLE, or a row for the project that both lock (or keep the sum in) before they claim",
+        "line number",
     ),
     Variant(
         "Product 40 is for sale, and no order holds it. Ana takes an order for it; ben takes it off sale. Each looks first whether it may be done",
@@ -171,6 +175,7 @@ VARIANTS = (
         "look into the table that the other one writes",
         "write the table that the other one looks into",
         "SERIALIZABLE, or `SELECT ... FOR SHARE` on the product by whoever orders it, which an UPDATE of the product waits for",
+        "order number",
     ),
     Variant(
         "Ana, ben and cem have no boss yet. One request makes ben ana's boss, another makes ana ben's boss",
@@ -201,7 +206,7 @@ def judge(answer: str | None, variant: Variant) -> Judgement:
         return Judgement(0.0, (schedule,))
     try:
         run = stage().run(schedule)
-        wrong = other_level(schedule) or not_through(run) or breaks_alone(schedule, variant)
+        wrong = other_level(schedule) or not_through(run, variant) or breaks_alone(schedule, variant)
         if wrong:
             return Judgement(0.0, (wrong,), (run.picture,))
         verdict, graph = compared(run, stage()), dependencies(run, stage())
@@ -272,10 +277,10 @@ def statements(setup: str) -> list[str]:
     return [" ".join(one.split()) for one in split(setup)]
 
 
-def not_through(run: Run) -> Finding | None:
+def not_through(run: Run, variant: Variant) -> Finding | None:
     """The finding on a run in which not both sessions commit one transaction each, or somebody does more than work on rows."""
     for event in run.failures:
-        return _failure(run, event)
+        return _failure(run, event, variant)
     for event in run.events:
         word = event.answer.split()[0].upper() if event.answer else ""
         if event.kind == "done" and word and word not in PARTS:
@@ -304,7 +309,7 @@ def not_through(run: Run) -> Finding | None:
     return None
 
 
-def _failure(run: Run, event: Event) -> Finding:
+def _failure(run: Run, event: Event, variant: Variant) -> Finding:
     """The finding on a step that PostgreSQL refused."""
     step = run.step(event)
     seen = f"{step.name} is refused: {event.sqlstate} {event.message}."
@@ -322,6 +327,8 @@ def _failure(run: Run, event: Event) -> Finding:
         )
     elif event.sqlstate == "40P01":
         question, belief = "Who waits here for whom, and which of these rows need both of them touch?", "same-row"
+    elif event.sqlstate == "23505" and _collided(run):
+        question, belief = f"Both took the same {variant.key}. May they take different ones?", ""
     elif event.sqlstate.startswith("23"):
         question, belief = "What does the table check by itself, and what does it not know of the rule?", "constraint"
     elif event.sqlstate == "25P02":
@@ -329,6 +336,13 @@ def _failure(run: Run, event: Event) -> Finding:
     else:
         question, belief = "Which word of it does PostgreSQL read otherwise than you do?", ""
     return Finding(False, seen, expected, question, belief)
+
+
+def _collided(run: Run) -> bool:
+    """Whether no session runs into a key by itself: the two have taken the same one."""
+    sessions = [[step for step in run.schedule.steps if step.session == name] for name in run.schedule.sessions]
+    alone = [stage().run(replace(run.schedule, steps=tuple(steps))) for steps in sessions]
+    return not any(event.sqlstate == "23505" for one in alone for event in one.failures)
 
 
 def other_level(schedule: Schedule) -> Finding | None:
@@ -469,13 +483,13 @@ def _wedged(wedged: ScheduleTimeout) -> Finding:
 def brief(variant: Variant) -> str:
     return (
         f"{variant.story}.\n\n```sql\n{variant.setup};\n```\n\n**The rule:** {variant.rule}.\n\n"
-        "The programs of both look first whether the rule allows what they want, and then do it, in one transaction at **repeatable read**. The two requests are an instance: other values, or another request of this world, "
-        "will do as well. Hand in what each of them sends and in which order, as the text of a "
+        "The programs of both look first whether the rule allows what they want, and then do it, in one transaction at **repeatable read**. Other values than these, or another request of this world, "
+        "will do as well. Hand in what each sends and in which order, as the text of a "
         "schedule with the two sessions `ana` and `ben`, a line a step (`ana: BEGIN`), so that\n\n"
-        "- each of them alone, and nobody else there, keeps the rule;\n- each looks before it writes, or in the statement that writes;\n- together both commit, without an error, and the rule is broken;\n"
-        "- what was read and what is left is as good as neither `ana` then `ben` nor `ben` then `ana`, and the graph of dependencies calls it write skew.\n\n"
-        "Values may be written out (`UPDATE ... SET euros = 20`), as a program that has read sends them. If you hold that there is no such schedule, hand in `None`. The judge runs your schedule, each session "
-        'alone, and both orders. To try it: `run(Schedule.read(...), level="repeatable read")` with the world above under `setup:`; such a `Schedule` may be handed in, too.'
+        "- alone, each of them keeps the rule;\n- each looks before it writes, or in the statement that writes;\n- together both commit, without an error, and the rule is broken;\n"
+        "- neither `ana` then `ben` nor `ben` then `ana` would have read and left the same: write skew.\n\n"
+        "Values may be written out (`UPDATE ... SET euros = 20`), as a program that has read sends them. If you hold that there is no such schedule, hand in `None`. "
+        'To try it: `run(Schedule.read(...), level="repeatable read")` with the world above under `setup:`; such a `Schedule` may be handed in, too.'
     )
 
 
@@ -489,7 +503,7 @@ EXERCISE = register(
         declares="value",
         points=3,
         core=True,
-        minutes=9,
+        minutes=7,
         answer="a schedule as text, a step a line: `ana: BEGIN`",
         accepts=accepts,
         variants=VARIANTS,

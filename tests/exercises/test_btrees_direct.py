@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any
 
 import pytest
 
 from tests.exercises.harness import Answers, ExerciseTests, Wrong, shown, verdict
-from workbook.exercises.btrees.designs import Rules, right_designs, steps
-from workbook.exercises.btrees.direct import EXERCISE, VARIANTS, Variant
+from workbook.exercises.btrees.designs import Rules, elsewhere, right_designs, steps
+from workbook.exercises.btrees.direct import EXERCISE, VARIANTS, Variant, mixed
 from workbook.exercises.btrees.faults import bank
+
+Check = Callable[[Any], bool]
 
 
 def due(step: Any, rules: Rules) -> tuple[Any, list[Any]]:
@@ -155,6 +157,57 @@ def by_searching(variant: Variant) -> Any:
     return accept
 
 
+def known(variant: Variant, mark: Callable[[Any], Any]) -> tuple[set[Any], set[Any]]:
+    """What a mark makes of the right steps, and of the wrong ones, that verdicts might tell of."""
+    right = {mark(step) for design in right_designs(variant.rules) for step in steps(design, variant.rules)}
+    return right, {mark(step) for made in bank(variant.rules).values() for step in made}
+
+
+def wrong_by_heart(variant: Variant) -> Check:
+    """Refuses each wrong step that it has been told of, and nothing else."""
+    _, wrong = known(variant, repr)
+    return lambda step: repr(step) not in wrong
+
+
+def right_by_heart(variant: Variant) -> Check:
+    """Accepts each right step that it has seen, and nothing else."""
+    right, _ = known(variant, repr)
+    return lambda step: repr(step) in right
+
+
+def by_ranks(step: Any) -> str:
+    """A step without its numbers: keys, rows and pages by their place among those that occur, sizes by what is free."""
+    trees = [step["before"], step["after"]]
+    pages = [page for tree in trees for page in tree["pages"]]
+    keys = [entry["key"] for page in pages for entry in page["entries"]]
+    keys += [page["high_key"] for page in pages if page["high_key"] is not None]
+    firsts, rows = (sorted({key[at] for key in keys if len(key) > at}) for at in (0, 1))
+    numbers = [page["number"] for page in trees[1]["pages"]]
+
+    def rank(key: Any) -> Any:
+        return key and tuple(every.index(each) for every, each in zip((firsts, rows), key, strict=False))
+
+    shapes = [
+        (
+            page["level"],
+            page["state"],
+            page["right"] in numbers and numbers.index(page["right"]),
+            page["left"] in numbers and numbers.index(page["left"]),
+            rank(page["high_key"]),
+            [(rank(entry["key"]), entry["child"] in numbers and numbers.index(entry["child"])) for entry in page["entries"]],
+        )
+        for page in trees[1]["pages"]
+    ]  # fmt: skip
+    operation, result = step["operation"], step["result"]
+    return repr(
+        (
+            operation[0],
+            result if type(result) is int else len(result or []) if operation[0] == "find" else result,
+            shapes,
+        )
+    )
+
+
 def anything(step: Any) -> bool:
     return True
 
@@ -176,7 +229,7 @@ def of_a_page(step: Any) -> bool:
 
 
 def answers(variant: Variant) -> Answers:
-    full = checks(variant)
+    full, wrong = checks(variant), len(bank(variant.rules))
 
     def wants_order(step: Any) -> bool:
         """Wants pages to be listed by their numbers, as in the trees that its author has seen."""
@@ -187,13 +240,15 @@ def answers(variant: Variant) -> Answers:
         right=full,
         also_right=[by_searching(variant)],
         wrong=[
-            Wrong(anything, says="the row is not there.”", misconception="find-suffices"),
+            Wrong(anything, says=f"{wrong} of {wrong} wrong designs are accepted", misconception="find-suffices"),
             Wrong(nothing_at_all, says="9 of 9 right designs are refused", misconception="mine-alone"),
             Wrong(wants_order, says="1 of 9 right designs are refused. The first: other numbers of pages", misconception="mine-alone"),
             Wrong(checks(variant, ("result",)), says="it deleted a row; there was none", misconception="structure-suffices"),
             Wrong(checks(variant, ("room",)), says="more than a page can hold", misconception="rows-suffice"),
             Wrong(checks(variant, ("leaf order",)), says="on a leaf passes over a row", misconception="rows-suffice"),
             Wrong(checks(variant, ("bounds",)), says="beyond what that leaf is for", misconception="rows-suffice"),
+            Wrong(wrong_by_heart(variant), says="numbers and sizes, a wrong design is accepted", misconception="by-heart"),
+            Wrong(right_by_heart(variant), says="numbers and sizes, a right design is refused", misconception="by-heart"),
             Wrong(in_words, says="accept gives 'fine'"),
             Wrong(silent, says="accept gives None"),
             Wrong(of_a_page, says="raised KeyError"),
@@ -206,17 +261,49 @@ class TestDirect(ExerciseTests):
     answers = staticmethod(answers)
 
 
+@pytest.mark.parametrize("again", [False, True])
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_right_designs_are_sound_and_wrong_ones_break_a_rule(variant: Variant) -> None:
+def test_right_designs_are_sound_and_wrong_ones_break_a_rule(variant: Variant, again: bool) -> None:
     rules = variant.rules
     for design in right_designs(rules):
-        for step in steps(design, rules):
+        for step in steps(design, rules, again):
             assert not list(unsound(step["before"], rules)) and not list(unsound(step["after"], rules)), design.name
             assert due(step, rules) == (step["result"], pairs(step["after"])), design.name
     accept = checks(variant)
-    for wrong, made in bank(rules).items():
+    for wrong, made in bank(rules, again).items():
         assert made and not any(accept(step) for step in made), wrong.complaint
         assert not any(list(unsound(step["before"], rules)) for step in made), wrong.complaint
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_with_other_numbers_a_step_is_right_or_wrong_by_the_same_rules(variant: Variant) -> None:
+    rules = variant.rules
+    for again in (False, True):
+        every = [step for design in right_designs(rules) for step in steps(design, rules, again)]
+        for step in every + [step for made in bank(rules, again).values() for step in made]:
+            moved = elsewhere(step)
+            assert list(unsound(moved["after"], rules)) == list(unsound(step["after"], rules))
+            told = [due(each, rules) == (each["result"], pairs(each["after"])) for each in (step, moved)]
+            assert told[0] is told[1], step["operation"]
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_other_trees_are_other_ones_and_have_the_same_faults(variant: Variant) -> None:
+    """Nothing of them is met before, whatever is left out of account: numbers, sizes, or both."""
+    first, second = bank(variant.rules), bank(variant.rules, again=True)
+    assert set(second) == set(first)
+    for mark in (repr, by_ranks):
+        right, wrong = known(variant, mark)
+        again = [mark(step) for _, step in mixed(variant.rules, again=True)]
+        assert sum(each in right | wrong for each in again) < len(again) / 10, mark
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_fingerprint_is_no_check(variant: Variant) -> None:
+    """Who leaves the numbers out of account, and knows what is left by heart, is told so as well."""
+    right, wrong = known(variant, by_ranks)
+    found = verdict(EXERCISE, lambda step: by_ranks(step) not in wrong - right, variant)
+    assert not found.full
 
 
 NEEDED = ["result", "pairs", "room", "leaf order", "bounds", "high", "right", "left", "infinity", "empty"]
@@ -275,3 +362,16 @@ def test_a_function_that_counts_its_calls_learns_nothing() -> None:
         return len(calls) <= sum(len(steps(design, VARIANTS[-1].rules)) for design in right_designs(VARIANTS[-1].rules))
 
     assert not verdict(EXERCISE, counting, VARIANTS[-1]).full
+
+
+def test_who_knows_the_order_of_the_questions_by_heart_knows_nothing() -> None:
+    variant, said = VARIANTS[-1], []  # type: Variant, list[bool]
+    full = checks(variant)
+
+    def listening(step: Any) -> bool:
+        said.append(full(step))
+        return said[-1]
+
+    assert verdict(EXERCISE, listening, variant).full
+    places = iter([*said[: len(said) // 2], *said])
+    assert not verdict(EXERCISE, lambda step: next(places), variant).full

@@ -60,6 +60,35 @@ BESIDE = {
 }
 
 
+BALLAST = {
+    "held-back": (f"{END}; REINDEX TABLE leases", "REINDEX TABLE leases"),
+    "foreign-key": ("CREATE INDEX ON attempts (job); VACUUM FULL leases", "VACUUM FULL leases"),
+    "random-key": (f"REINDEX TABLE orders; {ORDERED}", "REINDEX TABLE orders"),
+    "scattered-index": ("DROP INDEX orders_lookup; VACUUM FULL orders", "VACUUM FULL orders"),
+    "bloat": ("REINDEX INDEX orders_customer; ALTER TABLE orders SET (fillfactor = 70)", "ALTER TABLE orders SET (fillfactor = 70)"),
+    "wide-key": ("ANALYZE orders; DROP INDEX orders_customer; CREATE INDEX ON orders (customer)", "ANALYZE orders"),
+}  # fmt: skip
+"""Of each cause a right change with one statement too many, and that statement."""
+
+
+def block(*statements: str) -> str:
+    """One statement that does several things."""
+    return f"DO $$ BEGIN {' '.join(f'{statement};' for statement in statements)} END $$".replace(
+        "SELECT pg_term", "PERFORM pg_term"
+    )
+
+
+BLOCKS = {
+    "held-back": block(END, "REINDEX TABLE leases"),
+    "foreign-key": block("CREATE INDEX ON attempts (job)", "CREATE INDEX ON leases (minute)"),
+    "random-key": f"{ORDERED}, SET (fillfactor = 70)",
+    "scattered-index": block("DROP INDEX orders_lookup", "REINDEX TABLE orders"),
+    "bloat": block("REINDEX INDEX orders_customer", "ALTER TABLE orders SET (fillfactor = 70)"),
+    "wide-key": block("DROP INDEX orders_customer", "CREATE INDEX narrow ON orders (customer)", "REINDEX TABLE orders"),
+}
+"""Of each cause a right change and another one, in one statement."""
+
+
 def answer(cause: str, change: str) -> dict[str, str]:
     return {"cause": cause, "change": change}
 
@@ -73,6 +102,10 @@ def answers(variant: Variant) -> Answers:
         Wrong(answer(other, variant.change), says=against_other, misconception="any-fit"),
         Wrong(answer(cause, BESIDE[cause]), says="something that stands beside it", misconception="beside-the-cause"),
         Wrong(answer(cause, ALL_AT_ONCE[cause]), says="your change helps as well", misconception="mend-all"),
+        Wrong(answer(cause, BALLAST[cause][0]), says=f"Without `{BALLAST[cause][1]}", misconception="two-at-once"),
+        Wrong(
+            answer(cause, BLOCKS[cause]), says="One statement of yours does several things", misconception="two-at-once"
+        ),
         Wrong(answer(cause, f"{variant.change}; CREATE TABLE mine ()"), says="leaves the table mine as"),
         Wrong(answer(cause, "SELECT * FROM nothing"), says="PostgreSQL refuses it"),
         Wrong({"cause": "gremlins", "change": "SELECT 1"}, says="'cause' is one of"),
@@ -196,6 +229,13 @@ def test_both_worlds_have_the_complaint(variant: Variant) -> None:
         ("foreign-key", "CREATE INDEX ON attempts (job) WHERE job <= 100", "something that stands beside it"),
         ("held-back", f"{END.replace('terminate', 'cancel')}", "something that stands beside it"),
         ("held-back", "TRUNCATE leases CASCADE", "leases has other rows, 0 of them"),
+        ("foreign-key", f"CREATE INDEX attempts_job ON attempts (job); {END}", "your change helps as well"),
+        ("foreign-key", f"{END}; CREATE INDEX attempts_job ON attempts (job)", "your change helps as well"),
+        ("held-back", f"{END}; VACUUM leases", "Without `VACUUM leases`"),
+        ("held-back", f"{END}; ANALYZE; REINDEX TABLE leases; VACUUM FULL leases; SELECT 1", "Without `SELECT 1`"),
+        ("random-key", f"{ORDERED}; DROP SEQUENCE orders_number", "Without `DROP SEQUENCE orders_number`"),
+        ("bloat", "REINDEX INDEX orders_customer; VACUUM FULL orders", "Without `VACUUM FULL orders`"),
+        ("wide-key", "CREATE INDEX a ON orders (customer); DROP INDEX orders_customer; REINDEX INDEX a; ANALYZE orders", "Without `ANALYZE orders`"),
     ],
 )  # fmt: skip
 def test_short_ways_are_none(cause: str, change: str, says: str) -> None:
@@ -210,10 +250,18 @@ def test_short_ways_are_none(cause: str, change: str, says: str) -> None:
         ("bloat", "REINDEX INDEX CONCURRENTLY orders_customer"),
         ("bloat", "REINDEX TABLE orders"),
         ("foreign-key", "CREATE INDEX ON attempts (job, said)"),
+        ("foreign-key", "CREATE INDEX CONCURRENTLY ON attempts (job)"),
         ("scattered-index", "DROP INDEX CONCURRENTLY orders_lookup"),
-        ("random-key", f"{ORDERED}; DROP SEQUENCE orders_number"),
+        ("random-key", "CREATE SEQUENCE mine; ALTER TABLE orders ALTER id SET DEFAULT lpad(to_hex(nextval('mine')), 32, '0')::uuid"),
+        ("scattered-index", "CREATE INDEX CONCURRENTLY by_time ON orders (placed); DROP INDEX CONCURRENTLY orders_lookup"),
+        ("bloat", "DROP INDEX orders_customer; CREATE INDEX orders_customer ON orders (customer)"),
+        ("bloat", "CREATE INDEX anew ON orders (customer); DROP INDEX orders_customer; ALTER INDEX anew RENAME TO orders_customer"),
+        ("wide-key", "BEGIN; SET LOCAL lock_timeout = '2s'; DROP INDEX orders_customer; CREATE INDEX ON orders (customer); COMMIT"),
+        ("wide-key", "CREATE INDEX anew ON orders (customer); DROP INDEX orders_customer; ALTER INDEX anew RENAME TO orders_customer"),
+        ("held-back", block(END)),
+        ("held-back", f"SET lock_timeout = '2s'; {END}"),
     ],
-)
+)  # fmt: skip
 def test_other_ways_are_right_as_well(cause: str, change: str) -> None:
     found = verdict(EXERCISE, answer(cause, change), BY_CAUSE[cause])
     assert found.full, found

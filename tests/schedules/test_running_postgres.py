@@ -231,6 +231,24 @@ def test_a_deadlock_sacrifices_the_one_that_closes_the_circle(postgres: Stage) -
     assert {str(postgres.run(schedule(steps))) for _ in range(30)} == {str(run)}
 
 
+@pytest.mark.parametrize(
+    ("first", "then", "on"),
+    [
+        ("SELECT 1 FROM test WHERE id = 1 FOR SHARE", "UPDATE test SET value = 0 WHERE id = 1", "row id=1 of test"),
+        ("LOCK test IN SHARE MODE", "UPDATE test SET value = 0 WHERE id = 1", "table test (RowExclusiveLock)"),
+        ("SELECT pg_advisory_xact_lock_shared(3)", "SELECT pg_advisory_xact_lock(3)", "advisory lock 3"),
+    ],
+)
+def test_what_closes_the_circle_is_told_in_the_same_words_each_time(
+    postgres: Stage, first: str, then: str, on: str
+) -> None:
+    """Both hold a shared lock and want more; whoever is late is told by the deadlock's message alone."""
+    sent = [f"{name}: {sql}" for sql in ("BEGIN", first, then, "COMMIT") for name in ("T1", "T2")]
+    runs = [postgres.run(schedule("\n".join(sent))) for _ in range(50)]
+    assert {line for run in runs for line in told(run) if "T2.3 waits" in line} == {f"T2.3 waits for T1: {on}"}
+    assert len({str(run) for run in runs}) == 1
+
+
 def test_a_deadlock_of_three_is_told_and_repeats(postgres: Stage) -> None:
     three = TEST + ", (3, 30)"
     steps = """

@@ -11,13 +11,13 @@ place in the queue (a lock on the tuple), not for the holder: the chain is told 
 
 Whom a deadlock sacrifices is decided by whose `deadlock_timeout` ends first. Here it is always the one that closes
 the circle: a step that somebody already waits for is sent with a time-out of 1 ms, every other one with two seconds,
-and the next step is not sent before the server has said (`log_lock_waits`, as a message to the session) that it has
-looked for a circle and found none. A schedule that names `deadlock_timeout` itself is left alone. What cannot be made
+and what it waits for is told, and the next step sent, when the server has said (`log_lock_waits`, as a message to the
+session) that it has looked for a circle and found none. A schedule that names `deadlock_timeout` itself is left alone. What cannot be made
 to repeat: at read committed, two who wait for a row that has been updated race for its new version, and the third may
 overtake the second.
 
     >>> DEADLOCK.findall("Process 7 waits for ShareLock on transaction 755; blocked by process 9.")
-    [('7', 'transaction 755', '9')]
+    [('7', 'ShareLock', 'transaction 755', '9')]
 
 Sources: PostgreSQL's src/test/isolation/README and src/backend/utils/adt/lockfuncs.c; its manual, chapters "Explicit
 Locking" and "pg_locks". Left out: what transactions of other databases hold.
@@ -56,7 +56,7 @@ STATES: dict[int, State] = {
     pq.TransactionStatus.ACTIVE: "open",
     pq.TransactionStatus.UNKNOWN: "lost",
 }
-DEADLOCK = re.compile(r"Process (\d+) waits for \w+ on (.+?); blocked by process (\d+)\.")
+DEADLOCK = re.compile(r"Process (\d+) waits for (\w+) on (.+?); blocked by process (\d+)\.")
 CONTEXT_ROW = re.compile(
     r'while (?:updating|deleting|locking|rechecking updated) tuple \((\d+),(\d+)\) in relation "(.+)"'
 )
@@ -79,7 +79,7 @@ class Session:
         self.own_level = (shown.get_value(0, 0) or b"").decode()
         self.name, self.level, self.patience = "", self.own_level, PATIENT
         self.running = self.closing = self.checked = False
-        self.taken, self.stopped = 0, False
+        self.taken, self.stopped, self.blocked_s = 0, False, 0.0
         self.results: list[pq.abc.PGresult] = []
         self.notices: list[str] = []
         self._rows = Transformer(connection)
@@ -87,7 +87,7 @@ class Session:
     def send(self, sql: str) -> None:
         """Begin a statement. Raises `OperationalError` where the connection is gone."""
         self.results, self.notices, self.checked = [], [], False
-        self.taken, self.stopped = 0, False
+        self.taken, self.stopped, self.blocked_s = 0, False, 0.0
         self.conn.send_query(sql.encode())
         if psycopg.capabilities.has_stream_chunked():
             self.conn.set_chunked_rows_mode(CHUNK)
@@ -144,7 +144,11 @@ class Session:
 
     def _notice(self, notice: psycopg.errors.Diagnostic) -> None:
         if notice.severity_nonlocalized == "LOG":  # of log_lock_waits, when deadlock_timeout is over
-            self.checked = self.checked or "still waiting for" in (notice.message_primary or "")
+            said = notice.message_primary or ""
+            if "still waiting for" in said:
+                self.checked = True
+            elif "acquired" in said:
+                self.checked, self.blocked_s = False, 0.0
             return
         self.notices.append(f"{notice.severity}: {notice.message_primary}")
 
@@ -226,7 +230,9 @@ class Postgres(Engine):
         for pid in unknown:
             holders, snapshot = found[pid]
             names = tuple(sorted({pids.get(holder, "another session") for holder in holders}))
-            if snapshot or pid in on:
+            if not snapshot and self._looks_yet(self._seated[pids[pid]]):
+                del found[pid]  # a deadlock tells itself what it waits for
+            elif snapshot or pid in on:
                 self._waits[pids[pid]] = (holders, Wait(names, "a safe snapshot" if snapshot else on[pid]))
             else:
                 del found[pid]  # it has come to its end in between
@@ -340,8 +346,6 @@ class Postgres(Engine):
         """Let the one that closes a circle of waits be the one that looks for it."""
         waiting = [wait for name, (_, wait) in self._waits.items() if self._seated[name].running]
         awaited = any(session.name in wait.for_ for wait in waiting)
-        if len(self._seated) > 2:
-            self._let_checks_pass()
         session.closing = awaited
         wanted = CLOSING if awaited else PATIENT
         status = session.conn.transaction_status
@@ -349,14 +353,13 @@ class Postgres(Engine):
             session.do(f"SET deadlock_timeout = '{wanted}'")
             session.patience = wanted if status == pq.TransactionStatus.IDLE else ""
 
-    def _let_checks_pass(self) -> None:
-        """Listen until each session that waits with the short time-out has looked for a deadlock, and found none."""
-        deadline = time.monotonic() + CHECKED_S_MAX
-        while time.monotonic() < deadline:
-            closing = [self._seated[name] for name in self._waits if self._seated[name].closing]
-            if all(session.checked or not session.running for session in closing):
-                return
-            self._early += self.answers(0.01)
+    def _looks_yet(self, session: Session) -> bool:
+        """Whether a session that waits with the short time-out is still to look for a deadlock. Where a schedule keeps
+        the server from telling, it is waited for no longer than two seconds."""
+        if session.checked or not (session.closing and self._own_patience):
+            return False
+        session.blocked_s = session.blocked_s or time.monotonic()
+        return time.monotonic() < session.blocked_s + CHECKED_S_MAX
 
     def _answer(self, session: Session) -> Answer:
         state = STATES[session.conn.transaction_status]
@@ -378,7 +381,7 @@ class Postgres(Engine):
         """The circle of waits, as the server tells it when it breaks a deadlock."""
         names = {session.pid: session.name for session in self._seated.values()}
         found: dict[str, Wait] = {}
-        for pid, on, holder in DEADLOCK.findall(diag.message_detail or ""):
+        for pid, mode, on, holder in DEADLOCK.findall(diag.message_detail or ""):
             name = names.get(int(pid), "")
             if not name:
                 continue
@@ -387,8 +390,8 @@ class Postgres(Engine):
                 found[name] = known[1]
                 continue
             row = CONTEXT_ROW.search(diag.context or "") if not found else None
-            what = self._locks().told(on, row.groups() if row else None, names.get(int(holder), "another session"))
-            found[name] = Wait((names.get(int(holder), "another session"),), what)
+            awaited = names.get(int(holder), "another session")
+            found[name] = Wait((awaited,), self._locks().told(mode, on, row.groups() if row else None, awaited))
         return found
 
     def _known(self, name: str) -> tuple[int, ...]:

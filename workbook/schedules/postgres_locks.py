@@ -75,8 +75,8 @@ class Locks:
                 found[pid] = kind
         return found
 
-    def told(self, on: str, row: Sequence[str] | None, holder: str) -> str:
-        """What a deadlock's message says was wanted, in the same words; `row` is (page, place, table) where its
+    def told(self, mode: str, on: str, row: Sequence[str] | None, holder: str) -> str:
+        """What a deadlock's message says was wanted, in the same words: the `mode` of a lock `on` something; `row` is (page, place, table) where its
         context names one."""
         if row:
             oid = self._tables.oid(row[2])
@@ -85,7 +85,7 @@ class Locks:
         if words[0] == "transaction":
             return f"the end of {_owned(holder)} transaction"
         if words[0] == "relation":
-            return f"table {self.relation(int(words[1]))}"
+            return f"table {self.relation(int(words[1]))} ({mode})"
         if words[0] == "tuple":
             page, place = words[1].strip("()").split(",")
             return self.row(int(words[4]), int(page), int(place))

@@ -4,7 +4,8 @@
        other fill, other cuts, other separators, empty leaves left or not, built anew each time, a spare root, other numbers
 
 A check that wants what its author has seen refuses right trees. So there are many shapes here, and all do what the rules say: the same
-operations, with the results and the rows that must come of them.
+operations, with the results and the rows that must come of them. And a check that knows these trees by heart is none, so that each design goes its
+way `again`, with other operations, and each step of it is told with other numbers (`elsewhere`).
 
     >>> rules = Rules()
     >>> step = steps(RIGHT[0], rules)[-1]
@@ -89,6 +90,12 @@ def with_other_numbers(tree: Data) -> Data:
     return tree
 
 
+def copied(tree: Data) -> Data:
+    """A tree with pages and entries of its own."""
+    pages = [{**page, "entries": [dict(entry) for entry in page["entries"]]} for page in tree["pages"]]
+    return {**tree, "pages": pages}
+
+
 def with_what_was(tree: Data) -> Data:
     """A page out of use, on which its old entries still stand and whose links lead to pages."""
     leaf = next(page for page in tree["pages"] if page["level"] == 0)
@@ -119,15 +126,16 @@ RIGHT = (
 )
 
 
-def right_designs(rules: Rules) -> list[Design]:
+@cache
+def right_designs(rules: Rules) -> tuple[Design, ...]:
     """The right designs under these rules: where no leaf may stay empty, all are built anew."""
-    return [design if rules.empty else replace(design, anew=True) for design in RIGHT]
+    return tuple(design if rules.empty else replace(design, anew=True) for design in RIGHT)
 
 
 @cache
-def steps(design: Design, rules: Rules) -> tuple[Step, ...]:
-    """What a design does with inserts, deletes and questions: right steps."""
-    chance = random.Random(f"{design.name} {rules}")
+def steps(design: Design, rules: Rules, again: bool = False) -> tuple[Step, ...]:
+    """What a design does with inserts, deletes and questions, or with others where it is asked `again`: right steps."""
+    chance = random.Random(f"{design.name} {rules}{' again' if again else ''}")
     keys = KEYS_REPEATED if rules.there == "added" else KEYS_UNIQUE
     held = [(chance.randrange(keys), row) for row in range(START)]
     held = list(dict(held).items()) if rules.there != "added" else held
@@ -142,6 +150,42 @@ def steps(design: Design, rules: Rules) -> tuple[Step, ...]:
         made.append({"operation": operation, "result": result, "before": before, "after": now})
         before = now
     return tuple(made)
+
+
+def elsewhere(step: Step) -> Step:
+    """The same step with other keys, rows, numbers and sizes, its pages listed the other way round: right if it was right, wrong if it was
+    wrong, and by the same rule.
+
+    >>> page = {"number": 1, "left": None, "right": None, "high_key": None, "entries": [{"key": (5, 12), "child": None, "bytes": 20}]}
+    >>> moved = elsewhere({"operation": ("find", 5), "result": [12], "before": {"root": 1, "page_bytes": 160, "pages": []}, "after": {"root": 1, "page_bytes": 160, "pages": [page]}})
+    >>> moved["operation"], moved["result"], moved["after"]["page_bytes"], moved["after"]["pages"][0]["entries"]
+    (('find', 65), [9036], 280, [{'key': (65, 9036), 'child': None, 'bytes': 40}])
+    """
+
+    def key(pair: tuple[Any, ...]) -> tuple[Any, ...]:
+        return tuple(3 * each + base for each, base in zip(pair, (50, 9000), strict=False))
+
+    def number(page: int | None) -> int | None:
+        return None if page is None else 2000 - page
+
+    def page(old: Data) -> Data:
+        entries = [
+            {"key": key(each["key"]), "child": number(each["child"]), "bytes": 2 * each["bytes"]}
+            for each in old["entries"]
+        ]
+        high = None if old["high_key"] is None else key(old["high_key"])
+        links = {name: number(old[name]) for name in ("number", "left", "right")}
+        return {**old, **links, "high_key": high, "entries": entries}
+
+    def tree(old: Data) -> Data:
+        pages = [page(each) for each in old["pages"][::-1]]
+        room = 2 * (old["page_bytes"] - HEADER_BYTES)
+        return {**old, "root": number(old["root"]), "page_bytes": HEADER_BYTES + room, "pages": pages}
+
+    kind, *asked = step["operation"]
+    result = [key((0, row))[1] for row in step["result"]] if kind == "find" else step["result"]
+    trees = {name: tree(step[name]) for name in ("before", "after")}
+    return {"operation": (kind, *key(tuple(asked))), "result": result, **trees}
 
 
 def _built(design: Design, held: list[tuple[int, int]]) -> Tree:

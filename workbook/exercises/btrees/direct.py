@@ -2,10 +2,12 @@
 
     right designs   other fill, cuts, numbers, separators ...     accept(step) ──▶ True for each of their steps
     wrong designs   a lost row, a stale link, a full page ...     accept(step) ──▶ False for one of their steps at least
+    the same again  other keys, rows, numbers and sizes           ... and so it is there
 
 An agent hands over code that looks right, and says that it is. What it does is seen in steps: the tree before, what was asked for, the
 result, the tree after. Checks fail in two ways: they trust (what `find` says, that the rows are all there, that links go both ways), or
-they want what their author would have done. The variants change the order that was given, and with it what is right:
+they want what their author would have done. A third one is no check: it knows the trees by heart that verdicts have told of, and is asked about
+others (`by_heart`). The variants change the order that was given, and with it what is right:
 what becomes of a key that is there already, what a delete is about, whether a leaf may stay empty, whether pages name their left siblings.
 
     >>> len(bank(VARIANTS[-1].rules)) > 25, len(right_designs(VARIANTS[-1].rules))
@@ -24,7 +26,7 @@ from typing import Any
 
 from workbook.btree.page import MINUS_INFINITY, Entry, Page, Snapshot
 from workbook.btree.picture import picture
-from workbook.exercises.btrees.designs import Rules, Step, right_designs, steps
+from workbook.exercises.btrees.designs import Rules, Step, elsewhere, right_designs, steps
 from workbook.exercises.btrees.faults import Wrong, bank
 from workbook.exercises.rules import accepts_rule, sorted_out
 from workbook.grading.answer import Function
@@ -77,18 +79,49 @@ def judge(answer: Function, variant: Variant) -> Judgement:
         pictures.append(drawn(step))
     else:
         findings.append(Finding(True, f"None of {len(wrong)} wrong designs is accepted."))
+    parted = None if refused or accepted else by_heart(answer, variant.rules)
+    if parted is not None:
+        findings.append(parted)
     findings.sort(key=lambda finding: finding.ok)
-    return Judgement(float(not refused and not accepted), tuple(findings), tuple(pictures[:1]))
+    return Judgement(float(all(finding.ok for finding in findings)), tuple(findings), tuple(pictures[:1]))
+
+
+def by_heart(answer: Function, rules: Rules) -> Finding | None:
+    """The finding on a check that tells right from wrong on the trees of the bank, and not on others that the same designs have made; or None."""
+    names = {design.name for design in right_designs(rules)}
+    found = sorted_out(answer, ((who, step, step) for who, step in mixed(rules, again=True)), names, "step")
+    if isinstance(found, Finding):
+        return found
+    refused, caught = found
+    wrong = bank(rules, again=True)
+    what = ""
+    if refused:
+        name, step = next(iter(refused.items()))
+        what = f"a right design is refused: {name}; {told(step)}"
+    elif len(caught) < len(wrong):
+        first = next(each for each in wrong if each not in caught)
+        what = f"a wrong design is accepted: “{first.complaint}” A step of it: {told(elsewhere(wrong[first][0]))}"
+    return (
+        Finding(
+            ok=False,
+            seen=f"On other trees of the same designs, with other keys, rows, numbers and sizes, {what}.",
+            expected="The same answer as on the trees before: the order names no key, no number and no size.",
+            question="Which rule of the order does your check ask about here?",
+            misconception="by-heart",
+        )
+        if what
+        else None
+    )
 
 
 @cache
-def mixed(rules: Rules) -> tuple[tuple[str | Wrong, Step], ...]:
-    """The steps of all designs, right ones (by name) and wrong ones, in an order that tells nothing."""
+def mixed(rules: Rules, again: bool = False) -> tuple[tuple[str | Wrong, Step], ...]:
+    """The steps of all designs, right ones (by name) and wrong ones, in an order that tells nothing; `again` on other trees."""
     asked: list[tuple[str | Wrong, Step]] = []
-    asked += [(design.name, step) for design in right_designs(rules) for step in steps(design, rules)]
-    asked += [(wrong, step) for wrong, made in bank(rules).items() for step in made]
-    random.Random(f"{rules}").shuffle(asked)
-    return tuple(asked)
+    asked += [(design.name, step) for design in right_designs(rules) for step in steps(design, rules, again)]
+    asked += [(wrong, step) for wrong, made in bank(rules, again).items() for step in made]
+    random.Random(f"{rules}{again}").shuffle(asked)
+    return tuple((who, elsewhere(step)) for who, step in asked) if again else tuple(asked)
 
 
 def told(step: Step) -> str:
@@ -179,7 +212,7 @@ def brief(variant: Variant) -> str:
         f'- `("insert", key, row)`: {_THERE[rules.there]}\n- {_DELETE[rules.delete]}\n- `("find", key)`: the result is the list of its rows in ascending order.\n- All leaves are equally deep, `height` levels in '
         f"all. Each live page is named once from above. No split is under way, so that nobody who comes from the root has to move right. {empty}\n- All else is free: where a page is cut, how full it is, how a separator was chosen, how many "
         'levels there are, which numbers pages have, in which order they are listed, what still stands on pages whose `state` is "free".\n\n'
-        f"The tree before is always right. Judged on a bank of {len(right_designs(rules))} right designs and {len(bank(rules))} wrong ones: all steps of a right one must be accepted, and of a wrong one at least one refused. Each wrong one has a single fault."
+        f"The tree before is always right. Judged on a bank of {len(right_designs(rules))} right designs and {len(bank(rules))} wrong ones: all steps of a right one must be accepted, and of a wrong one at least one refused; and again on other trees of theirs, with other keys, rows, numbers and sizes. Each wrong one has a single fault."
     )
 
 
@@ -222,6 +255,7 @@ EXERCISE = register(
         ),
         misconceptions={
             "mine-alone": "A right tree looks like the one that I would have written.",
+            "by-heart": "A check that answers rightly for the trees that were shown is right.",
             "find-suffices": "An operation that reports success has done what was asked for, and no more.",
             "keys-suffice": "An index is right if it has the right keys.",
             "structure-suffices": "A tree whose structure is sound gives right answers.",

@@ -18,14 +18,13 @@ Left out: faults of two steps together, of a crash, and of a reader beside a wri
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
 from typing import Any
 
-from workbook.exercises.btrees.designs import HEADER_BYTES, Data, Rules, Step, right_designs, steps
+from workbook.exercises.btrees.designs import HEADER_BYTES, Data, Rules, Step, copied, right_designs, steps
 
 Fault = Callable[[Step, Rules], bool]
 """Makes a right step wrong, in place; False where the step offers no place for it."""
@@ -66,7 +65,7 @@ def loses(step: Step, rules: Rules) -> bool:
 def forgets_insert(step: Step, rules: Rules) -> bool:
     if step["operation"][0] != "insert" or step["result"] is False:
         return False
-    step["after"] = copy.deepcopy(step["before"])
+    step["after"] = copied(step["before"])
     return True
 
 
@@ -96,7 +95,7 @@ def other_row(step: Step, rules: Rules) -> bool:
 def delete_keeps(step: Step, rules: Rules) -> bool:
     if step["operation"][0] != "delete" or not step["result"]:
         return False
-    step["after"] = copy.deepcopy(step["before"])
+    step["after"] = copied(step["before"])
     return True
 
 
@@ -311,7 +310,7 @@ def mistakes_known(step: Step, rules: Rules) -> bool:
     operation, before = step["operation"], step["before"]
     if operation[0] != "insert" or not any(_leaf_of(before, operation[1])):
         return False
-    step["after"], step["result"] = copy.deepcopy(before), rules.there != "added"
+    step["after"], step["result"] = copied(before), rules.there != "added"
     if rules.there == "added":
         return True
     for leaf, place in _leaf_of(step["after"], operation[1]):
@@ -328,7 +327,7 @@ def mistakes_delete(step: Step, rules: Rules) -> bool:
         return False
     key, by_key = step["operation"][1], rules.delete == "key"
     if by_key:
-        step["after"] = copy.deepcopy(step["before"])
+        step["after"] = copied(step["before"])
     places = list(_leaf_of(step["after"], key))[::-1]
     if len(places) < 1 + by_key or any(len(leaf["entries"]) <= len(places) for leaf, _ in places):
         return False
@@ -413,12 +412,12 @@ WRONG: tuple[Wrong, ...] = (
 )  # fmt: skip
 
 
-def faulty(wrong: Wrong, rules: Rules, count: int = 3) -> list[Step]:
+def faulty(wrong: Wrong, rules: Rules, again: bool, count: int = 3) -> list[Step]:
     """The wrong steps of a wrong design: some of those of right designs that offer a place for its fault."""
     found: list[Step] = []
     for design in right_designs(rules)[:3]:
-        for step in steps(design, rules)[::-1]:
-            made = copy.deepcopy(step)
+        for step in steps(design, rules, again)[::-1]:
+            made = {**step, "after": copied(step["after"])}
             if wrong.fault(made, rules):
                 found.append(made)
                 if len(found) % count == 0:
@@ -427,7 +426,7 @@ def faulty(wrong: Wrong, rules: Rules, count: int = 3) -> list[Step]:
 
 
 @cache
-def bank(rules: Rules) -> Mapping[Wrong, tuple[Step, ...]]:
-    """The wrong designs that there are under these rules, each with its wrong steps."""
-    made = {wrong: tuple(faulty(wrong, rules)) for wrong in WRONG}
+def bank(rules: Rules, again: bool = False) -> Mapping[Wrong, tuple[Step, ...]]:
+    """The wrong designs that there are under these rules, each with its wrong steps; `again` with those of other trees."""
+    made = {wrong: tuple(faulty(wrong, rules, again)) for wrong in WRONG}
     return {wrong: wrong_steps for wrong, wrong_steps in made.items() if wrong_steps}

@@ -7,7 +7,8 @@
 A name earns nothing. A change after which the counters fall is a witness, but not yet of one cause: who ends the sessions, vacuums,
 rebuilds the indexes and drops one has mended everything, and knows as much as before. So the change is tried
 twice, in the world of the incident and in another one with the same tables, the same stream and the same complaint, where the
-runner-up is the cause; it must help in one of them only. All numbers are the engine's (`worlds`).
+runner-up is the cause; it must help in one of them only. And it is tried again without each of its statements (`changes`): what could be left
+out belongs to another experiment. All numbers are the engine's (`worlds`).
 
     >>> {variant.cause: variant.rival for variant in VARIANTS}["bloat"]
     'growth'
@@ -23,12 +24,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from workbook.engines import Change, Cost, Recipe
+from workbook.engines import Catalog, Cost, Recipe
+from workbook.engines.running import split
 from workbook.errors import SqlError, SqlTimeout
+from workbook.exercises.btrees.changes import MAY, brought_back, files, fingerprint, taken_away, touched, without_one
 from workbook.exercises.btrees.worlds import (
     LEASES,
     NEW,
@@ -37,7 +41,6 @@ from workbook.exercises.btrees.worlds import (
     WORLDS,
     Evidence,
     Index,
-    Live,
     World,
     begin,
     evidence,
@@ -48,12 +51,9 @@ from workbook.exercises.btrees.worlds import (
 )
 from workbook.grading.exercise import Exercise, Finding, Judgement
 from workbook.grading.registry import register
-from workbook.grading.sql import changes_allowed
 
 TOUCHED_MARGIN, WAL_MARGIN, IMAGES_MARGIN, READ_MARGIN = 1.25, 2.0, 1.5, 1.25
 TOUCHED_SLACK, IMAGES_SLACK, READ_SLACK = 50, 10, 5
-KINDS = frozenset({"index", "column", "table", "sequence"})
-MAY = "end sessions, and make, change and drop indexes, defaults of columns and settings of tables"
 CAUSES = {
     "bloat": "deletes all over the place have left an index thin",
     "disk": "the disk has become slower",
@@ -213,14 +213,18 @@ def accepts(answer: Any) -> str:
 
 def judge(answer: dict[str, str], variant: Variant) -> Judgement:
     """The change is tried first: a name alone is told nothing of what speaks against it."""
-    here = tried_here(answer["change"], variant)
-    if not here.ok:
-        return Judgement(0.0, (here,))
-    there = tried_there(answer["change"], variant)
+    change = answer["change"]
+    here = tried_here(change, variant)
+    if not here.finding.ok:
+        return Judgement(0.0, (here.finding,))
+    there = tried_there(change, variant)
     if not there.ok:
-        return Judgement(0.0, (here, there))
+        return Judgement(0.0, (here.finding, there))
+    alone = one_change(change, here, variant)
+    if not alone.ok:
+        return Judgement(0.0, (here.finding, there, alone))
     named = cause_named(answer["cause"], variant)
-    return Judgement(float(named.ok), (here, there, named))
+    return Judgement(float(named.ok), (here.finding, there, alone, named))
 
 
 Line = Callable[[Evidence, Evidence], tuple[str, str]]
@@ -337,24 +341,34 @@ def cause_named(cause: str, variant: Variant) -> Finding:
     )
 
 
-def tried_here(change: str, variant: Variant) -> Finding:
+@dataclass(frozen=True)
+class Tried:
+    """What became of a change in the world of the incident: the finding on it, and, where it helped, the catalog and the things that it touched."""
+
+    finding: Finding
+    catalog: Catalog | None = None
+    touched: tuple[str, ...] = ()
+
+
+def tried_here(change: str, variant: Variant) -> Tried:
     """Whether the change brings the stream of the incident back to what it was, and takes nothing away."""
     with begin(variant.world, judged=True) as live:
-        before, rows = live.database.catalog(), fingerprint(live)
+        before, rows, was = live.database.catalog(), fingerprint(live), files(live)
         try:
             live.database.run(change)
         except SqlError as refusal:
             if (stopped := stopped_by_others(refusal)) is None:
                 raise
-            return stopped
+            return Tried(stopped)
         quiet(live)
         refused = taken_away(live, before, rows)
         if refused is not None:
-            return refused
+            return Tried(refused)
+        things, catalog = touched(live, before, was), live.database.catalog()
         read_pages, cost = reading(live), stream(live)
         table = live.world.table
         added = fingerprint(live)[table][0] - rows[table][0]
-    return after_change(variant, cost, read_pages, added)
+    return Tried(after_change(variant, cost, read_pages, added), catalog, tuple(things))
 
 
 def stopped_by_others(refusal: SqlError) -> Finding | None:
@@ -406,15 +420,21 @@ def after_change(variant: Variant, cost: Cost, read_pages: int, added: int) -> F
 
 
 def tried_there(change: str, variant: Variant) -> Finding:
-    """Whether the change leaves the world of the runner-up as it is. Refused there is as good as no help."""
+    """Whether the change leaves the world of the runner-up as it is. A statement that is refused there is as good as no help, and the
+    others are tried all the same."""
     other = WORLDS[variant.rival]
-    try:
-        with begin(other, judged=True) as live:
+    with begin(other, judged=True) as live:
+        try:
             live.database.run(change)
+        except SqlError:
+            for statement in split(change)[len(split(change)) == 1 :]:  # one alone has had its turn
+                with suppress(SqlError):
+                    live.database.run(statement)
+        try:
             quiet(live)
             helped = budget(variant).holds(stream(live))
-    except SqlError:
-        helped = False
+        except SqlError:
+            helped = False
     if not helped:
         return Finding(
             True, f"In a world in which {CAUSES[variant.rival]} it does not help: so that is not what happened here."
@@ -428,62 +448,39 @@ def tried_there(change: str, variant: Variant) -> Finding:
     )
 
 
-def fingerprint(live: Live) -> dict[str, tuple[int, int]]:
-    """The rows of each table: how many, and a sum over them."""
-    found = {}
-    for table in live.world.table_names:
-        sql = f"SELECT count(*), coalesce(sum(hash_record(t)::bigint), 0) FROM {table} t"
-        count, total = live.database.run(sql).rows[0]
-        found[table] = (int(count), int(total))
-    return found
-
-
-def taken_away(live: Live, before: Any, rows: dict[str, tuple[int, int]]) -> Finding | None:
-    """The finding on what the change took from the database that was no cause of anything: rows, columns, rules; or None."""
-    after = live.database.catalog()
-    allowed = changes_allowed(
-        before, after, KINDS, verbs={"created", "dropped", "changed"}, may=MAY
-    )  # fmt: skip
-    if not allowed.ok:
-        return allowed
-    broken = next((change for change in before.difference(after) if not harmless(change)), None)
-    if broken is not None:
+def one_change(change: str, whole: Tried, variant: Variant) -> Finding:
+    """Whether each statement of a change that helped would be missed, and does one thing."""
+    for statement, rest in without_one(change):
+        try:
+            left = tried_here(rest, variant)
+        except SqlError:
+            continue
+        if not left.finding.ok or left.catalog is None or whole.catalog is None:
+            continue
+        if not brought_back(as_it_was(variant), whole.catalog, left.catalog):
+            return Finding(
+                ok=False,
+                seen=f"Without `{statement:.80}` your change does the same here.",
+                expected="One experiment: each of its statements would be missed.",
+                question="If two things are done at once, and all is well again, which of them was it?",
+                misconception="two-at-once",
+            )
+    if len(whole.touched) > len(split(change)):
         return Finding(
             ok=False,
-            seen=f"The change leaves the {broken.kind} {broken.object} as {'none' if broken.after is None else repr(broken.after)}; it was {'none' if broken.before is None else repr(broken.before)}.",
-            expected="The same tables and columns; other indexes, defaults and settings.",
-            question="Would the application notice?",
-        )  # fmt: skip
-    now = fingerprint(live)
-    table = next((table for table in rows if rows[table] != now[table]), None)
-    if table is not None:
-        return Finding(
-            ok=False,
-            seen=f"After the change {table} has other rows, {now[table][0]:,} of them.",
-            expected=f"The {rows[table][0]:,} rows that were there.",
-            question="Whose rows were those?",
+            seen=f"One statement of yours does several things. Your change touches {', '.join(whole.touched)}.",
+            expected="Statements that do one thing each, so that each of them could be left out.",
+            question="Which of these things takes the cause away, and would the others be missed?",
+            misconception="two-at-once",
         )
-    return None
+    return Finding(True, "It is one change: nothing of it could be left out.")
 
 
-def harmless(change: Change) -> bool:
-    """Whether the application may rely on the rest: other indexes, sequences, a column's default, a table's settings."""
-    if change.kind in ("index", "sequence"):
-        return True
-    if change.before is None or change.after is None:
-        return False
-    if change.kind == "column":
-        return sans_default(change.before) == sans_default(change.after)
-    return change.before.split()[0] == change.after.split()[0]
-
-
-def sans_default(column: str) -> str:
-    """What the catalog says of a column before its default.
-
-    >>> sans_default("uuid NOT NULL DEFAULT uuidv7() p")
-    'uuid NOT NULL'
-    """
-    return column.partition(" DEFAULT ")[0]
+@cache
+def as_it_was(variant: Variant) -> Catalog:
+    """The catalog of the healthy world."""
+    with begin(WORLDS[variant.healthy], judged=True) as live:
+        return live.database.catalog()
 
 
 def table_of(variant: Variant) -> str:
@@ -524,7 +521,7 @@ def brief(variant: Variant) -> str:
         f"Which of these is it? One fits all lines:\n\n{causes}\n\n"
         "Hand in a dict: `cause`, one of these names, and `change`, SQL that is the experiment. It is run in this world, and the stream, of other rows of the same kind, must be back at what it was "
         f"(at most {allowed.touched:,} pages, {allowed.wal_bytes:,} bytes of WAL, {allowed.images:,} page images), with the same rows, rules and reads. The change may {MAY}. And it is run in **another world**, with the same tables, the same stream and the same complaint, where the "
-        "runner-up is the cause, which fits all lines here but one: there it must **not** help. A change that mends everything shows nothing.\n\n"
+        "runner-up is the cause, which fits all lines here but one: there it must **not** help. A change that mends everything shows nothing; nor does one of which a statement could be left out.\n\n"
         f'{practising(variant)}'
     )  # fmt: skip
 
@@ -589,6 +586,7 @@ EXERCISE = register(
             "first-fit": "The first explanation that fits the symptom is the cause.",
             "any-fit": "An explanation that is often right is right here.",
             "beside-the-cause": "Whatever is known to make inserts faster helps.",
+            "two-at-once": "The more a change does, the surer it is.",
             "mend-all": "A change after which all is well shows what the cause was.",
             "writes-alone": "An index that makes inserts slow may go, whoever reads by it.",
         },

@@ -54,6 +54,8 @@ from workbook.grading.registry import register
 
 TOUCHED_MARGIN, WAL_MARGIN, IMAGES_MARGIN, READ_MARGIN = 1.25, 2.0, 1.5, 1.25
 TOUCHED_SLACK, IMAGES_SLACK, READ_SLACK = 50, 10, 5
+THERE_S = 2.0
+"""How long a change may take in the runner-up's world: it works for a tenth of that, or waits for a session that never ends."""
 CAUSES = {
     "bloat": "deletes all over the place have left an index thin",
     "disk": "the disk has become slower",
@@ -425,11 +427,11 @@ def tried_there(change: str, variant: Variant) -> Finding:
     other = WORLDS[variant.rival]
     with begin(other, judged=True) as live:
         try:
-            live.database.run(change)
+            live.database.run(change, deadline_s=THERE_S)
         except SqlError:
             for statement in split(change)[len(split(change)) == 1 :]:  # one alone has had its turn
                 with suppress(SqlError):
-                    live.database.run(statement)
+                    live.database.run(statement, deadline_s=THERE_S)
         try:
             quiet(live)
             helped = budget(variant).holds(stream(live))

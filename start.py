@@ -33,7 +33,7 @@ OLDEST, NEWEST = (3, 11), (3, 13)
 NEEDED_MB = 1500
 OFFLINE = (
     "name or service not known", "temporary failure in name resolution", "failed to establish a new connection", "network is unreachable",
-    "connection refused", "no route to host", "dns error", "error sending request", "connectionerror", "connecttimeout", "read timed out",
+    "connection refused", "no route to host", "not a trusted or secure host", "dns error", "error sending request", "connectionerror", "connecttimeout", "read timed out",
     "proxyerror", "getaddrinfo failed", "nodename nor servname", "connection aborted", "connection reset", "failed to fetch", "sslerror",
 )  # fmt: skip
 """What pip and uv say when they cannot reach an index."""

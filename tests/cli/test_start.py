@@ -161,12 +161,13 @@ def test_a_disk_that_fills_up_gets_a_sentence(tiny_disk: Path) -> None:
     assert "the disk is full: free 1500 MB, and run this again." in one_sentence(done).lower().replace("mb", "MB")
 
 
-def test_no_network_gets_a_sentence_and_a_broken_environment_is_made_anew(clone: Path) -> None:
+@pytest.mark.parametrize("index", ["http://127.0.0.1:9/simple", "http://192.0.2.1/simple"], ids=["deaf", "untrusted"])
+def test_no_network_gets_a_sentence_and_a_broken_environment_is_made_anew(clone: Path, index: str) -> None:
     broken = clone / ".venv" / ("Scripts" if os.name == "nt" else "bin")
     broken.mkdir(parents=True)
     (broken / "python").write_text("half of a program")
     (clone / ".venv" / "left over").write_text("of an earlier start")
-    done = start(clone, PIP_INDEX_URL="http://127.0.0.1:9/simple")
+    done = start(clone, PIP_INDEX_URL=index)
     sentence = one_sentence(done)
     assert "the package index cannot be reached: look at the network" in sentence
     assert not (clone / ".venv" / "left over").exists()

@@ -87,6 +87,22 @@ def test_one_exercise_goes_wrong_and_the_rest_counts(notebook: Callable[..., Pat
 
 
 @pytest.mark.parametrize(
+    ("cell", "state", "says"),
+    [
+        ("total = (", "error", "SyntaxError"),
+        ("import os; os._exit(3)", "crashed", "exit code 3"),
+        ("while True: pass", "timed out", "longer than 4 s"),
+    ],
+)
+def test_a_cell_that_never_names_its_answer_says_why(
+    notebook: Callable[..., Path], cell: str, state: str, says: str
+) -> None:
+    report = grade_notebook(notebook(*START, *DOUBLE, cell, SUM[1]), **bounds(state))
+    assert states(report)["toy-sum"] == state and says in message(report, "toy-sum"), report
+    assert "NameError" not in message(report, "toy-sum") and points(report)["toy-double"] == 3
+
+
+@pytest.mark.parametrize(
     ("body", "state", "says"),
     [
         ("return 1 / 0", "graded", "ZeroDivisionError"),

@@ -66,7 +66,8 @@ class Notebook:
         return tuple(dict.fromkeys(id for cell in self.cells for id in _CHECK.findall(cell)))
 
     def places(self, id: str) -> tuple[int, ...]:
-        """The numbers of the cells in which an exercise is answered and checked."""
+        """The numbers of the cells in which an exercise is answered and checked. Where no cell gives a value to what is
+        checked (it is no Python, or ends before it does), the answer was to stand in one since the check before."""
         names: set[str] = set()
         checks = set()
         for number, (cell, tree) in enumerate(zip(self.cells, self.trees, strict=True)):
@@ -76,6 +77,9 @@ class Notebook:
         assigns = {
             number for number, tree in enumerate(self.trees) if tree is not None and names & set(_assigned(tree))
         }
+        if checks and not assigns:
+            before = [number for number in range(min(checks)) if _CHECK.search(self.cells[number])]
+            assigns = set(range(before[-1] + 1 if before else 0, min(checks)))
         return tuple(sorted(checks | assigns))
 
 

@@ -32,6 +32,8 @@ from workbook.btree.model import Arrival, Prediction
 from workbook.engines import Recipe, database, places
 from workbook.engines.database import Database
 
+SHARED_ROWS, SHARES, SHARED_ORDERS = 200_000, (4, 3, 2, 1), 3
+"""Rows of which so many quarters have keys of their own; and how many random orders of them are tried."""
 ROWS = (1_000, 10_000, 100_000, 1_000_000)
 ORDERS = {1_000: 20, 10_000: 10, 100_000: 5, 1_000_000: 2}
 INSERTS, RANGE_ROWS, RANGES = 1_000, 1_000, 40
@@ -135,16 +137,25 @@ def of_orders(own: Database, key: str, arrival: Arrival, rows: int, orders: int 
     return of_pages("leaf pages", f"{key} {arrival} {rows:,}", limit_percent, model(rows, key, arrival=arrival), counts)
 
 
-def of_duplicates(own: Database, arrival: Arrival, rows: int, distinct: int) -> Line:
-    """An index over bigints that repeat."""
-    if arrival == "random":
-        keys = [str(mixed(row) % distinct) for row in range(rows)]
-    else:
-        keys = [str(row * distinct // rows) for row in range(rows)]
-    grown(own, "bigint", keys, at_once=arrival == "built")
-    predicted = model(rows, arrival=arrival, distinct=distinct)
-    name = f"bigint {arrival} {rows:,}, {distinct:,} values"
-    return of_pages("leaf pages", name, 8, predicted, [read_index(own.engine, "t_i").counts])
+def repeated(arrival: Arrival, rows: int, distinct: int, *, drawn: bool = False, order: int = 0) -> list[int]:
+    """Keys that repeat: each of them in as many rows, or as many as luck drew; `order` tells random ones apart."""
+    if arrival != "random":
+        return [row * distinct // rows for row in range(rows)]
+    if drawn:
+        return [mixed(row + (order << 40)) % distinct for row in range(rows)]
+    return [row % distinct for row in sorted(range(rows), key=lambda row: mixed(row + (order << 40)))]
+
+
+def of_duplicates(own: Database, arrival: Arrival, rows: int, distinct: int, *, drawn: bool = False) -> Line:
+    """An index over bigints that repeat; the mean of a few orders where they are random, and not drawn by luck."""
+    counts = []
+    for order in range(SHARED_ORDERS if arrival == "random" and not drawn else 1):
+        keys = map(str, repeated(arrival, rows, distinct, drawn=drawn, order=order))
+        grown(own, "bigint", keys, at_once=arrival == "built")
+        counts.append(read_index(own.engine, "t_i").counts)
+    predicted = model(rows, arrival=arrival, distinct=distinct, drawn=drawn)
+    name = f"bigint {arrival} {rows:,}, {distinct:,} values{', drawn' * drawn}"
+    return of_pages("leaf pages", name, 8, predicted, counts)
 
 
 def of_nulls(own: Database, arrival: Arrival, rows: int) -> Line:
@@ -280,7 +291,11 @@ def measured(sizes: Sequence[int]) -> Iterator[Line]:
             yield of_wave(own, usual, usual * percent // 100)
         for order in ("ascending", "random", "built"):
             for distinct in (usual // 2, usual // 20, 20, 1):
-                yield of_duplicates(own, order, usual, distinct)
+                yield of_duplicates(own, order, usual, distinct, drawn=order == "random")
+        shared = min(SHARED_ROWS, max(sizes))
+        for arrival in both:
+            for quarters in SHARES:
+                yield of_duplicates(own, arrival, shared, shared * quarters // 4)
         for arrival in both:
             yield of_nulls(own, arrival, usual)
         for work in (of_reading, of_inserts):

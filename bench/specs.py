@@ -56,6 +56,7 @@ class Found:
     seconds: float
     difference: list[str]
     refused: str = ""
+    unread: str = ""  # why it could not be read or run
     beside: str = ""  # whether isolationtester prints the same: "the same", "something else"
     beside_identical: bool = False
     beside_s: float = 0.0
@@ -139,19 +140,30 @@ def plain(printed: bytes) -> bytes:
 
 
 def tried(spec: Path, expected: list[Path], program: str | None) -> Found:
-    """Run one spec as its own role, as superuser where that is not enough, and beside isolationtester."""
-    printed, seconds, orders = here(spec, False)
-    lines = difference(expected, printed)
-    found = Found(spec.stem, orders, OWN, not lines, seconds, lines)
-    if lines and (refused := refusal(lines)):
-        printed, seconds, _ = here(spec, True)
+    """Run one spec as its own role, as superuser where that is not enough, and beside isolationtester; a spec that
+    cannot be read is found to be so."""
+    from workbook.errors import WorkbookError
+
+    printed = b""
+    try:
+        printed, seconds, orders = here(spec, False)
+        lines = difference(expected, printed)
+        found = Found(spec.stem, orders, OWN, not lines, seconds, lines)
+    except (WorkbookError, OSError) as error:
+        found = Found(spec.stem, 0, OWN, False, 0.0, [], unread=str(error))
+    if found.difference and (refused := refusal(found.difference)):
+        printed, seconds, orders = here(spec, True)
         lines = difference(expected, printed)
         found = Found(spec.stem, orders, SUPER, not lines, seconds, lines, refused)
-    if program:
+    if program and spec.is_file():
         other, found.beside_s = there(program, spec, found.who == SUPER)
         found.beside = "the same" if plain(other) == plain(printed) else "something else"
         found.beside_identical = not difference(expected, other)
     return found
+
+
+def outcome(found: Found) -> str:
+    return "could not be read" if found.unread else "identical" if found.identical else "differs"
 
 
 def cell(text: str) -> str:
@@ -176,14 +188,18 @@ def report(folder: Path, version: str, every: list[Found], program: str | None) 
     """Print what a folder gave."""
     own = [one for one in every if one.identical and one.who == OWN]
     elevated = [one for one in every if one.identical and one.who == SUPER]
-    apart = [one for one in every if not one.identical]
+    apart = [one for one in every if not one.identical and not one.unread]
+    unread = [one for one in every if one.unread]
     print(f"## `{folder.as_posix()}` on PostgreSQL {version}\n")
-    print(f"{len(every)} specs: {len(own)} identical as the role of their own database, {len(elevated)} more as superuser, {len(apart)} differ.\n")  # fmt: skip
+    print(f"{len(every)} specs: {len(own)} identical as the role of their own database, {len(elevated)} more as superuser, {len(apart)} differ{f', {len(unread)} could not be read' if unread else ''}.\n")  # fmt: skip
     if apart:
         print("### Those that differ\n")
         beside = ["isolationtester prints here"] if program else []
         heads = ["spec", "why", "first line expected", "first line printed", *beside]
         table(heads, [[one.name, why(one.name, one.difference), shown(one.difference, "-"), shown(one.difference, "+"), *([one.beside] if program else [])] for one in apart])  # fmt: skip
+    if unread:
+        print("### Those that could not be read\n")
+        table(["spec", "why"], [[one.name, cell(one.unread)] for one in unread])
     if refused := [one for one in every if one.who == SUPER]:
         print("### Those that were run as superuser\n")
         table(["spec", "what its own role was refused", "as superuser"], [[one.name, f"`{cell(one.refused)}`", "identical" if one.identical else "differs"] for one in refused])  # fmt: skip
@@ -191,9 +207,9 @@ def report(folder: Path, version: str, every: list[Found], program: str | None) 
     if program:
         ours, theirs = sum(one.seconds for one in every), sum(one.beside_s for one in every)
         same = sum(one.beside == "the same" for one in every)
-        print(f"All: {ours:.1f} s here, {theirs:.1f} s with isolationtester ({ours / theirs:.2f} times as long); the same output in {same} of {len(every)}.\n")  # fmt: skip
+        print(f"All: {ours:.1f} s here, {theirs:.1f} s with isolationtester ({ours / (theirs or 1):.2f} times as long); the same output in {same} of {len(every)}.\n")  # fmt: skip
     heads = ["spec", "permutations", "output", "seconds", *(["isolationtester", "its output here"] if program else [])]
-    table(heads, [[one.name, str(one.orders), "identical" if one.identical else "differs", f"{one.seconds:.2f}", *([f"{one.beside_s:.2f}", one.beside] if program else [])] for one in every])  # fmt: skip
+    table(heads, [[one.name, str(one.orders), outcome(one), f"{one.seconds:.2f}", *([f"{one.beside_s:.2f}", one.beside] if program else [])] for one in every])  # fmt: skip
 
 
 def main() -> int:
@@ -225,7 +241,7 @@ def main() -> int:
                 for spec, expected in files(folder):
                     if not chosen.only or spec.stem in chosen.only:
                         every.append(tried(spec, expected, program))
-                        print(f"{spec.stem}: {'identical' if every[-1].identical else 'differs'}", file=sys.stderr)
+                        print(f"{spec.stem}: {outcome(every[-1])}", file=sys.stderr)
                 worse += sum(one.beside_identical and not one.identical for one in every)
                 report(folder, engines.cluster("production").version, every, program)
         finally:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 import sqlalchemy as sa
 
@@ -28,7 +29,7 @@ CREATE TABLE parted (k int PRIMARY KEY) PARTITION BY RANGE (k);
 CREATE TABLE parted_low PARTITION OF parted FOR VALUES FROM (0) TO (100);
 CREATE UNLOGGED TABLE fleeting (i int PRIMARY KEY);
 CREATE COLLATION tongue (provider = libc, locale = 'C'); CREATE TABLE spoken (s text COLLATE tongue);
-CREATE INDEX spoken_s ON spoken (s);
+CREATE INDEX spoken_s ON spoken (s); CREATE INDEX "dotted.index" ON spoken (s);
 """
 SCHEMAS = """
 CREATE SCHEMA aside; CREATE TABLE aside.t (id int PRIMARY KEY); CREATE TABLE aside.only (id int PRIMARY KEY);
@@ -48,7 +49,7 @@ def shelf() -> Iterator[Database]:
     ("name", "error", "says"),
     [
         ("t_b", Misuse, "There is no index t_b. Next: there are .*t_a"),
-        ("t", Unsuitable, "t is a table, and this reads indexes. Next: its indexes are .*t_a.*t_pkey"),
+        ("t", Unsuitable, "t is a table, and this reads indexes. Next: its indexes are .*\"Odd Name.x\".*t_a.*t_pkey"),
         ("seen", Unsuitable, "seen is a view"),
         ("counter", Unsuitable, "counter is a sequence"),
         ("kept", Unsuitable, "kept is a materialized view"),
@@ -64,6 +65,9 @@ def shelf() -> Iterator[Database]:
         ("", Misuse, "'' is no name of an index"),
         ("x; DROP TABLE t", Misuse, "is no name of an index"),
         ("nowhere.t_a", Misuse, r"There is no index nowhere\.t_a"),
+        ("Odd Name.x", Misuse, "A name such as Odd Name.x needs quotes. Next: write '\"Odd Name.x\"', the double quotes"),
+        ("dotted.index", Misuse, "A name such as dotted.index needs quotes. Next: write '\"dotted.index\"', the"),
+        ("doted_index", Misuse, "There is no index doted_index. Next: there are .*\"dotted.index\""),
         (7, Misuse, "7 is no name of an index"),
         (None, Misuse, "None is no name"),
     ],
@@ -133,6 +137,28 @@ def test_what_is_asked_for_must_make_sense(shelf: Database) -> None:
     for kind, following in (("sqlite", r"Next: read_sqlite"), ("duckdb", "reads indexes of PostgreSQL")):
         with database(shop(orders=1_000), kind=kind) as other, pytest.raises(Misuse, match=following):
             read_index(other.engine, "orders_pkey")
+
+
+def test_an_empty_index_has_no_page_to_ask_for(shelf: Database) -> None:
+    assert read_index(shelf.engine, "aside.only_pkey", pages=[]).height == 0
+    with pytest.raises(Misuse, match=r"aside\.only_pkey has no page 1. Next: it is empty: ask for none, pages=\[\]"):
+        read_index(shelf.engine, "aside.only_pkey", pages=[1])
+
+
+def test_an_index_that_was_never_built_is_said_to_be_invalid(shelf: Database) -> None:
+    """CREATE UNIQUE INDEX CONCURRENTLY finds duplicates, and leaves an index without a page behind."""
+    with shelf.fresh() as made:
+        with made.cluster.connect(made.name) as session:
+            session.autocommit = True
+            with pytest.raises(psycopg.errors.UniqueViolation):
+                session.execute("CREATE UNIQUE INDEX CONCURRENTLY inv ON public.t (b)")
+        made.cluster.admin(f'ALTER TABLE public.t OWNER TO "{made.name}"', made.name)
+        for what in ({}, {"key": 1}, {"pages": [1]}):
+            with pytest.raises(
+                Unsuitable, match=r"inv is an invalid index: it was never built.*DROP INDEX inv"
+            ) as said:
+                read_index(made.engine, "inv", **what)
+            assert not isinstance(said.value, Damaged)
 
 
 def test_a_collation_by_a_language_is_read_but_not_searched(shelf: Database) -> None:

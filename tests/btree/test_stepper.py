@@ -234,6 +234,13 @@ def test_a_notebook_gets_the_view_and_the_still() -> None:
     assert str(steps) == str(steps.player)
 
 
+def recorded() -> Any:
+    tree = Tree(page_bytes=128)
+    with tree.trace() as steps:
+        tree.insert(1)
+    return steps
+
+
 @pytest.mark.parametrize(
     ("make", "said"),
     [
@@ -242,7 +249,15 @@ def test_a_notebook_gets_the_view_and_the_still() -> None:
         (lambda: stepper("tree"), "A str is nothing that can be stepped through"),
         (lambda: stepper(keys=[1, "ann"]), "ann"),
         (lambda: stepper(page_bytes=100), "100 bytes"),
-        (lambda: stepper(Tree().snapshot(), keys=[1]), "no insert here"),
+        (lambda: stepper(Tree().snapshot(), keys=[1]), "no insert here. Next: there is find"),
+        (lambda: stepper(recorded(), find=1), "There is no find here: what was recorded is over. Next: step through"),
+        (lambda: stepper(keys=-1), "-1 keys cannot be drawn. Next: take a number from 0 to 2,000"),
+        (lambda: stepper(keys=5.5), "5.5 are no keys"),
+        (lambda: stepper(keys=True), "True are no keys"),
+        (lambda: stepper(keys=[("range", 1)]), r"\('range', 1\) has 1 key. Next: a range has two ends"),
+        (lambda: stepper(keys=[("range", 1, 2, 3)]), "has 3 keys. Next: a range has two ends"),
+        (lambda: stepper(keys=[("insert", 1, 2)]), r"has 2 keys. Next: write \(.insert., 17\)"),
+        (lambda: stepper(title=5).widget, "5 is no title"),
     ],
 )
 def test_what_makes_no_sense_is_refused(make: Any, said: str) -> None:

@@ -241,7 +241,13 @@ LONG = "x" * 2690
         (lambda: Tree(fill_factor="90"), "from 10 to 100"),
         (lambda: Tree(duplicates="lists"), "take 'posting' or 'plain'"),
         (lambda: Tree(truncation="some"), "take 'columns', 'characters' or 'none'"),
+        (lambda: Tree.load(None), "None are no pairs of a key and a row"),  # type: ignore[arg-type]
         (lambda: Tree(pool_pages=0), "A pool of 0 pages holds none"),
+        (lambda: Tree(pool_pages=2.5), "A pool of 2.5 pages cannot be had"),  # type: ignore[arg-type]
+        (lambda: Tree(pool_pages=2.5, replacement="clock"), "A pool of 2.5 pages"),  # type: ignore[arg-type]
+        (lambda: Tree(pool_pages="3"), "A pool of '3' pages cannot be had"),  # type: ignore[arg-type]
+        (lambda: Tree(pool_pages=True), "A pool of True pages cannot be had"),
+        (lambda: largest().insert(2), "No row comes after 281,474,976,710,655"),
         (lambda: Tree(replacement="random"), "take 'lru' or 'clock'"),
         (lambda: [tree.insert(3) for tree in [grown([1, 2])] for _ in tree.scan()], "changed while it was scanned"),
         (lambda: grown([1]).scan("a"), "'a' is a str"),
@@ -250,6 +256,20 @@ LONG = "x" * 2690
 def test_what_makes_no_sense_gets_a_sentence(doing: Any, said: str) -> None:
     with pytest.raises(Misuse, match=said):
         doing()
+
+
+def largest() -> Tree:
+    """A tree whose last row is the largest that there can be."""
+    tree = Tree()
+    tree.insert(1, 2**48 - 1)
+    return tree
+
+
+def test_after_the_largest_row_a_free_one_is_given() -> None:
+    tree = largest()
+    with pytest.raises(Misuse, match="give a row that is free"):
+        tree.insert(2)
+    assert len(tree) == 1 and tree.insert(2, 7) == 7 and tree.find(2) == (7,)
 
 
 def test_a_refused_insert_changes_nothing() -> None:

@@ -25,6 +25,9 @@ entries a page the twelfth generation, a million rows, still is a wave of some p
 tree's: the first page of all is the right-most one and is cut at the fill factor, as is every right-most page after
 it; and the shares of all pages are one, which takes 1/n₁ - 1/n off each variance.
 
+**Pages of few entries**, up to 24, are no waves: their sizes are counted one by one (`fringe`), down to pages of 128
+bytes, which hold three.
+
     >>> leaf = Level(entry_bytes=20, page_bytes=8192, kept_percent=90)
     >>> leaf.alone, leaf.most, leaf.cut_last, leaf.cut_middle
     (407, 406, 366, 203)
@@ -46,6 +49,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
+from workbook.btree import fringe
 from workbook.btree.keys import PAGE_HEADER_BYTES, SLOT_BYTES, SPECIAL_BYTES, TIE_BYTES
 from workbook.btree.splitting import INNER_FILL_FACTOR, MINUS_INFINITY_BYTES
 
@@ -106,6 +110,11 @@ class Level:
     def stays_right(self) -> int:
         """Entries that go to the right when any page but the right-most is cut."""
         return self.most + 1 - self.cut_middle
+
+    @property
+    def shape(self) -> fringe.Shape:
+        """What matters of it where pages hold few entries."""
+        return fringe.Shape(self.most, self.cut_middle, self.alone, self.cut_last)
 
     @cached_property
     def a_page(self) -> int:
@@ -173,6 +182,8 @@ def built(level: Level, entries: float) -> int:
 def randomly(level: Level, entries: float) -> float:
     """Expected pages of a level whose entries arrived in random order, from an empty page on."""
     first = level.alone + 1
+    if level.most <= fringe.ENTRIES_MAX:
+        return fringe.pages_at(level.shape, entries)
     if entries < first:
         return 1.0
     last_again = _log_time(first - level.cut_last, first)
@@ -199,6 +210,8 @@ def randomly_into_full(level: Level, pages: float, entries_a_page: float, growth
     """
     if growth <= 1:
         return float(pages)
+    if level.most <= fringe.ENTRIES_MAX:
+        return pages * fringe.pages_after(level.shape, min(entries_a_page, level.most + 1), growth)
     first_cut = _log_time(min(entries_a_page, level.most + 1), level.most + 1)
     return pages * (1 + _generations(level, math.log(growth), first_cut, 0.0))
 

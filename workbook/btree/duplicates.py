@@ -8,8 +8,9 @@
 Lists are made when a leaf is full, by merging all of its duplicates. Only where that gives no room the leaf is cut: so
 leaves are as full of *merged* entries as leaves of keys that differ are of plain ones. That makes one rule of the two:
 
-* **at random**, the bytes that the rows take when merged, counted as plain entries, through `arrival.randomly`; the
-  rows of a value by now are those of Poisson's distribution, since some had more luck than others;
+* **at random**, the bytes that the rows take when merged, counted as plain entries, through `arrival.randomly`. Where
+  each row's value was `drawn` by luck, the rows of a value are those of Poisson's distribution: some values have none
+  at all, others many. 200,000 rows of 200,000 values are as many single rows, or 126,000 values with one to eight;
 * **in order**, a leaf is cut between two values, at the one nearest to the fill factor: so many values a leaf;
 * a value of more than **half a leaf** (of a whole one, in order) begins a leaf of its own, and its rows, which come in
   the order of the table, fill its leaves to 96 %.
@@ -19,11 +20,15 @@ leaves are as full of *merged* entries as leaves of keys that differ are of plai
     [20, 36, 92, 1356, 30548]
     >>> round(keys.randomly(200_000, 20_000)), keys.ascending(200_000, 20_000), keys.built(200_000, 20_000)
     (290, 229, 230)
+    >>> [(round(keys.randomly(200_000, n)), round(keys.randomly(200_000, n, drawn=True))) for n in (200_000, 50_000)]
+    [(650, 589), (375, 411)]
     >>> keys.randomly(1_000_000, 3), keys.ascending(1_000_000, 1)
     (783.0, 781)
 
 Against the teaching tree, whose pages are PostgreSQL's byte for byte: within 2 % in order, and at random within 8 % up
 to a third of a leaf a value and beyond a half; between these, where a leaf has room for two values or three, within 25 %.
+Real indexes of 200,000 bigints in random order, of 20,000 to 200,000 values, have within 3 % of the leaves, as the mean
+of three orders.
 
 Sources: PostgreSQL's src/backend/access/nbtree/nbtdedup.c, nbtsplitloc.c ("many duplicates", "single value") and, for
 CREATE INDEX, nbtsort.c. Left out: duplicates that arrive from the largest to the least.
@@ -93,12 +98,16 @@ class Repeated:
             wanted = max(1, min(round(wanted), int(fitting)))
         return math.ceil(distinct / wanted)
 
-    def randomly(self, rows: float, distinct: int) -> float:
-        """Expected leaves where each row is of any value, as luck has it."""
+    def mean_bytes(self, rows: float, distinct: int, *, drawn: bool = False) -> float:
+        """Mean bytes of a value's merged entries: each has as many rows, or as were `drawn` by luck."""
+        return self._expected_bytes(rows / distinct) if drawn else self.bytes_a_value(rows, distinct)
+
+    def randomly(self, rows: float, distinct: int, *, drawn: bool = False) -> float:
+        """Expected leaves where the rows came in random order; each value has as many, or as were `drawn` by luck."""
         value = self.bytes_a_value(rows, distinct)
         if value > self._leaf.room_bytes / 2 or distinct == 1:
             return float(distinct * self.spanned(rows, distinct))
-        merged = distinct * self._expected_bytes(rows / distinct)
+        merged = distinct * self.mean_bytes(rows, distinct, drawn=drawn)
         return arrival.randomly(self._leaf, merged / (self.tuple_bytes + SLOT_BYTES))
 
     def built(self, rows: int, distinct: int) -> int:

@@ -20,7 +20,8 @@ Each step is a rule of its own, and each is checked against the real engine (`be
 * **How full the leaves are** is a matter of where they are cut (`arrival`). The right-most leaf is cut so that 90 %
   stay: keys in ascending order leave leaves that are 90 % full. Any other leaf is halved. In descending order the right
   halves get nothing more, and stay half full. In random order the halves fill again; in the long run leaves are ln 2 =
-  69 % full, and on the way there they all fill, and are all cut, at about the same time.
+  69 % full, and on the way there they all fill, and are all cut, at about the same time. Pages of few entries differ
+  (`fringe`): where three fit, they hold two and a third.
 * **The levels above** hold an entry for each page below: a separator, of as few columns as tell two neighbours apart,
   and 4 bytes for the slot. They grow as the leaves do, at a fill factor of 70 %, until one page is enough: the root. So
   the height is the logarithm of the rows to the base of some hundreds.
@@ -30,7 +31,8 @@ Each step is a rule of its own, and each is checked against the real engine (`be
   PostgreSQL remembers the right-most leaf, once the tree has three levels, and goes there straight.
 * **The write-ahead log** (`journal`): a record for the entry; for a split, what goes to the right page; after a
   checkpoint, an image of each page at its first change, if `full_page_writes` is on, as it is unless switched off.
-* **Keys that repeat** share posting lists (`duplicates`). NULLs are one such key, and stand at the end: then the
+* **Keys that repeat** share posting lists (`duplicates`), in the mean of all keys: where as many keys as rows are
+  distinct there are none, and it is the same index. NULLs are one such key, and stand at the end: then the
   right-most leaf is theirs, no leaf of the other keys is cut at 90 %, and even ascending keys leave half full leaves.
 
 Sources: beside those of the modules named, PostgreSQL's src/backend/access/nbtree/README. Left out: INCLUDE columns;
@@ -78,6 +80,7 @@ def model(
     fill_factor: int = 90,
     page_bytes: int = 8192,
     distinct: int | None = None,
+    drawn: bool = False,
     nulls: int = 0,
     separator_columns: int | None = None,
 ) -> Prediction:
@@ -86,16 +89,22 @@ def model(
     Parameters: `rows` that are in it; the type of its `key` ("bigint", "uuid", "text(20)" for 20 bytes, or a tuple of
     types; `widths` lists them); the order of `arrival`, one row after the other, or 'built' at once by CREATE INDEX;
     `fill_factor` in per cent; `page_bytes`; the number of `distinct` keys (None: all differ), of which each has as
-    many rows; how many further rows, among the `rows`, have NULL as their key; how many columns the separators keep
+    many rows, or (`drawn`, in random order) those that luck gave it, some none; how many further rows, among the `rows`, have NULL as their key; how many columns the separators keep
     (None: all; one, where the first column tells most rows apart).
 
     Raises `Misuse` for what makes no sense, and for what is not modelled.
     """
     columns = columns_of(key)
-    _check(rows, arrival, fill_factor, page_bytes, distinct, nulls, columns)
+    _check(rows, arrival, fill_factor, page_bytes, nulls, columns)
+    _check_distinct(rows - nulls, arrival, distinct, drawn)
+    if distinct == rows - nulls and not drawn:
+        distinct = None
     kept = len(columns) if separator_columns is None else separator_columns
-    if not 1 <= kept <= len(columns):
-        raise Misuse(f"Separators of {kept} columns: the key has {len(columns)}.")
+    if type(kept) is not int or not 1 <= kept <= len(columns):
+        raise Misuse(
+            f"Separators of {kept!r} columns: the key has {len(columns)}.",
+            next=f"give a whole number, 1 to {len(columns)}",
+        )
     size, most = entry_bytes(columns), Keys(page_bytes).entry_bytes_max
     if size > most:
         raise Misuse(
@@ -104,7 +113,7 @@ def model(
         )
     names = tuple(column.name for column in columns)
     prediction = Prediction(
-        rows, names, arrival, fill_factor, page_bytes, distinct, nulls, size, entry_bytes(columns[:kept])
+        rows, names, arrival, fill_factor, page_bytes, distinct, nulls, size, entry_bytes(columns[:kept]), drawn
     )
     if arrival == "ascending" and nulls and prediction._null_bytes < prediction.levels[0].room_bytes:
         least = math.ceil(prediction.levels[0].room_bytes / 6)
@@ -120,7 +129,6 @@ def _check(
     arrival: str,
     fill_factor: int,
     page_bytes: int,
-    distinct: int | None,
     nulls: int,
     columns: tuple[Width, ...],
 ) -> None:
@@ -135,11 +143,20 @@ def _check(
         raise Misuse(f"Pages of {page_bytes!r} bytes: a multiple of 8 from 128 to 65,536 is modelled.")
     if type(nulls) is not int or not 0 <= nulls <= rows:
         raise Misuse(f"{nulls!r} NULLs among {rows:,} rows.", next="give a whole number, from 0 to the rows")
-    if distinct is not None and (type(distinct) is not int or not 1 <= distinct <= rows - nulls):
-        raise Misuse(f"{distinct!r} distinct keys of {rows - nulls:,} rows.", next="give a whole number from 1 on")
     if nulls and len(columns) > 1:
         raise Misuse("NULLs are modelled where the key has one column.")
-    if distinct is not None and arrival == "descending":
+
+
+def _check_distinct(values: int, arrival: str, distinct: int | None, drawn: bool) -> None:
+    """Raise `Misuse` for keys that repeat in a way that makes no sense, or is not modelled."""
+    if distinct is not None and (type(distinct) is not int or not 1 <= distinct <= values):
+        raise Misuse(f"{distinct!r} distinct keys of {values:,} rows.", next="give a whole number from 1 on")
+    if type(drawn) is not bool or (drawn and (distinct is None or arrival != "random")):
+        raise Misuse(
+            f"drawn={drawn!r}: rows can be drawn from so many distinct keys, in random order.",
+            next='write arrival="random", distinct=1000, drawn=True, or leave it out',
+        )
+    if distinct is not None and distinct < values and arrival == "descending":
         raise Misuse("Keys that repeat are not modelled in descending order.", next="take another order of arrival")
 
 
@@ -159,6 +176,7 @@ class Prediction:
     nulls: int
     entry_bytes: int
     separator_bytes: int
+    drawn: bool = False
 
     # what it is
 
@@ -276,8 +294,10 @@ class Prediction:
         """Leaves of the keys that are not NULL."""
         if self.distinct is None:
             return float(ORDERS[self.arrival](self.levels[0], values))
-        repeated = {"random": self._repeated.randomly, "built": self._repeated.built}
-        return float(repeated.get(self.arrival, self._repeated.ascending)(values, self.distinct))
+        if self.arrival == "random":
+            return self._repeated.randomly(values, self.distinct, drawn=self.drawn)
+        in_order = self._repeated.built if self.arrival == "built" else self._repeated.ascending
+        return float(in_order(values, self.distinct))
 
     def _leaves_before_nulls(self, values: int) -> float:
         """Leaves of keys to the right of which NULLs have leaves of their own: no leaf of them is the right-most."""
@@ -304,7 +324,7 @@ class Prediction:
         values = rows - self.nulls
         if self.distinct is None:
             return values * (self.entry_bytes + SLOT_BYTES) + self._null_bytes
-        return self.distinct * self._repeated.bytes_a_value(values, self.distinct) + self._null_bytes
+        return self.distinct * self._repeated.mean_bytes(values, self.distinct, drawn=self.drawn) + self._null_bytes
 
     def _order(self, arrival: Arrival | None) -> str:
         """The order in which later rows arrive. Raises `Misuse` where that is not known."""
@@ -331,6 +351,7 @@ class Prediction:
             "fill_factor": self.fill_factor,
             "page_bytes": self.page_bytes,
             "distinct": self.distinct,
+            "drawn": self.drawn,
             "nulls": self.nulls,
             "height": self.height,
             "pages_by_level": {str(level): pages for level, pages in self.pages_by_level.items()},
@@ -340,7 +361,7 @@ class Prediction:
         }
 
     def __str__(self) -> str:
-        of = f" of {self.distinct:,} values" if self.distinct else ""
+        of = f" of {self.distinct:,} values" + ", drawn by luck," * self.drawn if self.distinct else ""
         nulls = f", {self.nulls:,} of them NULL," if self.nulls else ""
         size = f"{_count(self.height, 'level')}, {_count(self.pages, 'page')}, {self.bytes / 1e6:.1f} MB"
         lines = [f"{_count(self.rows, 'row')} by {', '.join(self.key)}{of}{nulls} {SAID[self.arrival]}: {size}"]

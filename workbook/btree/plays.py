@@ -73,6 +73,11 @@ class World:
 
     def do(self, operation: Operation, key: Any) -> Play:
         """Do something, and keep its steps. Raises `Misuse` for what cannot be done here."""
+        if not self.operations:
+            raise Misuse(
+                f"There is no {operation} here: what was recorded is over.",
+                next="step through the tree itself: stepper(tree)",
+            )
         if operation not in self.operations:
             raise Misuse(f"There is no {operation} here.", next=f"there is {', '.join(self.operations)}")
         play = self._do(operation, key)

@@ -79,6 +79,7 @@ WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND c.relkind = 
 PARTS = """
 SELECT c.relname FROM pg_catalog.pg_inherits h JOIN pg_catalog.pg_class c ON c.oid = h.inhrelid
 WHERE h.inhparent = %s ORDER BY 1"""
+VALID = "SELECT indisvalid FROM pg_catalog.pg_index WHERE indexrelid = %s::pg_catalog.oid"
 PLACE = """
 SELECT pg_catalog.pg_relation_filepath(%(oid)s::pg_catalog.oid),
     pg_catalog.pg_relation_size(%(oid)s::pg_catalog.oid)::bigint,
@@ -187,6 +188,13 @@ def _read(database: Any, index: str, numbers: list[int] | None, key: Any) -> Sna
             if key is not None:
                 return along(source, layout, key)
             return whole(source, layout) if numbers is None else some(source, layout, numbers)
+        except Damaged:
+            if _built(connection, oid):
+                raise
+            raise Unsuitable(
+                f"{name} is an invalid index: it was never built, its CREATE INDEX CONCURRENTLY failed or still runs.",
+                next=f"drop it (DROP INDEX {name}), mend what made it fail, duplicates for one, and create it again",
+            ) from None
         except psycopg.errors.UndefinedFile:
             raise Unavailable(
                 f"The file of the index {name} went away while it was read.",
@@ -194,10 +202,18 @@ def _read(database: Any, index: str, numbers: list[int] | None, key: Any) -> Sna
             ) from None
 
 
+def _built(connection: psycopg.Connection[Any], oid: int) -> bool:
+    """Whether the building of an index has come to its end."""
+    row = connection.execute(VALID, (oid,)).fetchone()
+    return row is None or bool(row[0])
+
+
 def _relation(connection: psycopg.Connection[Any], role: str, asked: str) -> tuple[int, str]:
     """The oid and the name of the index that is meant. Raises `Misuse` or `Unsuitable`."""
     match = NAME.fullmatch(asked.strip()) if isinstance(asked, str) else None
     if match is None:
+        if isinstance(asked, str) and asked.strip() in _names(connection):
+            raise _unquoted(asked.strip())
         raise Misuse(f"{asked!r} is no name of an index.", next='write it as "orders_pkey" or "schema.orders_pkey"')
     schema, name = _folded(match[1]), _folded(match[2]) or ""
     found = connection.execute(RELATIONS, {"role": role, "name": name, "schema": schema}).fetchall()
@@ -238,9 +254,25 @@ def _folded(name: str | None) -> str | None:
 
 
 def _missing(connection: psycopg.Connection[Any], asked: str) -> Misuse:
-    names = [row[0] for row in connection.execute(INDEXES).fetchall()]
-    close = difflib.get_close_matches(asked, names, n=3, cutoff=0.4) or names[:8]
+    names = _names(connection)
+    if asked.strip() in names:
+        return _unquoted(asked.strip())
+    close = [_written(name) for name in difflib.get_close_matches(asked, names, n=3, cutoff=0.4) or names[:8]]
     return Misuse(f"There is no index {asked}.", next=f"there are {', '.join(close)}" if close else "create one")
+
+
+def _names(connection: psycopg.Connection[Any]) -> list[str]:
+    """The names of the indexes that there are."""
+    return [row[0] for row in connection.execute(INDEXES).fetchall()]
+
+
+def _unquoted(name: str) -> Misuse:
+    return Misuse(f"A name such as {name} needs quotes.", next=f"write '{_written(name)}', the double quotes included")
+
+
+def _written(name: str) -> str:
+    """A name as it has to be asked for: in quotes, where it has a dot, a quote or a space in it."""
+    return name if re.fullmatch(r'[^".\s]+', name) else '"' + name.replace('"', '""') + '"'
 
 
 def _no_index(connection: psycopg.Connection[Any], oid: int, name: str, kind: str) -> Unsuitable:
@@ -248,7 +280,9 @@ def _no_index(connection: psycopg.Connection[Any], oid: int, name: str, kind: st
         parts = [row[0] for row in connection.execute(PARTS, (oid,)).fetchall()]
         following = f"read one of its parts: {', '.join(parts[:8])}" if parts else ""
     else:
-        indexes = [index for index, table in connection.execute(INDEXES).fetchall() if table == name.split(".")[-1]]
+        indexes = [
+            _written(index) for index, table in connection.execute(INDEXES).fetchall() if table == name.split(".")[-1]
+        ]
         following = f"its indexes are {', '.join(indexes[:8])}" if indexes else ""
     return Unsuitable(f"{name} is {RELATION_KINDS.get(kind, 'no index')}, and this reads indexes.", next=following)
 

@@ -80,7 +80,10 @@ def some(source: Source, layout: Layout, numbers: Iterable[int]) -> Snapshot:
     """The pages with these numbers. Raises `Damaged`, and `Misuse` where there is no such page."""
     meta = meta_of(_bytes(source, layout, 0, 1), layout)
     if wrong := [number for number in numbers if not 0 < number < source.count]:
-        raise Misuse(f"{layout.name} has no page {wrong[0]}.", next=f"its pages are 1 to {source.count - 1:,}")
+        pages = (
+            f"its pages are 1 to {source.count - 1:,}" if source.count > 1 else "it is empty: ask for none, pages=[]"
+        )
+        raise Misuse(f"{layout.name} has no page {wrong[0]}.", next=pages)
     return _snapshot(layout, meta, {number: _page(source, layout, number) for number in numbers}, False)
 
 

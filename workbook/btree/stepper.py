@@ -79,6 +79,8 @@ def stepper(
     that (None: NULL; `...`: no search). A `title`; `still` is the number of the frame that a notebook stores. Raises `Misuse` for what makes no sense, and
     what the readers raise.
     """
+    if not isinstance(title, str):
+        raise Misuse(f"{title!r} is no title.", next='write it as text: title="Splits"')
     world = _world(source, index, page_bytes, pool_pages)
     name = world.start.snapshot.name
     made = Stepper(world, title or f"{name}, step by step", still=still)
@@ -115,21 +117,34 @@ def _world(source: Any, index: str, page_bytes: int, pool_pages: int | None) -> 
 def _operations(keys: Iterable[Any] | int | None, seed: int) -> list[tuple[Operation, Any]]:
     if keys is None:
         return []
-    if isinstance(keys, int):
-        if not 0 <= keys <= KEYS_MAX:
+    if type(keys) is int:
+        if keys < 0:
+            raise Misuse(f"{keys:,} keys cannot be drawn.", next=f"take a number from 0 to {KEYS_MAX:,}")
+        if keys > KEYS_MAX:
             raise Misuse(f"{keys:,} keys are too many to be stepped through.", next=f"take at most {KEYS_MAX:,}")
         keys = random.Random(seed).sample(range(1, max(100, 5 * keys)), keys)
-    found: list[tuple[Operation, Any]] = []
-    for key in keys:
-        if isinstance(key, tuple) and len(key) > 1 and key[0] in get_args(Operation):
-            found.append((key[0], tuple(key[1:]) if key[0] == "range" else key[1]))
-        else:
-            found.append(("insert", key))
+    if not isinstance(keys, Iterable):
+        raise Misuse(f"{keys!r} are no keys.", next="give a list of them, as [17, 30], or how many are to be drawn")
+    found = [_operation(key) for key in keys]
     if len(found) > KEYS_MAX:
         raise Misuse(
             f"{len(found):,} operations are too many to be stepped through.", next=f"take at most {KEYS_MAX:,}"
         )
     return found
+
+
+def _operation(key: Any) -> tuple[Operation, Any]:
+    """What is to be done with what: a key that stands alone is inserted."""
+    if not (isinstance(key, tuple) and len(key) > 1 and key[0] in get_args(Operation)):
+        return "insert", key
+    operation, *told = key
+    wanted = 2 if operation == "range" else 1
+    if len(told) != wanted:
+        raise Misuse(
+            f"{key!r} has {len(told)} key{'s' * (len(told) != 1)}.",
+            next='a range has two ends: ("range", 10, 30)' if wanted == 2 else f'write ("{operation}", 17)',
+        )
+    return operation, tuple(told) if wanted == 2 else told[0]
 
 
 class _Recorded(World):

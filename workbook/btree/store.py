@@ -137,6 +137,11 @@ class Store:
                 f"A page of {page_bytes} bytes cannot be had.",
                 next="take a multiple of 8 from 128 to 65,536, say 8192",
             )
+        if pool_pages is not None and type(pool_pages) is not int:
+            raise Misuse(
+                f"A pool of {pool_pages!r} pages cannot be had.",
+                next="take a whole number from 1 on, or None for no pool",
+            )
         if pool_pages is not None and pool_pages < 1:
             raise Misuse(f"A pool of {pool_pages} pages holds none.", next="take 1 or more, or None for no pool")
         if replacement not in ("lru", "clock"):

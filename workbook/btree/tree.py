@@ -116,6 +116,8 @@ class Tree:
         `options` as for `Tree`. Raises `Misuse` as `insert` does.
         """
         tree = cls(fill_factor=fill_factor, **options)
+        if not isinstance(pairs, Iterable):
+            raise Misuse(f"{pairs!r} are no pairs of a key and a row.", next="write ((key, None) for key in keys)")
         orders = []
         for place, pair in enumerate(pairs):
             if not isinstance(pair, (tuple, list)) or len(pair) != 2:
@@ -219,7 +221,7 @@ class Tree:
         """
         keys, levels = self._keys, self._levels
         columns = keys.ordered(key)
-        row = self._next_row if value is None else self._row(value)
+        row = self._row_after_all() if value is None else self._row(value)
         size = keys.leaf_bytes(columns)
         target = (*columns, row)
         node, path = levels.descend(target)
@@ -324,6 +326,12 @@ class Tree:
         if type(value) is not int or not 0 <= value <= ROW_MAX:
             raise Misuse(f"{value!r} is no row: rows are whole numbers from 0 to {ROW_MAX:,}.")
         return value
+
+    def _row_after_all(self) -> int:
+        """One more than the largest row so far. Raises `Misuse` where that one is the largest there can be."""
+        if self._next_row > ROW_MAX:
+            raise Misuse(f"No row comes after {ROW_MAX:,}, which was given before.", next="give a row that is free")
+        return self._next_row
 
     def _twice(self, order: Order) -> Misuse:
         key = self._keys.key(order)

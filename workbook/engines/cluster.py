@@ -3,10 +3,12 @@
     cluster("counting") ── answers? ──▶ use it
                            └─ no ── lock ── initdb? ── pg_ctl start ── recovered? ──▶ use it
     nobody for half an hour ──▶ the watcher stops it
+    `workbook clean`        ──▶ it is gone; who asks next makes another, with another mark
 
 Whether a server lives is found out by connecting, never by a pid file. Passwords are SCRAM, the superuser's too;
 `pg_hba` lets a role into the database of its own name and into no other. The superuser's connections have an empty
-search_path and touch only `pg_catalog`. With `WORKBOOK_POSTGRES_URL` a server of the person's own is used instead (as
+search_path and touch only `pg_catalog`. A process may live longer than its cluster: a database's name holds its
+cluster's mark, so that who still asks for it is told what became of it. With `WORKBOOK_POSTGRES_URL` a server of the person's own is used instead (as
 a superuser, from PostgreSQL 15 on); `refusals()` says why its counters would differ, and inside `graded()` such a
 server is refused.
 
@@ -29,7 +31,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -39,7 +41,7 @@ from filelock import FileLock
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-from workbook.engines import places, profiles
+from workbook.engines import disk, places, profiles
 from workbook.engines.profiles import Profile
 from workbook.errors import Misuse, Unavailable, Unsuitable
 
@@ -49,6 +51,7 @@ SOCKET_PATH_MAX = 90
 FACTS = "cluster.json"
 OWNERS = "workbook_owners"
 OLDEST = 15  # CREATE DATABASE ... STRATEGY, pg_stat_force_next_flush
+REMOVED = "The databases were removed by `workbook clean`."
 HOW = "postgresql://postgres:password@localhost:5432/postgres"
 SETTINGS = """SELECT name, setting, unit, pg_catalog.current_setting(name), boot_val, category LIKE 'Query Tuning%'
     FROM pg_catalog.pg_settings ORDER BY name"""
@@ -71,9 +74,9 @@ class Cluster:
         self._admins: dict[str, psycopg.Connection[Any]] = {}
         self._guard = threading.RLock()
         self.folder = places.servers_folder() / f"{profile}-{places.MAJOR}"
-        self.folder.mkdir(mode=0o711, exist_ok=True)
         self.server = self.folder / "server"
         self._facts: dict[str, Any] = {}
+        self._swept = ""  # the password of the cluster that has its group of owners
 
     def address(self) -> dict[str, Any]:
         """Where the server answers, as keyword arguments for psycopg (no user, no database)."""
@@ -85,36 +88,111 @@ class Cluster:
         return {"host": self._facts["host"], "port": self._facts["port"]}
 
     def connect(self, dbname: str = "postgres", *, timeout_s: int = 5) -> psycopg.Connection[Any]:
-        """A superuser's connection with an empty search_path, in autocommit."""
+        """A superuser's connection with an empty search_path, in autocommit. Raises `Unavailable` where the database was
+        removed together with its cluster."""
         if self.url:
             url = self._url()
             user, password = url.username, url.password
             dbname = url.database or "postgres" if dbname == "postgres" else dbname
         else:
             user, password = "postgres", self._facts["password"]
-        return psycopg.connect(
-            **self.address(),
-            user=user,
-            password=password,
-            dbname=dbname,
-            autocommit=True,
-            connect_timeout=timeout_s,
-            options="-c search_path= -c timezone=UTC -c datestyle=ISO,MDY",
-            application_name="workbook",
-        )
+        try:
+            return psycopg.connect(
+                **self.address(),
+                user=user,
+                password=password,
+                dbname=dbname,
+                autocommit=True,
+                connect_timeout=timeout_s,
+                options="-c search_path= -c timezone=UTC -c datestyle=ISO,MDY",
+                application_name="workbook",
+            )
+        except psycopg.OperationalError:
+            self.see(dbname)
+            raise
+
+    def ready(self) -> Cluster:
+        """See that the cluster is the one that this process has worked with, at the price of reading a small file; else
+        make or take the one that is to be used from now on. Raises `Unavailable`."""
+        if not self._swept or not (self.url or (self.known() and self._swept == self._facts["password"])):
+            self.ensure()
+        return self
 
     def ensure(self) -> Cluster:
         """See that the server answers: make it, start it, or wait for its recovery. Raises `Unavailable`."""
         if self.url:
-            return self._use()
-        if self.known() and self.answers():
-            return self
-        with FileLock(str(self.folder / "lock"), timeout=START_S_MAX):
-            if not self.known():
-                self._make()
-            if not self.answers():
-                self._start()
+            self._use()
+        elif not (self.known() and self.answers()):
+            try:
+                with self._locked():
+                    if not self.known():
+                        self._make()
+                    if not self.answers():
+                        self._start()
+            except OSError as error:
+                raise disk.trouble(
+                    f"The PostgreSQL server of the profile {self.profile} cannot be had.",
+                    self.folder,
+                    error,
+                    next="run `workbook doctor`",
+                ) from None
+        self._sweep()
         return self
+
+    def _sweep(self) -> None:
+        """Once for each cluster: make the group of owners, and drop what processes left behind that are gone."""
+        mark = self.url or self._facts["password"]
+        if self._swept == mark:
+            return
+        from workbook.engines.database import sweep
+
+        with self._guard:
+            before, self._swept = self._swept, mark  # at once: sweeping may come here again
+            try:
+                for dbname in list(self._admins):
+                    self.forget(dbname)
+                sweep(self)
+            except BaseException:
+                self._swept = before
+                raise
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Hold the lock of the cluster's folder, which is made where it is missing."""
+        while True:
+            places.own(self.folder.parent)
+            places.own(self.folder)
+            lock = FileLock(str(self.folder / "lock"), timeout=START_S_MAX)
+            try:
+                lock.acquire()
+            except FileNotFoundError:
+                continue  # the folder was removed while its lock was waited for
+            break
+        try:
+            yield
+        finally:
+            lock.release()
+
+    @property
+    def mark(self) -> str:
+        """Six hexadecimal digits that tell a cluster from the next one in its folder; '' for one of a URL."""
+        return "" if self.url else str(self._facts.get("mark", ""))
+
+    def see(self, dbname: str) -> None:
+        """Raise `Unavailable` where a database's cluster was removed while this process lived."""
+        if dbname.startswith("w_") and self.other(dbname.split("_")[2][4:-8]):
+            raise Unavailable(REMOVED, next="run the cell that made this engine again")
+
+    def other(self, mark: str) -> bool:
+        """Whether there is another cluster by now, or none, than the one of this mark."""
+        return not self.url and not (self.known() and self.mark == mark)
+
+    def trouble(self, what: str, error: Exception, mark: str) -> Unavailable:
+        """What to raise where something of the cluster of this mark failed: it was removed, the disk is full, or what the
+        error says."""
+        if self.other(mark):
+            return Unavailable(f"{what.rstrip('.')}: {REMOVED[0].lower()}{REMOVED[1:]}", next="run it again")
+        return disk.trouble(what, self.folder, error, next="run `workbook doctor`")
 
     def known(self) -> bool:
         """Whether the cluster has been made; where its server answers, if it runs, is known from then on."""
@@ -177,6 +255,7 @@ class Cluster:
                     if attempt or error.sqlstate not in (None, "57P01", "57P02", "57P03"):
                         raise
                     self.forget(dbname)
+                    self.see(dbname)
                     self.ensure()
         raise AssertionError("unreachable")
 
@@ -238,6 +317,19 @@ class Cluster:
         done = _program("pg_ctl", "-D", str(self.server / "data"), "-m", "fast" if fast else "smart", "-w", "stop")
         return done == 0
 
+    @contextmanager
+    def removed(self) -> Iterator[bool]:
+        """Stop the server and remove the cluster, and see that nobody makes another in here; whether there was one."""
+        there = self.folder.exists()
+        with self._locked():
+            (self.folder / FACTS).unlink(missing_ok=True)  # first: whose session ends sees why
+            self.stop()
+            shutil.rmtree(self.server, ignore_errors=True)
+            try:
+                yield there
+            finally:
+                shutil.rmtree(self.folder, ignore_errors=True)
+
     def _make(self) -> None:
         """initdb, the settings of the profile, and who may come in."""
         shutil.rmtree(self.server, ignore_errors=True)
@@ -271,11 +363,14 @@ class Cluster:
         finally:
             file.unlink()
         if done:
-            raise Unavailable(
+            trouble = disk.trouble(
                 f"A PostgreSQL cluster cannot be made in {self.folder}.",
-                tried=f"initdb, which ended with {done}",
-                next="run `workbook doctor`; is the disk full?",
+                self.folder,
+                said=f"initdb, which ended with {done}",
+                next="run `workbook doctor`",
             )
+            shutil.rmtree(self.server, ignore_errors=True)
+            raise trouble
         host, port = self._place()
         lines = {**profiles.GUARDS, **profiles.SERVER[self.profile], **profiles.SESSION[self.profile]}
         lines["listen_addresses"] = "127.0.0.1" if places.WINDOWS else ""
@@ -286,7 +381,7 @@ class Cluster:
             out.writelines(f"{name} = '{value}'\n" for name, value in lines.items())
         kind = "host {} {} 127.0.0.1/32 scram-sha-256\n" if places.WINDOWS else "local {} {} scram-sha-256\n"
         (data / "pg_hba.conf").write_text(kind.format("all", "postgres") + kind.format("sameuser", "all"))
-        self._facts = {"host": host, "port": port, "password": password}
+        self._facts = {"host": host, "port": port, "password": password, "mark": secrets.token_hex(3)}
         draft = self.folder / f"{FACTS}.draft"
         draft.touch(mode=0o600)
         draft.write_text(json.dumps(self._facts))
@@ -312,17 +407,19 @@ class Cluster:
         deadline = time.monotonic() + START_S_MAX
         while True:
             self._drop_stale_lock()
+            known = log.stat().st_size if log.exists() else 0
             _program("pg_ctl", "-D", str(self.server / "data"), "-l", str(log), "-w", "-t", str(START_S_MAX), "start")
             if self.answers():
                 return self._watch()
-            said = log.read_text(errors="replace").strip().splitlines()[-3:] if log.exists() else []
+            text = log.read_bytes()[known:].decode(errors="replace") if log.exists() else ""
+            said = text.strip().splitlines()[-3:]
             # After a kill, the dead server's backends may still be on their way out; only that is worth another try.
-            if (
-                "still in use" not in " ".join(said) and "lock file" not in " ".join(said)
-            ) or time.monotonic() > deadline:
-                raise Unavailable(
+            leaving = "still in use" in text or ("lock file" in text and "No space" not in text)
+            if not leaving or not disk.left_mb(self.folder) or time.monotonic() > deadline:
+                raise disk.trouble(
                     f"The PostgreSQL server of the profile {self.profile} does not start.",
-                    tried=f"pg_ctl start; its log ends: {' / '.join(said)}",
+                    self.folder,
+                    said=f"pg_ctl start; its log ends: {' / '.join(said)}",
                     next="run `workbook doctor`, or `workbook clean` and try again",
                 )
 
@@ -375,11 +472,7 @@ def _program(name: str, *arguments: str) -> int:
 
 @cache
 def _cluster(profile: Profile, url: str, state: str) -> Cluster:
-    made = Cluster(profile, url).ensure()
-    from workbook.engines.database import sweep
-
-    sweep(made)
-    return made
+    return Cluster(profile, url)
 
 
 def cluster(profile: Profile = "counting") -> Cluster:
@@ -387,7 +480,7 @@ def cluster(profile: Profile = "counting") -> Cluster:
     profile."""
     if profile not in profiles.SERVER:
         raise Misuse(f"There is no profile {profile!r}.", next=f"use one of {', '.join(profiles.SERVER)}")
-    home = _cluster(profile, os.environ.get("WORKBOOK_POSTGRES_URL", ""), str(places.state_folder()))
+    home = _cluster(profile, os.environ.get("WORKBOOK_POSTGRES_URL", ""), str(places.state_folder())).ready()
     if home.url and _judging.depth and (reasons := home.refusals()):
         raise Unsuitable(
             f"Grades cannot be counted on the server of WORKBOOK_POSTGRES_URL: {'; '.join(reasons)}.",
@@ -413,10 +506,19 @@ def stop() -> list[str]:
 
 
 def clean() -> list[Path]:
-    """Stop the servers and remove all that they keep; the folders that were removed."""
-    stop()
-    _cluster.cache_clear()
+    """Stop the servers and remove all that the engines keep; the folders and files that were there and are gone."""
+    from workbook.engines import embedded
+
     folder = places.servers_folder()
-    removed = [entry for entry in sorted(folder.iterdir()) if entry.is_dir()]
-    shutil.rmtree(folder, ignore_errors=True)
-    return removed
+    with ExitStack() as stack:
+        clusters = [Cluster(profile) for profile in profiles.SERVER]  # type: ignore[arg-type]
+        removed = [one.folder for one in clusters if stack.enter_context(one.removed())]
+        for entry in sorted(folder.iterdir()):
+            if entry.is_dir() and entry not in [one.folder for one in clusters]:
+                shutil.rmtree(entry, ignore_errors=True)
+                removed.append(entry)
+            elif not entry.is_dir():
+                entry.unlink(missing_ok=True)
+    with suppress(OSError):
+        folder.rmdir()  # but where another process has made a cluster by now
+    return removed + embedded.clean()

@@ -16,6 +16,7 @@ Left out: sharing a database between kernels.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import hashlib
 import os
 import platform
@@ -28,14 +29,16 @@ import psycopg
 import sqlalchemy as sa
 from filelock import FileLock
 
-from workbook.engines import catalog, profiles, running
+from workbook.engines import catalog, disk, profiles, running
 from workbook.engines.catalog import Catalog
 from workbook.engines.cluster import OWNERS, Cluster, cluster
 from workbook.engines.costs import Cost, cost_of
 from workbook.engines.profiles import Profile
 from workbook.engines.recipe import Recipe
 from workbook.engines.running import Result
-from workbook.errors import Misuse, Unavailable
+from workbook.errors import Misuse, SqlError, Unavailable
+
+DISK_FULL = "53100"
 
 if TYPE_CHECKING:
     from workbook.engines.embedded import DuckDatabase, SqliteDatabase
@@ -52,23 +55,23 @@ class Database:
 
     def __init__(self, recipe: Recipe, home: Cluster) -> None:
         self.recipe, self.cluster, self.profile = recipe, home, home.profile
-        template = _template(home, recipe)
-        self.name = f"w_{os.getpid()}_{_machine()}{secrets.token_hex(4)}"
+        template, mark = _template(home, recipe), home.mark
+        self.name = f"w_{os.getpid()}_{_machine()}{mark}{secrets.token_hex(4)}"
         password = secrets.token_urlsafe(18)
-        home.admin(f"CREATE ROLE {self.name} LOGIN PASSWORD '{password}' IN ROLE {OWNERS}")
         try:
+            home.admin(f"CREATE ROLE {self.name} LOGIN PASSWORD '{password}' IN ROLE {OWNERS}")
             home.admin(f"CREATE DATABASE {self.name} TEMPLATE {template} STRATEGY file_copy")
             home.admin(f"REVOKE ALL ON DATABASE {self.name} FROM PUBLIC")
             home.admin(f"GRANT CONNECT, TEMPORARY, CREATE ON DATABASE {self.name} TO {self.name}")
         except psycopg.Error as error:
-            home.admin(f"DROP ROLE IF EXISTS {self.name}")
-            raise Unavailable(
-                f"The database of {recipe.name} cannot be made.",
-                tried=str(error).split("\n")[0],
-                next="is the disk full? `workbook doctor` says",
-            ) from None
+            trouble = home.trouble(f"The database of {recipe.name} cannot be made.", error, mark)
+            with contextlib.suppress(psycopg.Error, Unavailable):
+                home.admin(f"DROP DATABASE IF EXISTS {self.name}")
+                home.admin(f"DROP ROLE IF EXISTS {self.name}")
+            raise trouble from None
         self._login = {"user": self.name, "password": password, "dbname": self.name}
         self.engine = sa.create_engine("postgresql+psycopg://", creator=self.connect, pool_pre_ping=True, pool_size=4)
+        sa.event.listen(self.engine, "handle_error", self._lost)
         _by_dialect[self.engine.dialect] = self
         self._sessions: dict[int, weakref.ref[psycopg.Connection[Any]]] = {}
         self._dropped = False
@@ -76,17 +79,37 @@ class Database:
 
     def connect(self) -> psycopg.Connection[Any]:
         """A new connection as the learner's role, with the profile's settings; the server is started again where it
-        was killed."""
+        was killed. Raises `Unavailable` where `workbook clean` has removed the database, or the disk is full."""
         options = {"options": profiles.session_options(self.profile)} if profiles.SESSION[self.profile] else {}
-        try:
-            made = psycopg.connect(**self.cluster.address(), **self._login, **options)  # type: ignore[arg-type]
-        except psycopg.OperationalError:
-            if self._dropped or self.cluster.answers():
-                raise
-            self.cluster.ensure()
-            made = psycopg.connect(**self.cluster.address(), **self._login, **options)  # type: ignore[arg-type]
+        for last in (False, True):
+            try:
+                made = psycopg.connect(**self.cluster.address(), **self._login, **options)  # type: ignore[arg-type]
+                break
+            except psycopg.OperationalError as error:
+                if self._dropped:
+                    raise
+                self.cluster.see(self.name)
+                if last or self.cluster.answers():
+                    if disk.is_full(self.cluster.folder, error):
+                        raise disk.trouble("PostgreSQL cannot run it.", self.cluster.folder, error) from None
+                    raise
+                self.cluster.ensure()
         self._sessions[made.info.backend_pid] = weakref.ref(made)
         return made
+
+    @property
+    def gone(self) -> bool:
+        """Whether `workbook clean` has removed the database."""
+        try:
+            self.cluster.see(self.name)
+        except Unavailable:
+            return True
+        return False
+
+    def _lost(self, context: sa.engine.ExceptionContext) -> None:
+        """Tell whose session has ended that the database was removed, where it was."""
+        if context.is_disconnect and not self._dropped:
+            self.cluster.see(self.name)
 
     def settle(self) -> None:
         """Wait until the sessions that were closed have ended: a session may tell what it read only when it ends, and
@@ -98,7 +121,7 @@ class Database:
 
     def fresh(self) -> Database:
         """Another clone of the same recipe."""
-        return Database(self.recipe, self.cluster)
+        return Database(self.recipe, self.cluster.ready())
 
     def drop(self) -> None:
         """Remove the database and its role; a second call does nothing."""
@@ -108,11 +131,13 @@ class Database:
         atexit.unregister(self.drop)
         self.engine.dispose()
         self.cluster.forget(self.name)
+        if self.gone:
+            return
         try:
             if self.cluster.answers():
                 _drop(self.cluster, self.name)
                 self.cluster.admin(f"DROP ROLE IF EXISTS {self.name}")
-        except psycopg.Error:
+        except (psycopg.Error, Unavailable):
             pass  # the next process sweeps it away
 
     def __enter__(self) -> Database:
@@ -127,9 +152,16 @@ class Database:
         """Run a learner's SQL as the learner's role; several statements are one transaction, committed at the end.
 
         Raises `SqlError`, `SqlTimeout` after `deadline_s` seconds (cancelled from outside), `TooManyRows` above
-        `rows_max`.
+        `rows_max`; `Unavailable` where the disk is full, or `workbook clean` has removed the database.
         """
-        return running.run_sql(self.connect(), sql, params, deadline_s, rows_max, self._stop, self._relations)
+        try:
+            return running.run_sql(self.connect(), sql, params, deadline_s, rows_max, self._stop, self._relations)
+        except SqlError as refusal:
+            if refusal.sqlstate == DISK_FULL or (not refusal.sqlstate and "connection" in refusal.what):
+                self.cluster.see(self.name)
+                if disk.is_full(self.cluster.folder, refusal):
+                    raise disk.trouble("PostgreSQL cannot run it.", self.cluster.folder, refusal) from None
+            raise
 
     def _stop(self, pid: int, hard: bool) -> None:
         with (
@@ -179,7 +211,8 @@ class Database:
 
 
 def _template(home: Cluster, recipe: Recipe) -> str:
-    """The name of the recipe's template, made where it is missing; one process at a time makes it."""
+    """The name of the recipe's template, made where it is missing; one process at a time makes it. Raises `Unavailable`
+    where its disk is full, or `clean` removes it meanwhile."""
     name = f"t_{recipe.key}"
     known = f"SELECT 1 FROM pg_catalog.pg_database WHERE datname = '{name}' AND datistemplate"
     if home.admin(known):
@@ -187,18 +220,29 @@ def _template(home: Cluster, recipe: Recipe) -> str:
     with FileLock(str(home.folder / f"{name}.lock"), timeout=600):
         if home.admin(known):
             return name
-        home.admin(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
-        locale = "ENCODING 'UTF8' LOCALE_PROVIDER libc LOCALE 'C'"  # as in a cluster of ours, whatever the server's is
-        home.admin(f"CREATE DATABASE {name} TEMPLATE template0 {locale} STRATEGY file_copy")
-        home.admin(f"REVOKE ALL ON DATABASE {name} FROM PUBLIC")
-        from workbook.engines.loading import load
-
-        with home.connect(name) as connection:
-            load(connection, recipe)
-        if home.profile == "counting" or recipe.vacuum:
-            home.admin("CHECKPOINT")
-        home.admin(f"ALTER DATABASE {name} WITH IS_TEMPLATE true ALLOW_CONNECTIONS false")
+        mark = home.mark
+        try:
+            _make(home, recipe, name)
+        except (psycopg.OperationalError, OSError) as error:
+            trouble = home.trouble(f"The data of {recipe.name} cannot be made.", error, mark)
+            with contextlib.suppress(psycopg.Error, Unavailable):
+                home.admin(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")  # its room is needed
+            raise trouble from None
     return name
+
+
+def _make(home: Cluster, recipe: Recipe, name: str) -> None:
+    home.admin(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+    locale = "ENCODING 'UTF8' LOCALE_PROVIDER libc LOCALE 'C'"  # as in a cluster of ours, whatever the server's is
+    home.admin(f"CREATE DATABASE {name} TEMPLATE template0 {locale} STRATEGY file_copy")
+    home.admin(f"REVOKE ALL ON DATABASE {name} FROM PUBLIC")
+    from workbook.engines.loading import load
+
+    with contextlib.closing(home.connect(name)) as connection:
+        load(connection, recipe)
+    if home.profile == "counting" or recipe.vacuum:
+        home.admin("CHECKPOINT")
+    home.admin(f"ALTER DATABASE {name} WITH IS_TEMPLATE true ALLOW_CONNECTIONS false")
 
 
 def _drop(home: Cluster, name: str) -> None:

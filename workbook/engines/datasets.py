@@ -22,7 +22,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from workbook.engines import places
+from workbook.engines import disk, places
 from workbook.engines.recipe import Recipe
 from workbook.errors import Misuse, Unavailable
 
@@ -95,6 +95,9 @@ def make_tpch(scale: float) -> Path:
             [program, "parquet", "-s", f"{scale:g}", f"--output-dir={folder}"], capture_output=True, text=True
         )
         if done.returncode:
-            raise Unavailable("TPC-H cannot be made.", tried=done.stderr.strip()[-300:], next="is the disk full?")
+            said = done.stderr.strip()[-300:]
+            trouble = disk.trouble("TPC-H cannot be made.", folder, said=said, next="run `workbook doctor`")
+            shutil.rmtree(folder, ignore_errors=True)
+            raise trouble
         (folder / "complete").touch()
     return folder

@@ -25,11 +25,12 @@ from typing import Any
 import sqlalchemy as sa
 from filelock import FileLock
 
-from workbook.engines import places
+from workbook.engines import disk, places
 from workbook.engines.costs import Cost
+from workbook.engines.datasets import tpch_folder
 from workbook.engines.loading import csv_of, progress, with_parquet
 from workbook.engines.recipe import Recipe
-from workbook.errors import SqlError
+from workbook.errors import SqlError, WorkbookError
 
 
 class _File:
@@ -42,18 +43,31 @@ class _File:
         folder = places.state_folder() / "files"
         folder.mkdir(exist_ok=True)
         _sweep(folder)
-        template = folder / f"t_{recipe.key}{self.ending}"
+        self.name = f"w_{os.getpid()}_{secrets.token_hex(6)}{self.ending}"
+        self.path = folder / self.name
+        made = folder / f"t_{recipe.key}.new"
+        try:
+            self._fill(made)
+        except Exception as error:
+            full = None if isinstance(error, WorkbookError) else disk.is_full(folder, error)
+            trouble = disk.trouble(f"The data of {recipe.name} cannot be made.", folder, error) if full else None
+            for path in (*folder.glob(f"{made.name}*"), self.path):
+                path.unlink(missing_ok=True)
+            if trouble:
+                raise trouble from None
+            raise
+        self.engine = self._engine()
+        atexit.register(self.drop)
+
+    def _fill(self, made: Path) -> None:
+        """Copy the template, which is made under another name where it is missing."""
+        template = made.with_suffix(self.ending)
         with FileLock(f"{template}.lock", timeout=600):
             if not template.exists():
-                made = template.with_suffix(".new")
                 made.unlink(missing_ok=True)
                 self._make(made)
                 made.rename(template)
-        self.name = f"w_{os.getpid()}_{secrets.token_hex(6)}{self.ending}"
-        self.path = folder / self.name
-        shutil.copyfile(template, self.path)
-        self.engine = self._engine()
-        atexit.register(self.drop)
+            shutil.copyfile(template, self.path)
 
     def _make(self, path: Path) -> None:
         raise NotImplementedError
@@ -95,6 +109,23 @@ def _sweep(folder: Path) -> None:
         owner = path.name.split("_")[1]
         if owner.isdigit() and not psutil.pid_exists(int(owner)):
             path.unlink(missing_ok=True)
+
+
+def clean() -> list[Path]:
+    """Remove the templates, what processes left behind that are gone, and TPC-H's files; what was there of them. A file that
+    a living process works with goes with that process."""
+    folder, tpch = places.state_folder() / "files", tpch_folder()
+    _sweep(folder)
+    removed = []
+    for template in sorted(path for path in folder.glob("t_*") if path.suffix in (".sqlite", ".duckdb")):
+        with FileLock(f"{template}.lock", timeout=600):
+            template.unlink(missing_ok=True)
+        removed.append(template)
+    if tpch.exists():
+        with FileLock(f"{tpch}.lock", timeout=600):
+            shutil.rmtree(tpch, ignore_errors=True)
+        removed.append(tpch)
+    return removed
 
 
 class SqliteDatabase(_File):

@@ -16,6 +16,7 @@ from typing import Any
 
 import psycopg
 
+from workbook.engines import disk
 from workbook.engines.cluster import OWNERS
 from workbook.engines.recipe import Recipe
 
@@ -35,12 +36,8 @@ def load(connection: psycopg.Connection[Any], recipe: Recipe) -> None:
         connection.execute(recipe.tables)
         step()
         for table, query in recipe.rows.items():
-            with (
-                csv_of(query, recipe.functions) as file,
-                connection.cursor().copy(f"COPY {table} FROM STDIN (FORMAT csv)") as copy,
-            ):
-                while chunk := file.read(CHUNK):
-                    copy.write(chunk)
+            with csv_of(query, recipe.functions) as file:
+                _copy(connection, table, file)
             step()
         connection.execute("RESET ROLE; RESET session_replication_role")
         connection.execute(f"SET ROLE {OWNERS}")
@@ -54,9 +51,23 @@ def load(connection: psycopg.Connection[Any], recipe: Recipe) -> None:
         step()
 
 
+def _copy(connection: psycopg.Connection[Any], table: str, file: Any) -> None:
+    """Bring a CSV file into a table."""
+    lost: list[psycopg.Error] = []
+    try:
+        with connection.cursor().copy(f"COPY {table} FROM STDIN (FORMAT csv)") as copy:
+            try:
+                while chunk := file.read(CHUNK):
+                    copy.write(chunk)
+            except psycopg.OperationalError as error:  # to end the COPY fails too, and psycopg would print that
+                lost.append(error)
+    except psycopg.Error as error:
+        raise (lost or [error])[0] from None
+
+
 @contextlib.contextmanager
 def csv_of(query: str, functions: str = "") -> Iterator[Any]:
-    """The rows of a DuckDB query as an open CSV file."""
+    """The rows of a DuckDB query as an open CSV file. Raises `Unavailable` where the disk of temporary files is full."""
     import duckdb
 
     with tempfile.TemporaryDirectory(prefix="workbook-") as folder:
@@ -64,7 +75,10 @@ def csv_of(query: str, functions: str = "") -> Iterator[Any]:
         with duckdb.connect() as duck:
             duck.execute("SET threads = 1; SET TimeZone = 'UTC'")
             duck.execute(functions or "SELECT 1")
-            duck.execute(f"COPY ({with_parquet(query)}) TO '{path.as_posix()}' (FORMAT csv, HEADER false)")
+            try:
+                duck.execute(f"COPY ({with_parquet(query)}) TO '{path.as_posix()}' (FORMAT csv, HEADER false)")
+            except duckdb.IOException as error:
+                raise disk.trouble("The rows of the data cannot be made.", Path(folder), error) from None
         with path.open("rb") as file:
             yield file
 

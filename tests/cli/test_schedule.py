@@ -106,6 +106,14 @@ def test_a_schedule_that_comes_to_no_end_is_shown_as_far_as_it_went(schedule: Ca
         ),
         (("nowhere.schedule",), "", "nowhere.schedule cannot be read"),
         (("a.spec", "--engine", "duckdb"), "", "The isolationtester's output is text, on PostgreSQL"),
+        (("FILE", "--timeout", "nan"), LOST_UPDATE, "A step cannot be given nan s"),
+        (("FILE", "--timeout", "0"), LOST_UPDATE, "A step cannot be given 0 s"),
+        (("FILE", "--timeout", "inf"), LOST_UPDATE, "A step cannot be given inf s"),
+        (
+            ("FILE", "--svg", "/nonexist/x.svg"),
+            LOST_UPDATE,
+            "/nonexist/x.svg cannot be written: the folder /nonexist does not exist",
+        ),
     ],
 )
 def test_a_mistake_is_a_sentence_and_exit_code_2(
@@ -140,6 +148,18 @@ def test_every_order_is_drawn(schedule: Callable[..., Done], tmp_path: Path) -> 
     done = schedule("FILE", "--every-order", "--level", "serializable", "--svg", str(tmp_path / "map.svg"))
     assert done.returncode == 0 and done.stderr == f"drawn: {tmp_path / 'map.svg'}\n"
     assert "all 70 orders" in (tmp_path / "map.svg").read_text(encoding="utf-8")
+
+
+def test_without_a_verdict_the_run_is_shown_and_why(schedule: Callable[..., Done]) -> None:
+    text = "\n".join(f"T{number}: SELECT {number}" for number in range(1, 9))
+    done = schedule("FILE", "--engine", "sqlite", text=text)
+    assert done.returncode == 2 and "SELECT 8  → (8)" in done.stdout
+    assert "no verdict: 8 committed transactions have more than 5,040 serial orders." in done.stdout
+    text = "T1: BEGIN\nT1: SELECT 1\nT1: COMMIT; BEGIN\nT1: COMMIT"
+    done = schedule("FILE", "--engine", "sqlite", "--json", text=text)
+    (report,) = json.loads(done.stdout)["runs"]
+    assert done.returncode == 2 and report["run"]["steps"] and report["verdict"] is report["graph"] is None
+    assert "T1.3 (COMMIT; BEGIN) holds parts of two transactions" in report["why"]
 
 
 def test_standard_input_is_read() -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 
 import pytest
 
 from workbook.engines import places
 from workbook.errors import Misuse, SqlError, TooManyRows
-from workbook.schedules import Program, Run, Schedule, ScheduleTimeout, Stage
+from workbook.schedules import Program, Run, Schedule, ScheduleTimeout, Stage, Step
+from workbook.schedules.verdict import judge
 
 TEST = "CREATE TABLE test (id int PRIMARY KEY, value int); INSERT INTO test VALUES (1, 10), (2, 20)"
 ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
@@ -281,3 +283,140 @@ def test_a_refused_setup_and_a_refused_step_are_told(engine: str) -> None:
     assert run.events[0].kind == "failed" and "SELEC" in run.events[0].message
     assert [str(value) for value in run.events[1].rows[0]] == ["it's", "None", "1.5"]
     assert (run.events[2].rows, run.events[2].columns) == ((), ("id", "value"))
+
+
+@pytest.mark.parametrize(
+    ("engine", "sql", "code"),
+    [
+        ("duckdb", "SELECT 1; SELECT INTERVAL '9999999 years'", "OverflowError"),
+        ("sqlite", "SELECT 1; SELECT CAST(x'ff' AS TEXT)", "UnicodeDecodeError"),
+    ],
+)
+def test_whatever_a_statement_raises_is_the_failure_of_its_step_at_once(engine: str, sql: str, code: str) -> None:
+    steps = (Step("T1", "BEGIN"), Step("T1", sql), Step("T2", "SELECT 2"), Step("T1", "COMMIT"))
+    with closing(Stage(engine, timeout_s=60)) as stage:
+        run = stage.run(Schedule("", TEST, steps))
+        assert [event.kind for event in run.events] == ["done", "failed", "done", "done"]
+        assert run.events[1].sqlstate == code and run.events[1].message
+        assert stage.run(read("T1: SELECT 1")).end(0).rows == ((1,),)
+
+
+@pytest.mark.parametrize("engine", ["sqlite", "sqlite-rollback", "duckdb"])
+def test_a_statement_of_a_comment_alone_is_done_and_has_no_rows(engine: str) -> None:
+    with closing(Stage(engine)) as stage:
+        run = stage.run(read("T1: -- nothing\nT1: BEGIN\nT1: /* nothing */\nT1: COMMIT", "-- nothing"))
+    assert [(event.kind, event.rows, event.rowcount) for event in run.events] == [("done", None, None)] * 4
+
+
+def test_text_that_is_no_utf_8_is_shown_as_the_sql_that_makes_it(sqlite: Stage) -> None:
+    run = sqlite.run(
+        read(
+            """
+            T1: INSERT INTO test VALUES (3, CAST(x'ff' AS TEXT)), (4, x'ff'), (5, 'ä')
+            T2: SELECT value, id FROM test WHERE id > 2 ORDER BY id DESC -- newest first
+            """
+        )
+    )
+    odd = "CAST(x'ff' AS TEXT)"
+    assert run.end("T2.1").rows == (("ä", 5), (b"\xff", 4), (odd, 3))
+    assert run.end("T2.1").columns == ("value", "id")
+    assert run.final["test"][2:] == ((3, odd), (4, b"\xff"), (5, "ä"))
+    other = sqlite.run(read("T1: INSERT INTO test VALUES (3, CAST(x'fe' AS TEXT)), (4, x'ff'), (5, 'ä')"))
+    assert other.final != run.final
+
+
+def test_duckdb_s_dates_and_times_are_its_own_text(duckdb: Stage) -> None:
+    setup = (
+        "CREATE TABLE test (id int, moment timestamp, day date); INSERT INTO test VALUES (1, 'infinity', '9999-12-31')"
+    )
+    steps = """
+        T1: SELECT moment, day, INTERVAL '1 month 33 days', TIMESTAMPTZ '2020-01-01 00:00:00+00' > '2019-01-01' FROM test
+        T1: SELECT INTERVAL '9999999 years' AS long, DATE '-infinity' AS long ORDER BY 1
+        T1: SELECT [day], {'a': moment, 'b': 1} FROM test
+        T1: INSERT INTO test VALUES (2, '2020-01-01 10:00:00', '2020-01-01') RETURNING moment
+    """
+    run = duckdb.run(read(steps, setup))
+    assert run.end("T1.1").rows == (("infinity", "9999-12-31", "1 month 33 days", True),)
+    assert run.end("T1.2").rows == (("9999999 years", "-infinity"),) and run.end("T1.2").columns == ("long", "long")
+    assert run.end("T1.3").rows == ((["9999-12-31"], {"a": "infinity", "b": 1}),)
+    assert run.end("T1.4").rows == (("2020-01-01 10:00:00",),)
+    assert run.final["test"] == ((1, "infinity", "9999-12-31"), (2, "2020-01-01 10:00:00", "2020-01-01"))
+
+
+def test_a_query_of_duckdb_with_dates_is_asked_once_where_it_counts(duckdb: Stage) -> None:
+    setup = "CREATE SEQUENCE s; CREATE TABLE test (id int)"
+    run = duckdb.run(read("T1: SELECT nextval('s'), DATE '2020-01-01'\nT1: SELECT nextval('s')", setup))
+    assert run.end("T1.1").rows == ((1, "2020-01-01"),) and run.end("T1.2").rows == ((2,),)
+
+
+LEFT = {
+    "attached": "T1: ATTACH ':memory:' AS o\nT1: CREATE TABLE o.x (a int)\nT2: SELECT count(*) FROM o.x",
+    "threads": "T1: SET GLOBAL threads = 2\nT2: SELECT current_setting('threads')",
+    "memory": "T1: SET memory_limit = '100MB'\nT2: SELECT current_setting('memory_limit')",
+    "locked": "T1: SET lock_configuration = true\nT2: SET threads = 2",
+    "elsewhere": "T1: CREATE TABLE memory.x (a int)\nT2: SELECT * FROM memory.x",
+    "detached": "T1: DETACH memory\nT2: SELECT * FROM test",
+}
+
+
+@pytest.mark.parametrize("name", LEFT)
+def test_nothing_of_duckdb_itself_is_left_for_the_next(duckdb: Stage, name: str) -> None:
+    look = "T1: SELECT current_setting('threads'), current_setting('memory_limit'), current_setting('lock_configuration')\n"
+    look += "T1: SELECT count(*) FROM duckdb_databases() WHERE NOT internal\nT1: SELECT * FROM memory.x"
+    expected = str(duckdb.run(read(look)))
+    first = str(duckdb.run(read(LEFT[name])))
+    assert str(duckdb.run(read(LEFT[name]))) == first
+    assert str(duckdb.run(read(look))).split("\n")[1:] == expected.split("\n")[1:]
+    assert duckdb.run(read("T1: SELECT 1", f"SET threads = 3; {TEST}")).end(0).rows == ((1,),)
+    assert str(duckdb.run(read(look))) == expected
+
+
+def test_a_serial_order_of_attach_finds_nothing_attached(duckdb: Stage) -> None:
+    schedule = read("T1: ATTACH ':memory:' AS o\nT1: CREATE TABLE o.x (a int)\nT2: SELECT * FROM test")
+    assert judge(duckdb.run(schedule), duckdb).serializable
+
+
+def test_a_schedule_of_plain_statements_keeps_the_instance(duckdb: Stage) -> None:
+    duckdb.run(read("T1: UPDATE test SET value = 0\nT2: CREATE TABLE more (n int)"))
+    before = duckdb.seats._root  # type: ignore[attr-defined]
+    duckdb.run(read("T1: SELECT 1"))
+    assert duckdb.seats._root is before  # type: ignore[attr-defined]
+    duckdb.run(read("T1: SELECT 1; SET threads = 2"))
+    assert duckdb.seats._root is not before  # type: ignore[attr-defined]
+
+
+def test_a_python_variable_is_no_table_of_duckdb(duckdb: Stage) -> None:
+    assert duckdb.run(read("T1: SELECT * FROM worker")).end(0).sqlstate == "Catalog"
+
+
+@pytest.mark.parametrize(
+    "steps",
+    ["T1: SET memory_limit = '1MB'\nT2: SELECT 1", "T1: USE memory\nT1: DETACH {here}\nT2: SELECT 1"],
+    ids=["memory", "detached"],
+)
+def test_tables_of_duckdb_that_cannot_be_read_are_a_sentence_and_the_next_schedule_runs(steps: str) -> None:
+    with closing(Stage("duckdb")) as stage:
+        with pytest.raises(SqlError, match=r"The tables cannot be read after the schedule: .*Error: .*\. Next:"):
+            stage.run(read(steps.format(here="schedule_1")))
+        assert stage.run(read("T1: SELECT count(*) FROM test")).end(0).rows == ((2,),)
+
+
+@pytest.mark.parametrize("engine", ["sqlite", "duckdb"])
+def test_a_refused_teardown_is_a_sentence_and_the_next_schedule_runs(engine: str) -> None:
+    with closing(Stage(engine)) as stage:
+        with pytest.raises(SqlError, match=r"The teardown is refused: .*nowhere"):
+            stage.run(replace(read("T1: SELECT 1"), teardown="DROP TABLE nowhere"))
+        assert stage.run(read("T1: SELECT count(*) FROM test")).end(0).rows == ((2,),)
+
+
+@pytest.mark.parametrize(
+    ("engine", "returned"), [("sqlite", "CAST(x'ff' AS TEXT)"), ("duckdb", "INTERVAL '9999999 years'")]
+)
+def test_a_statement_that_has_written_is_done_also_where_what_it_returns_cannot_be_shown(
+    engine: str, returned: str
+) -> None:
+    with closing(Stage(engine)) as stage:
+        run = stage.run(read(f"T1: INSERT INTO test VALUES (3, 30) RETURNING {returned}"))
+    (event,) = run.events
+    assert (event.kind, event.rows) == ("done", None) and "what it returns cannot be shown" in event.notices[0]
+    assert run.outcomes == {"T1": "committed"} and run.final["test"][-1] == (3, 30)

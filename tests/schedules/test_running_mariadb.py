@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
+import time
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 
 from workbook.errors import Misuse, SqlError, Unavailable
 from workbook.schedules import Run, Schedule, ScheduleBroken, ScheduleTimeout, Stage
+from workbook.schedules.engine import Answer
 from workbook.schedules.mariadb_server import Server, installed, parts
+from workbook.schedules.threads import Worker
 
 TEST = "CREATE TABLE test (id int PRIMARY KEY, value int); INSERT INTO test VALUES (1, 10), (2, 20)"
 NEXT = "T1: BEGIN\nT1: UPDATE test SET value = 11 WHERE id = 1\nT1: COMMIT\nT2: SELECT value FROM test WHERE id = 1"
@@ -155,3 +162,58 @@ def test_a_server_that_is_killed_is_reported_and_the_next_schedule_runs() -> Non
         with pytest.raises(ScheduleBroken, match="The MariaDB server went in the middle of the schedule"):
             stage.run(killer)
         assert stage.run(read(NEXT)).end("T2.1").rows == ((11,),)
+
+
+OWNER = """
+import time
+from workbook.schedules.mariadb_server import Server
+server = Server()
+print(server._folder, server._process.pid, flush=True)
+time.sleep(600)
+"""
+
+
+def servers_of(folder: str) -> list[psutil.Process]:
+    mark = f"--datadir={folder}/data"
+    return [one for one in psutil.process_iter(["cmdline"]) if mark in (one.info["cmdline"] or ())]
+
+
+@pytest.mark.slow
+def test_a_server_ends_with_its_owner_also_where_that_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("WORKBOOK_MARIADB_URL", raising=False)
+    owner = subprocess.Popen([sys.executable, "-c", OWNER], stdout=subprocess.PIPE, text=True)
+    with owner:
+        assert owner.stdout is not None
+        folder, pid = owner.stdout.readline().split()
+        assert [one.pid for one in servers_of(folder)] == [int(pid)] and Path(folder).exists()
+        owner.kill()
+    deadline = time.monotonic() + 60
+    while Path(folder).exists() or servers_of(folder):
+        assert time.monotonic() < deadline, f"{folder} or its server is still there"
+        time.sleep(0.05)
+
+
+@pytest.mark.slow
+def test_an_owner_that_ends_takes_the_watcher_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("WORKBOOK_MARIADB_URL", raising=False)
+    server = Server()
+    folder, watcher = server._folder, server._watcher
+    assert folder is not None and watcher is not None and watcher.poll() is None
+    server.stop()
+    assert watcher.poll() is not None and not folder.exists() and not servers_of(str(folder))
+
+
+@pytest.mark.slow
+def test_what_no_driver_foresaw_is_the_failure_of_its_step(mariadb: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    execute = mariadb.seats.execute  # type: ignore[attr-defined]
+
+    def odd(worker: Worker, sql: str) -> Answer:
+        return Answer("idle", rowcount=1 // 0) if sql == "SELECT 0" else execute(worker, sql)
+
+    monkeypatch.setattr(mariadb.seats, "execute", odd)
+    run = mariadb.run(read("T1: BEGIN\nT1: SELECT 0\nT2: SELECT 2\nT1: COMMIT"))
+    assert [event.kind for event in run.events] == ["done", "failed", "done", "done"]
+    assert run.end("T1.2").sqlstate == "ZeroDivisionError" and run.outcomes["T1"] == "committed"
+    with pytest.raises(SqlError, match=r"The teardown is refused: .*nowhere"):
+        mariadb.run(replace(read("T1: SELECT 1"), teardown="DROP TABLE nowhere"))
+    assert mariadb.run(read(NEXT)).end("T2.1").rows == ((11,),)

@@ -3,7 +3,10 @@ time."""
 
 from __future__ import annotations
 
+import datetime
+
 import pytest
+from psycopg.types.range import Range
 
 from workbook.errors import Misuse, SqlError, TooManyRows
 from workbook.schedules import Program, Run, Schedule, Stage, Step
@@ -166,6 +169,42 @@ def test_an_answer_has_its_columns_rows_count_and_tag(postgres: Stage) -> None:
     ]
     assert (len(told_[4][1]), told_[4][2:]) == (2_500, (2_500, "INSERT 0 2500"))
     assert told_[5] == (("?column?",), ((1,),), 2_501, "DELETE 2501")
+
+
+@pytest.mark.parametrize(
+    ("value", "read"),
+    [
+        ("date '2024-02-29'", datetime.date(2024, 2, 29)),
+        ("'infinity'::date", "infinity"),
+        ("'infinity'::timestamp", "infinity"),
+        ("'-infinity'::timestamptz", "-infinity"),
+        ("'4000-01-01 BC'::date", "4000-01-01 BC"),
+        ("'24:00:00'::time", "24:00:00"),
+        ("'99999-01-01'::timestamptz", "99999-01-01 00:00:00+00"),
+        ("interval '1 day 02:03'", datetime.timedelta(days=1, hours=2, minutes=3)),
+        ("'infinity'::interval", "infinity"),
+        ("interval '10000000 years'", "10000000 years"),
+        ("interval '1 month'", "1 mon"),
+        ("daterange('2024-02-29', NULL)", Range(datetime.date(2024, 2, 29), None)),
+        ("daterange('-infinity', 'infinity', '[]')", "[-infinity,infinity]"),
+        ("array['infinity'::date, '2024-02-29']", ["infinity", datetime.date(2024, 2, 29)]),
+        ("'NaN'::float", "NaN"),
+        ("'NaN'::numeric", "NaN"),
+    ],
+)
+def test_a_value_that_python_cannot_hold_comes_as_postgresql_s_text(postgres: Stage, value: str, read: object) -> None:
+    steps = schedule(f"T1: SELECT {value}\nT1: INSERT INTO kept TABLE kept", f"CREATE TABLE kept AS SELECT {value}")
+    run = postgres.run(steps)
+    assert run.end(0).rows == ((read,),) and run.final == {"kept": ((read,), (read,))}
+    again = postgres.run(steps)
+    assert (again.end(0).rows, again.final) == (run.end(0).rows, run.final) and str(again) == str(run)
+
+
+def test_a_style_of_dates_counts_from_the_step_that_sets_it(postgres: Stage) -> None:
+    steps = "T1: SELECT date '2024-02-03'\nT1: SET datestyle = 'SQL, DMY'\nT1: SELECT date '2024-02-03'"
+    run = postgres.run(schedule(steps + "\nT1: SET intervalstyle = iso_8601\nT1: SELECT interval '1 day'"))
+    assert run.end(0).rows == run.end(2).rows == ((datetime.date(2024, 2, 3),),)
+    assert run.end(4).rows == (("P1D",),)
 
 
 def test_outcomes_of_the_ways_in_which_a_transaction_ends(postgres: Stage) -> None:

@@ -4,15 +4,18 @@ stays."""
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import pytest
 
-from workbook.errors import Misuse, SqlTimeout
-from workbook.schedules import Schedule, ScheduleTimeout, Stage, Step
+from workbook.errors import Misuse, SqlError, SqlTimeout
+from workbook.schedules import Schedule, ScheduleBroken, ScheduleTimeout, Stage, Step
 from workbook.schedules.scenarios import SCENARIOS
 
 TEST = "CREATE TABLE test (id int PRIMARY KEY, value int); INSERT INTO test VALUES (1, 10), (2, 20)"
@@ -112,46 +115,119 @@ T2: SELECT value FROM test WHERE id = 1"""
     goes_on(stage)
 
 
-KILLED = """
-import os, signal, sys, threading
+def test_a_session_that_is_ended_after_its_last_step_takes_no_other_with_it(stage: Stage) -> None:
+    find = "SELECT pid FROM pg_stat_activity WHERE usename = current_user AND query LIKE 'UPDATE%'"
+    end = f"SELECT count(pg_terminate_backend(pid, 5000)) FROM ({find}) AS found"
+    run = stage.run(read(f"T1: BEGIN\nT1: UPDATE test SET value = 11\nT2: {end}\nT2: DELETE FROM test WHERE id = 2"))
+    assert run.end("T2.1").rows == ((1,),) and run.final == {"test": ((1, 10),)}
+    goes_on(stage)
+
+
+def crash(stage: Stage, names: tuple[str, ...] = ()) -> None:
+    """Let the connections of these sessions, or all of the stage's, end as when a server crashes: without a word."""
+    seats: Any = stage.seats
+    ends = [one.conn for one in seats._pool if not names or one.name in names]
+    ends += [] if names else [seats._control.conn, seats._probe.pgconn]
+    for conn in ends:
+        with socket.socket(fileno=os.dup(conn.socket)) as end:
+            end.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.mark.parametrize(("at", "names"), [(0, ()), (1, ()), (2, ()), (3, ()), (3, ("T1",))])
+def test_connections_that_go_without_a_word_are_a_crash(stage: Stage, at: int, names: tuple[str, ...]) -> None:
+    steps = read("T1: BEGIN\nT1: UPDATE test SET value = 11 WHERE id = 1\nT2: SELECT value FROM test\nT1: COMMIT")
+
+    def probe(step: Step) -> tuple[str | None, str | None]:
+        if step is steps.steps[at]:
+            crash(stage, names)
+        return None, None
+
+    with pytest.raises(ScheduleBroken, match=r"The PostgreSQL server went in the middle of the schedule\.") as caught:
+        stage.run(steps, probe=probe)
+    run = caught.value.run
+    assert [event.kind for event in run.events[:at]] == ["done"] * at and run.final == {}
+    assert run.outcomes["T1"] == "lost" and str(run)
+    goes_on(stage)
+
+
+def test_a_server_that_goes_between_two_schedules_is_none_of_the_next_one(stage: Stage) -> None:
+    goes_on(stage)
+    for names in ((), ("T2",)):
+        crash(stage, names)
+        goes_on(stage)
+
+
+CRASHED = """
+import os, signal, threading
 from workbook.engines import cluster
+from workbook.errors import Unavailable
 from workbook.schedules import Schedule, ScheduleBroken, Stage
 
 stage = Stage("postgresql", profile="production")
 home = cluster("production")
-postmaster = int((home.server / "data" / "postmaster.pid").read_text().split()[0])
-threading.Timer(1.0, os.kill, (postmaster, signal.SIGKILL)).start()
 setup = "CREATE TABLE test (id int PRIMARY KEY, value int); INSERT INTO test VALUES (1, 10)"
 steps = "setup: %s\\nT1: BEGIN\\nT1: UPDATE test SET value = 11\\nT2: SELECT pg_sleep(60)\\nT1: COMMIT" % setup
-victim = int(home.admin("SELECT pg_catalog.pg_backend_pid()")[0][0])
-threading.Timer(1.1, os.kill, (victim, signal.SIGKILL)).start()
+sleeps = "SELECT pid FROM pg_catalog.pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%' AND state = 'active'"
+
+
+def go(how):
+    # End the server in some way as soon as T2 sleeps.
+    with home.connect() as connection:
+        while not (found := connection.execute(sleeps).fetchall()):
+            pass
+    postmaster = int((home.server / "data" / "postmaster.pid").read_text().split()[0])
+    ways = {
+        "killed": [(postmaster, signal.SIGKILL), (found[0][0], signal.SIGKILL)],
+        "immediate": [(postmaster, signal.SIGQUIT)],
+        "fast": [(postmaster, signal.SIGINT)],
+        "backend": [(found[0][0], signal.SIGKILL)],
+        "control": [(stage.seats._control.pid, signal.SIGKILL)],
+        "probe": [(stage.seats._probe.info.backend_pid, signal.SIGKILL)],
+    }
+    for pid, sign in ways[how]:
+        os.kill(pid, sign)
+
+
+for how in ("killed", "immediate", "fast", "backend", "control", "probe"):
+    going = threading.Thread(target=go, args=(how,))
+    going.start()
+    try:
+        print(stage.run(Schedule.read(steps)).outcomes)
+    except ScheduleBroken as error:
+        print(how, error.run.outcomes["T2"], error)
+    going.join()
+    print(stage.run(Schedule.read(steps.replace("pg_sleep(60)", "1"))).final)
+many = "\\n".join(f"S{number}: SELECT 1" for number in range(120))
 try:
-    stage.run(Schedule.read(steps))
-except ScheduleBroken as error:
+    stage.run(Schedule.read(many))
+except Unavailable as error:
     print(error)
-    print(error.run.outcomes)
-print(stage.run(Schedule.read(steps.replace("pg_sleep(60)", "1"))).final)
+print(len(stage.run(Schedule.read(many.partition("S20:")[0])).events))
 stage.close()
 home.stop()
 """
 
 
 @pytest.mark.slow
-def test_a_server_that_is_killed_is_reported_and_the_next_schedule_runs(open_folder: Path) -> None:
+def test_a_server_that_crashes_is_reported_and_the_next_schedule_runs(open_folder: Path) -> None:
     kept = {name: value for name, value in os.environ.items() if name != "WORKBOOK_POSTGRES_URL"}
     done = subprocess.run(
-        [sys.executable, "-c", KILLED],
+        [sys.executable, "-c", CRASHED],
         env={**kept, "WORKBOOK_STATE": str(open_folder)},
         capture_output=True,
         text=True,
         timeout=180,
     )
     assert done.returncode == 0, done.stderr
-    broken, outcomes, final = done.stdout.strip().split("\n")
-    assert broken.startswith("The PostgreSQL server went in the middle of the schedule.")
-    assert "run it again" in broken
-    assert outcomes == "{'T1': 'lost', 'T2': 'lost'}"
-    assert final == "{'test': ((1, 11),)}"
+    *crashes, many, twenty = done.stdout.strip().split("\n")
+    for how, broken, final in zip(
+        ("killed", "immediate", "fast", "backend", "control", "probe"), crashes[::2], crashes[1::2], strict=True
+    ):
+        assert broken.startswith(f"{how} lost The PostgreSQL server went in the middle of the schedule."), broken
+        assert "run it again" in broken
+        assert final == "{'test': ((1, 11),)}"
+    assert many.startswith("A schedule of 120 sessions needs more connections than the PostgreSQL server has left: 9")
+    assert "sessions are possible" in many and twenty == "20"
 
 
 LEFT = {
@@ -216,6 +292,47 @@ def test_breaking_off_ends_the_sessions(stage: Stage) -> None:
     goes_on(stage)
 
 
+class CtrlC:
+    """A Ctrl-C before the n-th line that runs in the workbook's own code."""
+
+    def __init__(self, line: int) -> None:
+        self.left = line
+
+    def __call__(self, frame: FrameType, event: str, arg: Any) -> CtrlC | None:
+        if f"{os.sep}workbook{os.sep}" not in frame.f_code.co_filename:
+            return None
+        self.left -= event == "line"
+        if self.left == 0:
+            raise KeyboardInterrupt
+        return self
+
+
+@pytest.mark.parametrize("again", [0, 1, 4, 9, 25, 60])
+def test_breaking_off_and_breaking_off_what_cleans_up(
+    stage: Stage, again: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever the first Ctrl-C and a second one come, the next schedule is right."""
+    steps = read("T1: BEGIN\nT1: UPDATE test SET value = 0\nT2: DELETE FROM test\nT1: COMMIT\nT2: SELECT 1")
+    abandon, before, broken = stage.seats.abandon, sys.gettrace(), 0
+
+    def abandoned() -> None:
+        sys.settrace(CtrlC(again) if again else None)
+        abandon()
+
+    for line in range(1, 3_000, 83):
+        monkeypatch.setattr(stage.seats, "abandon", abandoned)
+        sys.settrace(CtrlC(line))
+        try:
+            stage.run(steps)
+        except KeyboardInterrupt:
+            broken += 1
+        finally:
+            sys.settrace(before)
+        monkeypatch.setattr(stage.seats, "abandon", abandon)
+        goes_on(stage)
+    assert broken > 5
+
+
 def test_a_closed_stage_says_so() -> None:
     stage = Stage("sqlite")
     stage.close()
@@ -252,6 +369,55 @@ def test_a_setting_of_the_role_does_not_outlast_its_schedule(stage: Stage) -> No
     stage.run(read(f"T1: {change}"))
     many = "\n".join(f"S{number}: SHOW enable_seqscan" for number in range(4))
     assert {event.rows for event in stage.run(read(many)).events} == {(("on",),)}
+
+
+SPOILS = (
+    "T1: SELECT lo_create(4711)\nT1: SELECT lo_from_bytea(0, 'x')",
+    "T1: ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO PUBLIC",
+    "T1: CREATE PUBLICATION pp FOR TABLE test",
+    "T1: ALTER ROLE CURRENT_USER PASSWORD 'x'",
+    "T1: ALTER USER CURRENT_USER SET enable_seqscan = off",
+    "T1: DO $$ BEGIN EXECUTE 'ALTER RO' || 'LE CURRENT_USER SET enable_seqscan = off'; END $$",
+    "T1: DROP OWNED BY CURRENT_USER",
+)
+STAYS = """SELECT (SELECT count(*) FROM pg_largeobject_metadata) + (SELECT count(*) FROM pg_default_acl)
+    + (SELECT count(*) FROM pg_publication), current_setting('enable_seqscan'), current_setting('temp_file_limit')"""
+
+
+@pytest.mark.parametrize("steps", SPOILS)
+def test_what_stands_in_no_schema_does_not_outlast_its_schedule(stage: Stage, steps: str) -> None:
+    """The next schedule has more sessions, which log in with the role's password."""
+    many = read("\n".join(f"S{number}: {STAYS}" for number in range(4)))
+    fresh = {((0, "on", "200MB"),)}
+    for setup in (TEST, f"{TEST}; {'; '.join(step.sql for step in read(steps).steps)}"):
+        spoiling = read(steps if setup == TEST else "T1: SELECT 1", setup)
+        assert {event.kind for event in stage.run(spoiling).events} == {"done"}
+        stage.run(spoiling)
+        assert {event.rows for event in stage.run(many).events} == fresh
+        assert str(stage.run(many)) == str(stage.run(many))
+    goes_on(stage)
+
+
+def test_what_stands_in_a_schema_costs_no_new_database(stage: Stage) -> None:
+    stage.run(NEXT)
+    name = stage.seats.database.name  # type: ignore[attr-defined]
+    for steps in DIRTY:
+        stage.run(read(steps))
+    with pytest.raises(SqlError):
+        stage.run(read("T1: SELECT 1", "CREATE TYPE mood AS ENUM ('calm'); SELECT 1 / 0"))
+    goes_on(stage)
+    assert stage.seats.database.name == name  # type: ignore[attr-defined]
+
+
+def test_tables_that_can_be_read_no_more_are_a_sentence(stage: Stage) -> None:
+    with pytest.raises(SqlError, match=r"The tables cannot be read: permission denied for table test\."):
+        stage.run(read("T1: REVOKE ALL ON test FROM CURRENT_USER, workbook_owners"))
+    goes_on(stage)
+
+
+def test_temporary_files_are_kept_small(stage: Stage) -> None:
+    run = stage.run(read("T1: SHOW temp_file_limit\nT1: SET temp_file_limit = -1"))
+    assert run.end(0).rows == (("200MB",),) and run.end(1).sqlstate == "42501"
 
 
 @pytest.mark.parametrize(

@@ -74,6 +74,8 @@ def test_comments_semicolons_tabs_and_other_lines_endings_are_taken() -> None:
         ("level T3: serializable\nT1: BEGIN\n", "A level is given to T3, which has no step"),
         ("level (x): BEGIN\n", "level cannot be a session's name"),
         ("1st: BEGIN\n", "line 1: this is no step: 1st: BEGIN"),
+        ("T1: BEGIN\nT1: SELECT '\0'\n", "line 2: it holds a NUL character"),
+        ("T1: SELECT\n    1,\n    '\0'\n", "line 3: it holds a NUL character"),
     ],
 )
 def test_a_mistake_gets_a_sentence_with_its_line(text: str, says: str) -> None:
@@ -188,3 +190,52 @@ def test_what_makes_no_sense_is_refused_with_a_sentence() -> None:
         Program("", "", {"T1": ["BEGIN", " ; "]})
     with pytest.raises(Misuse, match="no isolation level"):
         Schedule("", "", (Step("T1", "SELECT 1"),), level="snapsot")
+    with pytest.raises(Misuse, match="The steps of T1 are one text"):
+        Program("", "", {"T1": "SELECT 1"})  # type: ignore[dict-item]
+    with pytest.raises(Misuse, match="This is no step: 5"):
+        Program("", "", {"T1": [5]})  # type: ignore[dict-item]
+    with pytest.raises(Misuse, match="The steps of T1 are no list: None"):
+        Program("", "", {"T1": None})  # type: ignore[dict-item]
+    with pytest.raises(Misuse, match="A program needs a session"):
+        Program("", "", ["SELECT 1"])  # type: ignore[arg-type]
+    with pytest.raises(Misuse, match="made of texts, and this is none: 5"):
+        Schedule("", "", (Step("T1", 5),))  # type: ignore[arg-type]
+    with pytest.raises(Misuse, match="This is no step: 'SELECT 1'"):
+        Schedule("", "", ("SELECT 1",))  # type: ignore[arg-type]
+    with pytest.raises(Misuse, match=r"by Schedule\.read"):
+        Schedule("", "", "T1: SELECT 1")  # type: ignore[arg-type]
+    with pytest.raises(Misuse, match="this is a NoneType"):
+        Schedule.read(None)  # type: ignore[arg-type]
+    with pytest.raises(Misuse, match="A step of T1 holds a NUL character"):
+        Schedule("", "", (Step("T1", "SELECT '\0'"),))
+
+
+@pytest.mark.parametrize(
+    ("sql", "begins", "ends", "asks"),
+    [
+        ("-- open\nBEGIN", True, False, ""),
+        ("; /* a /* b */ c */\tstart /**/ transaction", True, False, ""),
+        ("--BEGIN\nSELECT 1", False, False, ""),
+        ("BEGIN; SELECT 1; ROLLBACK", True, False, "rollback"),
+        ("/* done */ END", False, True, "commit"),
+        ("ROLLBACK -- all\n TO a", False, False, ""),
+        ("PREPARE TRANSACTION 'a'", False, True, "prepare"),
+        ("SELECT ';COMMIT;', $$;COMMIT$$, E'\\';COMMIT;'", False, False, ""),
+        ("CREATE TRIGGER a AFTER INSERT ON t BEGIN DELETE FROM u; END", False, False, ""),
+        ("BEGIN NOT ATOMIC SELECT 1; END", False, False, ""),
+    ],
+)
+def test_comments_and_other_statements_do_not_hide_what_a_step_does(
+    sql: str, begins: bool, ends: bool, asks: str
+) -> None:
+    step = Step("T1", sql)
+    assert (step.begins, step.ends, step.asks) == (begins, ends, asks)
+
+
+def test_a_text_of_many_comments_is_read_at_once() -> None:
+    assert not Step("T1", "/*a*/" * 5_000 + "/*" * 5_000 + "--\n" * 5_000).ends
+
+
+def test_a_program_adds_nothing_to_a_step_that_holds_a_whole_transaction() -> None:
+    (steps,) = Program("", "", {"T1": ["BEGIN; SELECT 1; COMMIT"]}).sessions.values()
+    assert [step.sql for step in steps] == ["BEGIN; SELECT 1; COMMIT"]

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from workbook.errors import Misuse
 from workbook.schedules import Run, Schedule, Stage
 from workbook.schedules.transactions import transactions
-from workbook.schedules.verdict import NOTHING, Replays, SerialVerdict, judge
+from workbook.schedules.verdict import NOTHING, Replays, SerialVerdict, Unjudged, judge
 
 TEST = "CREATE TABLE test (id int PRIMARY KEY, value int); INSERT INTO test VALUES (1, 10), (2, 20)"
 
@@ -244,7 +243,7 @@ def test_a_sequence_that_an_aborted_transaction_has_moved_shows(postgres: Stage)
 
 def test_too_many_transactions_are_refused_with_what_to_do(postgres: Stage) -> None:
     steps = "\n".join(f"T{number}: SELECT 1" for number in range(8))
-    with pytest.raises(Misuse, match=r"8 committed transactions have more than 5,040 serial orders.*Next: "):
+    with pytest.raises(Unjudged, match=r"8 committed transactions have more than 5,040 serial orders.*Next: "):
         judged(postgres, steps)
 
 
@@ -271,19 +270,140 @@ def test_sqlite_refuses_one_write_and_what_is_left_of_its_transaction_is_a_reade
         assert judge(run, stage).text == "equivalent to T2 then T1"
 
 
-def test_an_order_may_turn_the_transactions_of_one_session_round(postgres: Stage) -> None:
-    """Serializable does not mean in the order in which things were asked for: T1 (2nd) read before T2, T1 (1st) wrote
-    after T2 had read."""
-    run = ran(
-        postgres,
-        """
+def test_an_order_keeps_each_session_s_own_transactions_as_they_were(postgres: Stage) -> None:
+    """T1 (2nd) read before T2, T1 (1st) wrote after T2 had read: only an order in which T1 does its second thing first
+    would explain it, and none is tried."""
+    steps = """
         T2: BEGIN
         T2: SELECT value FROM test WHERE id = 1
         T1: UPDATE test SET value = 11 WHERE id = 1
         T1: SELECT value FROM test WHERE id = 2
         T2: UPDATE test SET value = 22 WHERE id = 2
         T2: COMMIT
-        """,
-        "repeatable read",
-    )
-    assert judge(run, postgres).orders == (("T1 (2nd)", "T2", "T1 (1st)"),)
+    """
+    verdict = judged(postgres, steps, "repeatable read")
+    assert verdict.text == "equivalent to no order" and verdict.tried == 3
+    strict = judged(postgres, steps, "serializable")
+    assert strict.committed == ("T1 (1st)", "T1 (2nd)") and strict.serializable
+
+
+def test_any_number_of_statements_of_one_session_is_one_order(postgres: Stage) -> None:
+    verdict = judged(postgres, "\n".join(["T1: UPDATE test SET value = value + 1"] * 12))
+    assert verdict.tried == 1 and len(verdict.orders[0]) == 12
+
+
+def test_of_many_orders_a_few_are_told() -> None:
+    orders = tuple((f"T{number}", "T0") for number in range(1, 19))
+    words = SerialVerdict(("T0",), orders, 18).words
+    assert words.startswith("equivalent to T1 then T0; as well to T2 then T0; ") and words.endswith("; and 12 more")
+    assert words.count(" then ") == 6
+
+
+@pytest.mark.parametrize("engine", ["postgresql", "sqlite", "duckdb", pytest.param("mariadb", marks=pytest.mark.slow)])
+def test_a_comment_changes_no_transaction(engine: str) -> None:
+    begin = "T1: -- open\n\tBEGIN\nT1: SELECT value FROM test WHERE id = 1\n"
+    with Stage(engine) as stage:
+        run = stage.run(Schedule.read(f"setup: {TEST}\n{begin}T1: /* done */ COMMIT\nT1: -- again\n\tSELECT 1"))
+        assert [(one.every, one.outcome) for one in transactions(run)] == [
+            ((0, 1, 2), "committed"),
+            ((3,), "committed"),
+        ]
+        run = stage.run(Schedule.read(f"setup: {TEST}\n{begin}T1: UPDATE test SET value = 5\nT1: --\n\tROLLBACK"))
+        assert [one.outcome for one in transactions(run)] == ["aborted by ROLLBACK"]
+
+
+def test_a_comment_before_begin_hides_no_anomaly(postgres: Stage) -> None:
+    steps = """
+        T1: BEGIN
+        T1: SELECT value FROM test WHERE id = 1
+        T2: UPDATE test SET value = 12 WHERE id = 1
+        T1: SELECT value FROM test WHERE id = 1
+        T1: COMMIT
+    """
+    assert judged(postgres, steps.replace("BEGIN", "/* o /* p */ en */ BEGIN")).text == "equivalent to no order"
+    steps = "T1: BEGIN\nT1: UPDATE test SET value = 5 WHERE id = 1\nT1: /* done */ ;COMMIT"
+    assert judged(postgres, steps).text == "equivalent to T1 alone"
+
+
+@pytest.mark.parametrize("engine", ["postgresql", "sqlite", "duckdb"])
+@pytest.mark.parametrize(
+    ("steps", "outcomes"),
+    [
+        ("T1: BEGIN; UPDATE test SET value = 1; COMMIT\nT2: SELECT * FROM test", ["committed", "committed"]),
+        ("T1: BEGIN\nT1: UPDATE test SET value = 5; COMMIT\nT2: SELECT * FROM test", ["committed", "committed"]),
+        ("T1: BEGIN; UPDATE test SET value = 5\nT1: COMMIT\nT2: SELECT * FROM test", ["committed", "committed"]),
+        (
+            "T1: BEGIN\nT1: UPDATE test SET value = 5; ROLLBACK\nT2: SELECT * FROM test",
+            ["aborted by ROLLBACK", "committed"],
+        ),
+        ("T1: UPDATE test SET value = 5; DELETE FROM test\nT2: SELECT * FROM test", ["committed", "committed"]),
+    ],
+)
+def test_a_step_may_hold_a_whole_transaction(engine: str, steps: str, outcomes: list[str]) -> None:
+    with Stage(engine) as stage:
+        run = ran(stage, steps)
+        assert [one.outcome for one in transactions(run)] == outcomes
+        assert judge(run, stage).serializable
+
+
+@pytest.mark.parametrize(
+    ("engine", "steps", "says"),
+    [
+        ("postgresql", "T1: BEGIN\nT1: COMMIT; BEGIN\nT1: COMMIT", r"T1\.2 \(COMMIT; BEGIN\) holds parts of two"),
+        ("postgresql", "T1: BEGIN; SELECT 1; COMMIT; SELECT 2", "holds parts of two transactions"),
+        ("sqlite", "T1: SELECT 1; BEGIN\nT1: COMMIT", "holds parts of two transactions"),
+        ("duckdb", "T1: SELECT 1; BEGIN\nT1: COMMIT", "holds parts of two transactions"),
+        ("sqlite", "T1: DELETE FROM test; SELECT * FROM nowhere", "which of its statements were done"),
+        ("duckdb", "T1: DELETE FROM test; SELECT * FROM nowhere", "which of its statements were done"),
+    ],
+)
+def test_a_step_with_parts_of_two_transactions_gets_no_verdict(engine: str, steps: str, says: str) -> None:
+    with Stage(engine) as stage, pytest.raises(Unjudged, match=f"{says}.*Next: write one statement a step"):
+        judged(stage, steps)
+
+
+@pytest.mark.parametrize(
+    "failing", ["BEGIN; SELECT 1 / 0", "BEGIN; DELETE FROM test; SELECT 1 / 0; COMMIT", "BEGIN; SELEC"]
+)
+def test_a_step_of_several_that_fails_leaves_nothing_on_postgresql(postgres: Stage, failing: str) -> None:
+    run = ran(postgres, f"T1: {failing}\nT1: ROLLBACK\nT2: SELECT * FROM test")
+    assert transactions(run)[0].outcome.startswith("aborted ") and judge(run, postgres).text == "equivalent to T2 alone"
+
+
+def test_a_chained_transaction_follows_the_one_that_has_begun_it(postgres: Stage) -> None:
+    steps = """
+        T1: BEGIN
+        T1: UPDATE test SET value = 11 WHERE id = 1
+        T1: COMMIT AND CHAIN
+        T2: SELECT * FROM test
+        T1: UPDATE test SET value = 12 WHERE id = 1
+        T1: COMMIT
+        T2: SELECT * FROM test
+    """
+    assert judged(postgres, steps).orders == (("T1 (1st)", "T2 (1st)", "T1 (2nd)", "T2 (2nd)"),)
+    with pytest.raises(Unjudged, match="begun by the end of one that was not committed"):
+        judged(postgres, steps.replace("COMMIT AND CHAIN", "ROLLBACK AND CHAIN"))
+
+
+def test_on_sqlite_a_savepoint_begins_a_transaction_and_the_release_of_the_outermost_ends_it() -> None:
+    steps = """
+        T1: SAVEPOINT a
+        T1: SELECT value FROM test WHERE id = 1
+        T2: UPDATE test SET value = 12 WHERE id = 1
+        T1: SAVEPOINT b
+        T1: SELECT value FROM test WHERE id = 1
+        T1: RELEASE b
+        T1: ROLLBACK TO SAVEPOINT A
+        T1: RELEASE SAVEPOINT "a"
+        T1: SELECT value FROM test WHERE id = 1
+    """
+    with Stage("sqlite") as stage:
+        run = ran(stage, steps)
+        assert [one.every for one in transactions(run)] == [(0, 1, 3, 4, 5, 6, 7), (2,), (8,)]
+        assert judge(run, stage).orders == (("T1 (1st)", "T2", "T1 (2nd)"),)
+
+
+@pytest.mark.slow
+def test_on_mariadb_begin_ends_the_transaction_before_it(mariadb: Stage) -> None:
+    with pytest.raises(Unjudged, match="has ended the transaction before it"):
+        judged(mariadb, "T1: BEGIN\nT1: DELETE FROM test\nT1: BEGIN\nT1: SELECT 1\nT1: COMMIT")

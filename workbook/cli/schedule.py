@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Iterator
 from contextlib import closing
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 
 ITS_OWN = "The isolationtester's output is text, on PostgreSQL, at the levels that the file says."
+TIMEOUT_S_MAX = 86_400
+"""A day."""
 
 
 class Format(StrEnum):
@@ -40,6 +43,25 @@ def _bytes(path: Path) -> bytes:
             tried=error.strerror or "",
             next="look at its name, or write - to read standard input",
         ) from None
+
+
+def _timeout(given: float | None, default: float) -> float:
+    """The seconds that were asked for. Raises `Misuse` where nobody can wait so long."""
+    if given is None:
+        return default
+    if math.isnan(given) or not 0 < given <= TIMEOUT_S_MAX:
+        raise Misuse(
+            f"A step cannot be given {given:g} s.", next=f"use --timeout with 0.1 to {TIMEOUT_S_MAX:,} seconds"
+        )
+    return given
+
+
+def _writable(svg: Path | None) -> None:
+    """See that a picture can be written, before anything runs. Raises `Unavailable`."""
+    if svg is not None and not svg.parent.is_dir():
+        raise Unavailable(
+            f"{svg} cannot be written: the folder {svg.parent} does not exist.", next="make it, or name another one"
+        )
 
 
 def schedule(
@@ -75,8 +97,8 @@ def schedule(
     ] = None,
 ) -> None:
     """Run a schedule on a database of its own, and print what became of each step and whether it was as good as one
-    transaction after the other: exit code 0 where it was, 1 where it was not, 2 where the file is unusable or the
-    schedule comes to no end.
+    transaction after the other: exit code 0 where it was, 1 where it was not, 2 where the file is unusable, the
+    schedule comes to no end, or no verdict can be given on it.
 
     A .spec file's output compares with its expected file: workbook schedule NAME.spec --format isolationtester | diff
     NAME.out - . With --format text its permutations run as schedules.
@@ -87,18 +109,21 @@ def schedule(
     if format_ is Format.isolationtester:
         if json_ or svg or every_order or engine != "postgresql" or level:
             raise Misuse(ITS_OWN, next="add --format text to run its permutations as schedules")
-        return _isolationtester(file, superuser, 300.0 if timeout_s is None else timeout_s)
+        return _isolationtester(file, superuser, _timeout(timeout_s, 300.0))
     from workbook.schedules import Stage, explore
     from workbook.schedules.stage import TIMEOUT_S
 
+    timeout_s = _timeout(timeout_s, TIMEOUT_S)
+    _writable(svg)
     schedules, level = list(_schedules(file)), " ".join(level.lower().split())
-    with closing(Stage(engine, timeout_s=TIMEOUT_S if timeout_s is None else timeout_s)) as stage:
+    serial: bool | None
+    with closing(Stage(engine, timeout_s=timeout_s)) as stage:
         if every_order:
             found = explore(schedules[0], stage.engine, level, limit=limit, seed=seed, stage=stage)
             serial = _told(found, svg, json_)
         else:
             serial = _play(schedules, stage, level, svg, json_)
-    raise typer.Exit(0 if serial else 1)
+    raise typer.Exit(2 if serial is None else 0 if serial else 1)
 
 
 def _schedules(file: Path) -> Iterator[Schedule]:
@@ -119,19 +144,21 @@ def _schedules(file: Path) -> Iterator[Schedule]:
         yield Schedule.read(text)
 
 
-def _play(schedules: list[Schedule], stage: Stage, level: str, svg: Path | None, json_: bool) -> bool:
-    """Run and print the schedules, and draw the only one; whether each was as good as a serial order."""
+def _play(schedules: list[Schedule], stage: Stage, level: str, svg: Path | None, json_: bool) -> bool | None:
+    """Run and print the schedules, and draw the only one; whether each was as good as a serial order, None where no
+    verdict can be given on one."""
     from workbook.schedules import ScheduleBroken, ScheduleTimeout
     from workbook.schedules.graph import dependencies
     from workbook.schedules.replay import timeline
-    from workbook.schedules.verdict import judge
+    from workbook.schedules.verdict import Unjudged, judge
 
     if svg and len(schedules) > 1:
         raise Misuse(
             f"The file has {len(schedules)} permutations, and a picture shows one.",
             next="write the one that you mean as a .schedule file",
         )
-    serial, reports = True, []
+    reports: list[dict[str, object]] = []
+    serial, unjudged = True, False
     for number, one in enumerate(schedules):
         try:
             run = stage.run(one, level)
@@ -139,18 +166,23 @@ def _play(schedules: list[Schedule], stage: Stage, level: str, svg: Path | None,
             if error.run is not None:
                 typer.echo(json.dumps({"runs": [{"run": error.run.data()}]}, indent=1) if json_ else error.run)
             raise
-        verdict, graph = judge(run, stage), dependencies(run, stage)
+        verdict, graph, why = None, None, ""
+        try:
+            verdict, graph = judge(run, stage), dependencies(run, stage)
+        except Unjudged as error:
+            unjudged, why = True, f"no verdict: {error}"
         if svg:
             _draw(timeline(run, graph), svg)
-        serial = serial and verdict.serializable
+        serial = serial and verdict is not None and verdict.serializable
         if json_:
-            reports.append({"run": run.data(), "verdict": verdict.data(), "graph": graph.data()})
+            judged = {"verdict": verdict.data() if verdict else None, "graph": graph.data() if graph else None}
+            reports.append({"run": run.data(), **judged, **({"why": why} if why else {})})
         else:
-            name = f"\n{graph.name}: {graph.words}" if graph.name else ""
-            typer.echo(("\n\n" if number else "") + f"{run}\n\n{verdict}{name}")
+            name = f"\n{graph.name}: {graph.words}" if graph and graph.name else ""
+            typer.echo(("\n\n" if number else "") + f"{run}\n\n{verdict or why}{name}")
     if json_:
         typer.echo(json.dumps({"runs": reports}, indent=1, ensure_ascii=False))
-    return serial
+    return None if unjudged else serial
 
 
 def _told(found: Exploration, svg: Path | None, json_: bool) -> bool:
@@ -162,7 +194,10 @@ def _told(found: Exploration, svg: Path | None, json_: bool) -> bool:
 
 
 def _draw(picture: Picture, svg: Path) -> None:
-    svg.write_text(picture.svg, encoding="utf-8")
+    try:
+        svg.write_text(picture.svg, encoding="utf-8")
+    except OSError as error:
+        raise Unavailable(f"{svg} cannot be written.", tried=error.strerror or "", next="name another file") from None
     typer.echo(f"drawn: {svg}", err=True)
 
 

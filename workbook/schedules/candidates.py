@@ -198,7 +198,7 @@ def _agree(one: Row, other: Row, columns: Sequence[str]) -> tuple[str, ...]:
 
 def _overlap(one: Sequence[Any], other: Sequence[Any]) -> bool:
     """Whether two intervals have a moment in common: each a range, or its two ends, the second one outside of it."""
-    if any(value is None for value in (*one, *other)):
+    if any(map(_unknown, (*one, *other))):
         return False
     if len(one) == 2:
         return bool(one[0] < other[1] and other[0] < one[1])
@@ -206,6 +206,11 @@ def _overlap(one: Sequence[Any], other: Sequence[Any]) -> bool:
     if a.isempty or b.isempty:
         return False
     return _before(a, b) and _before(b, a)
+
+
+def _unknown(value: Any) -> bool:
+    """Whether an end is NULL, or one that Python's dates cannot hold and that came as text ('infinity')."""
+    return value is None or isinstance(value, str)
 
 
 def _before(a: Any, b: Any) -> bool:
@@ -226,7 +231,7 @@ def _intervals(table: Table, finals: Sequence[Sequence[Row]]) -> Iterator[tuple[
         a, b = table.columns.index(one), table.columns.index(other)
         keys = {name for group in table.unique for name in group} if len(table.unique) == 1 else set()
         if types[one] == types[other] and one not in keys and other not in keys and rows:
-            known = [(row[a], row[b]) for row in rows if row[a] is not None and row[b] is not None]
+            known = [(row[a], row[b]) for row in rows if not (_unknown(row[a]) or _unknown(row[b]))]
             if known and all(start < end for start, end in known):
                 yield one, other
 

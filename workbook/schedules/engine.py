@@ -105,7 +105,8 @@ class Engine(ABC):
         """Stop whatever runs, from outside."""
 
     def abandon(self) -> None:
-        """End what an interruption has left: whoever waits here may have missed an answer. Raises `ScheduleBroken`."""
+        """End what an interruption has left: whoever waits here may have missed an answer. It may itself be interrupted,
+        and is then called again. Raises `ScheduleBroken`."""
         self.cancel()
         self.leave()
 

@@ -42,6 +42,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from workbook.errors import Misuse
 from workbook.schedules.bar import bar
+from workbook.schedules.controls import bare
 from workbook.schedules.engine import in_order
 from workbook.schedules.graph import Graph, dependencies
 from workbook.schedules.run import ENGINES, Run, ScheduleTimeout
@@ -299,6 +300,10 @@ def explore(
     schedule that runs, and leaves nothing behind.
     """
     program = program.program() if isinstance(program, Schedule) else program
+    if not isinstance(program, Program):
+        raise Misuse(
+            f"A {type(program).__name__} has no orders.", next="give a Program, or `Schedule.read(text)` of a schedule"
+        )
     stage = stage or stage_of(engine)
     chosen = levels_of(program, stage, levels)
     if limit < 1:
@@ -422,6 +427,6 @@ def _key(run: Run) -> tuple[Any, ...]:
     events = [
         (run.step(event).name, event.kind, event.sqlstate, repr(event.rows), event.rowcount)
         for event in run.events
-        if not (plain and PLAIN_BEGIN.fullmatch(run.step(event).sql))
+        if not (plain and PLAIN_BEGIN.fullmatch(bare(run.step(event).sql)))
     ]
     return (run.level, tuple(sorted(run.levels.items())), tuple(events))

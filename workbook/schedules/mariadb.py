@@ -86,7 +86,7 @@ class MariaDb(Threads):
                 self._put_back()
             else:
                 self._make(schedule.setup, timeout_s)
-        except pymysql.MySQLError as error:
+        except (pymysql.MySQLError, ValueError) as error:
             self._setup = None
             raise SqlError(f"The setup is refused: {_said(error)}.", sqlstate=sqlstate(_number(error))) from None
         self._plain, self._waits = True, {}
@@ -113,12 +113,7 @@ class MariaDb(Threads):
         return {names[pid]: wait for pid, wait in found.items()}
 
     def leave(self) -> None:
-        for worker in self.seated.values():
-            try:
-                worker.call(lambda worker=worker: self.unseat(worker))  # type: ignore[misc]
-            except (pymysql.MySQLError, TimeoutError):
-                self.drop(worker)
-        self.seated = {}
+        super().leave()
         if not self._alive():
             raise ScheduleBroken(
                 "The MariaDB server went in the middle of the schedule.",
@@ -128,16 +123,24 @@ class MariaDb(Threads):
     def tables(self, schedule: Schedule) -> tuple[dict[str, Rows], dict[str, tuple[str, ...]]]:
         rows: dict[str, Rows] = {}
         columns: dict[str, tuple[str, ...]] = {}
-        for (name,) in self._rows(TABLES):
-            with self._control.cursor() as cursor:
-                cursor.execute(f"SELECT * FROM {_quoted(name)} LIMIT {ROWS_MAX + 1}")
-                columns[name] = tuple(column[0] for column in cursor.description)
-                self._now[name] = tuple(cursor.fetchall())
-            rows[name] = of_table(name, self._now[name])
-        if schedule.teardown or not self._plain:
+        from workbook.engines.running import split
+
+        what = "The tables cannot be read after the schedule"
+        try:
+            for (name,) in self._rows(TABLES):
+                with self._control.cursor() as cursor:
+                    cursor.execute(f"SELECT * FROM {_quoted(name)} LIMIT {ROWS_MAX + 1}")
+                    columns[name] = tuple(column[0] for column in cursor.description)
+                    self._now[name] = tuple(cursor.fetchall())
+                rows[name] = of_table(name, self._now[name])
+            if schedule.teardown or not self._plain:
+                self._setup = None
+            what = "The teardown is refused"
+            for sql in split(schedule.teardown):
+                self._rows(sql)
+        except (pymysql.MySQLError, ValueError) as error:
             self._setup = None
-        for sql in filter(str.strip, schedule.teardown.split(";")):
-            self._rows(sql)
+            raise SqlError(f"{what}: {_said(error)}.", sqlstate=sqlstate(_number(error))) from None
         return rows, columns
 
     def close(self) -> None:
@@ -176,7 +179,7 @@ class MariaDb(Threads):
                 count = cursor.rowcount if rows is None else len(rows)
         except (pymysql.MySQLError, OSError) as error:
             number = _number(error)
-            state: State = "lost" if number in GONE else self._after_error(connection)
+            state: State = "lost" if number in GONE else self.state(worker)
             if number == 1317 and too_many:
                 return Answer(state, failed=True, message=TOO_MANY)
             return Answer(state, failed=True, sqlstate=sqlstate(number), message=_said(error))
@@ -193,10 +196,10 @@ class MariaDb(Threads):
         with self._server.connect() as connection, connection.cursor() as cursor:
             cursor.execute(f"KILL QUERY {thread}")
 
-    def _after_error(self, connection: pymysql.Connection) -> State:
+    def state(self, worker: Worker) -> State:
         """Whether the transaction goes on after an error: the server is asked, for an error does not tell."""
         try:
-            with connection.cursor() as cursor:
+            with worker.connection.cursor() as cursor:
                 cursor.execute("SELECT @@in_transaction")
                 row = cursor.fetchone()
                 return "open" if row and row[0] else "idle"

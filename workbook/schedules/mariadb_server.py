@@ -4,7 +4,8 @@
                          └─ not ──▶ mariadb-install-db, mariadbd in a temporary folder, reached by a socket only
 
 The private server runs as an unprivileged user where we are root, keeps nothing, writes no log ahead to the disk, and
-goes with the process that started it; what a killed process left behind is swept away by the next one.
+goes with the process that started it, also where that is killed (`mariadb_watch.py`); what is left where both were
+killed is swept away by the next one.
 
     >>> parts("mysql://me:secret@host:3307/shop")["port"]
     3307
@@ -18,6 +19,7 @@ import atexit
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -29,6 +31,7 @@ import pymysql
 
 from workbook.engines import places
 from workbook.errors import Misuse, Unavailable
+from workbook.schedules import mariadb_watch
 
 START_S_MAX = 60
 PREFIX = "workbook-mariadb-"
@@ -41,6 +44,7 @@ class Server:
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
+        self._watcher: subprocess.Popen[bytes] | None = None
         self._folder: Path | None = None
         url = os.environ.get("WORKBOOK_MARIADB_URL", "")
         if url:
@@ -67,6 +71,10 @@ class Server:
             self._process = None
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
+        if self._watcher is not None:
+            self._watcher.kill()
+            self._watcher.communicate()
+            self._watcher = None
 
     def alive(self) -> bool:
         """Whether a connection is to be had."""
@@ -91,6 +99,7 @@ class Server:
         server, install = _program("mariadbd"), _program("mariadb-install-db")
         _sweep()
         self._folder = folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-"))
+        self._watch(folder)
         places.give_to_server(folder, 0o700)
         who = places.servant()
         user: dict[str, Any] = who.popen() if who else {}
@@ -137,6 +146,17 @@ class Server:
             **user,
         )
         return self._started(folder)
+
+    def _watch(self, folder: Path) -> None:
+        """Leave a process behind that ends the server when this one is gone."""
+        self._watcher = subprocess.Popen(
+            [sys.executable, "-P", mariadb_watch.__file__, str(folder)],
+            cwd="/",
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
 
     def _started(self, folder: Path) -> dict[str, Any]:
         """Wait until the private server lets somebody in."""
@@ -197,11 +217,4 @@ def _sweep() -> None:
         owner = folder.name.removeprefix(PREFIX).split("-")[0]
         if not owner.isdigit() or psutil.pid_exists(int(owner)):
             continue
-        try:
-            left = psutil.Process(int((folder / "pid").read_text()))
-            if f"--datadir={folder}/data" in left.cmdline():
-                left.terminate()
-                left.wait(10)
-        except (OSError, ValueError, psutil.Error):
-            pass
-        shutil.rmtree(folder, ignore_errors=True)
+        mariadb_watch.clear(folder)

@@ -12,9 +12,13 @@ place in the queue (a lock on the tuple), not for the holder: the chain is told 
 Whom a deadlock sacrifices is decided by whose `deadlock_timeout` ends first. Here it is always the one that closes
 the circle: a step that somebody already waits for is sent with a time-out of 1 ms, every other one with two seconds,
 and what it waits for is told, and the next step sent, when the server has said (`log_lock_waits`, as a message to the
-session) that it has looked for a circle and found none. A schedule that names `deadlock_timeout` itself is left alone. What cannot be made
-to repeat: at read committed, two who wait for a row that has been updated race for its new version, and the third may
-overtake the second.
+session) that it has looked for a circle and found none. A schedule that names `deadlock_timeout` itself is left
+alone. What cannot be made to repeat: at read committed, two who wait for a row that has been updated race for its new
+version, and the third may overtake the second.
+
+A stage's database and its role are the schedules' to spoil: a password, default privileges, a publication, a large
+object stay where the tables are made anew. What is left of these is read before the tables are made anew, and where
+it is not as in the beginning, the next schedule has a new database.
 
     >>> DEADLOCK.findall("Process 7 waits for ShareLock on transaction 755; blocked by process 9.")
     [('7', 'ShareLock', 'transaction 755', '9')]
@@ -27,130 +31,55 @@ from __future__ import annotations
 
 import contextlib
 import re
-import select
 import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import psycopg
 from psycopg import pq
-from psycopg.adapt import Transformer
 
 from workbook.engines import Recipe, database
 from workbook.engines.cluster import OWNERS, Cluster
 from workbook.engines.profiles import Profile
 from workbook.errors import SqlError, SqlTimeout, Unavailable
-from workbook.schedules.engine import ROWS_MAX, TOO_MANY, Answer, Engine, Rows, ScheduleBroken, State, Wait
+from workbook.schedules.engine import ROWS_MAX, TOO_MANY, Answer, Engine, Rows, ScheduleBroken, Wait
 from workbook.schedules.postgres_locks import Locks
+from workbook.schedules.postgres_session import PATIENT, Session, alive, end_of, failure, gone, readable, recovered
 from workbook.schedules.postgres_tables import Tables
 from workbook.schedules.schedule import Schedule
 
 EMPTY = Recipe("an empty database", "")
-CHUNK = 1_000
-PIECES = (pq.ExecStatus.TUPLES_CHUNK, pq.ExecStatus.SINGLE_TUPLE)
-ENDED = (pq.ExecStatus.COPY_IN, pq.ExecStatus.COPY_OUT, pq.ExecStatus.COPY_BOTH)
-STATES: dict[int, State] = {
-    pq.TransactionStatus.IDLE: "idle",
-    pq.TransactionStatus.INTRANS: "open",
-    pq.TransactionStatus.INERROR: "failed",
-    pq.TransactionStatus.ACTIVE: "open",
-    pq.TransactionStatus.UNKNOWN: "lost",
-}
 DEADLOCK = re.compile(r"Process (\d+) waits for (\w+) on (.+?); blocked by process (\d+)\.")
 CONTEXT_ROW = re.compile(
     r'while (?:updating|deleting|locking|rechecking updated) tuple \((\d+),(\d+)\) in relation "(.+)"'
 )
-PATIENT, CLOSING = "2s", "1ms"
-SETTINGS = {"deadlock_timeout": PATIENT, "log_lock_waits": "on", "client_min_messages": "log"}
+CLOSING = "1ms"
+SETTINGS = {
+    "deadlock_timeout": PATIENT,
+    "log_lock_waits": "on",
+    "client_min_messages": "log",
+    "temp_file_limit": "200MB",  # a step without an end fills no disk before its time is over
+}
 CHECKED_S_MAX = 2.0
 CANCELLED_S, ENDED_S = 2.0, 5.0
 """How long a cancelled statement, and then an ended session, is waited for."""
-
-
-class Session:
-    """One connection: what it runs, and what has come back of it."""
-
-    def __init__(self, connection: psycopg.Connection[Any]) -> None:
-        connection.autocommit = True
-        connection.add_notice_handler(self._notice)
-        self.connection, self.conn = connection, connection.pgconn
-        self.pid = self.conn.backend_pid
-        shown = self.conn.exec_(b"SHOW default_transaction_isolation")
-        self.own_level = (shown.get_value(0, 0) or b"").decode()
-        self.name, self.level, self.patience = "", self.own_level, PATIENT
-        self.running = self.closing = self.checked = False
-        self.taken, self.stopped, self.blocked_s = 0, False, 0.0
-        self.results: list[pq.abc.PGresult] = []
-        self.notices: list[str] = []
-        self._rows = Transformer(connection)
-
-    def send(self, sql: str) -> None:
-        """Begin a statement. Raises `OperationalError` where the connection is gone."""
-        self.results, self.notices, self.checked = [], [], False
-        self.taken, self.stopped, self.blocked_s = 0, False, 0.0
-        self.conn.send_query(sql.encode())
-        if psycopg.capabilities.has_stream_chunked():
-            self.conn.set_chunked_rows_mode(CHUNK)
-        else:
-            self.conn.set_single_row_mode()
-        self.running = True
-
-    def take(self) -> bool:
-        """Read what is there; whether the statement is over. Raises `OperationalError` where the connection is
-        gone."""
-        self.conn.consume_input()
-        while not self.conn.is_busy():
-            result = self.conn.get_result()
-            if result is None:
-                self.running = False
-                return True
-            if result.status in ENDED:
-                self._no_copy(result.status)
-                continue
-            self.taken += result.ntuples
-            if self.taken <= ROWS_MAX or result.status not in PIECES:
-                self.results.append(result)
-        return False
-
-    def do(self, sql: str) -> None:
-        """Run statements that do not wait, one by one. Raises `psycopg.Error`."""
-        for one in sql.split(";"):
-            result = self.conn.exec_(one.encode())
-            if result.status == pq.ExecStatus.FATAL_ERROR:
-                raise psycopg.errors.error_from_result(result)
-
-    def table(self) -> tuple[tuple[str, ...], Rows] | None:
-        """The columns and rows of the last statement that returned any; they come in pieces."""
-        found, pieces = None, []  # type: tuple[tuple[str, ...], Rows] | None, list[tuple[Any, ...]]
-        for result in self.results:
-            if result.status in PIECES:
-                pieces += self.rows(result)
-            elif result.status == pq.ExecStatus.TUPLES_OK:
-                columns = tuple((result.fname(number) or b"").decode() for number in range(result.nfields))
-                found, pieces = (columns, (*pieces, *self.rows(result))), []
-        return found
-
-    def rows(self, result: pq.abc.PGresult) -> Rows:
-        """A result's rows as Python's values."""
-        self._rows.set_pgresult(result)
-        return tuple(self._rows.load_rows(0, result.ntuples, tuple))
-
-    def _no_copy(self, status: int) -> None:
-        if status == pq.ExecStatus.COPY_OUT:
-            while self.conn.get_copy_data(0)[0] > 0:
-                pass
-        else:
-            self.conn.put_copy_end(b"a schedule has no data to copy from")
-
-    def _notice(self, notice: psycopg.errors.Diagnostic) -> None:
-        if notice.severity_nonlocalized == "LOG":  # of log_lock_waits, when deadlock_timeout is over
-            said = notice.message_primary or ""
-            if "still waiting for" in said:
-                self.checked = True
-            elif "acquired" in said:
-                self.checked, self.blocked_s = False, 0.0
-            return
-        self.notices.append(f"{notice.severity}: {notice.message_primary}")
+TRIES_MAX = 5
+AS_MADE = """SELECT
+        (SELECT count(*) FROM pg_catalog.pg_largeobject_metadata), (SELECT count(*) FROM pg_catalog.pg_default_acl),
+        (SELECT count(*) FROM pg_catalog.pg_publication), (SELECT count(*) FROM pg_catalog.pg_language),
+        (SELECT count(*) FROM pg_catalog.pg_foreign_server),
+        (SELECT count(*) FROM pg_catalog.pg_extension e JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace
+            WHERE n.nspname ~ '^pg_'),
+        (SELECT pg_catalog.array_agg(s.setconfig::text ORDER BY s.setdatabase)
+            FROM pg_catalog.pg_db_role_setting s WHERE s.setrole = r.oid),
+        pg_catalog.hashtext(r.rolpassword), d.datacl::text,
+        pg_catalog.has_parameter_privilege(r.rolname, 'deadlock_timeout', 'SET')
+    FROM pg_catalog.pg_authid r JOIN pg_catalog.pg_database d ON d.datname = r.rolname
+    WHERE d.datname = pg_catalog.current_database()"""
+FULL = """SELECT count(*) >= pg_catalog.current_setting('max_connections')::int
+        - pg_catalog.current_setting('superuser_reserved_connections')::int
+        - COALESCE(pg_catalog.current_setting('reserved_connections', true)::int, 0)
+    FROM pg_catalog.pg_stat_activity WHERE backend_type = 'client backend'"""
 
 
 class Postgres(Engine):
@@ -162,9 +91,8 @@ class Postgres(Engine):
     def __init__(self, profile: Profile) -> None:
         self.database = database(EMPTY, profile=profile)
         self.version = self.database.cluster.version
-        let_deadlock_timeout_be_set(self.database.cluster)
-        self._set_role()
         self._pool: list[Session] = []
+        self._pids: set[int] = set()
         self._seated: dict[str, Session] = {}
         self._early: list[tuple[str, Answer]] = []
         self._waits: dict[str, tuple[tuple[int, ...], Wait]] = {}
@@ -173,23 +101,33 @@ class Postgres(Engine):
         self._probe: psycopg.Connection[Any] | None = None
         self._tables: Tables | None = None
         self._schedule: Schedule | None = None
+        self._spoilt, self._made = False, ()  # type: bool, tuple[Any, ...]
+        self._furnish()
 
     def prepare(self, schedule: Schedule, levels: Mapping[str, str], timeout_s: float) -> None:
-        for last in (False, True):
+        for attempt in range(TRIES_MAX):
             try:
+                self._begin(schedule)
                 self._connect(len(levels))
                 assert self._tables is not None
                 self._tables.make(schedule, lambda sql: self._setup(sql, timeout_s))
                 self._seat(schedule, levels)
                 return
-            except psycopg.OperationalError as error:
+            except Unavailable:
                 self._forget()
-                if last:
+                self._spoilt = self._spoilt or self.database.gone  # `workbook clean` has removed it
+                if attempt + 1 == TRIES_MAX:
+                    raise
+            except psycopg.Error as error:
+                self._too_many(len(levels))
+                self._forget()
+                self._spoilt = not gone(error) or attempt > 1
+                if attempt + 1 == TRIES_MAX:
+                    answers = "does not answer" if gone(error) else "cannot make the tables of a schedule"
                     raise Unavailable(
-                        "The PostgreSQL server does not answer.",
-                        tried=str(error).strip().split("\n")[0],
-                        next="run `workbook doctor`",
+                        f"The PostgreSQL server {answers}.", tried=_line(error), next="run `workbook doctor`"
                     ) from None
+            recovered(self.database.cluster)
 
     def send(self, session: str, sql: str) -> None:
         one = self._seated[session]
@@ -198,24 +136,28 @@ class Postgres(Engine):
             if self._own_patience:
                 self._set_patience(one)
             one.send(sql)
-        except psycopg.OperationalError as error:
-            self._early.append((session, _lost(one, error)))
+        except psycopg.Error as error:
+            if not gone(error) and one.state != "lost":
+                raise
+            self._early.append((session, one.lost(error)))
 
     def answers(self, timeout_s: float) -> list[tuple[str, Answer]]:
         came, self._early = self._early, []
         running = {session.conn.socket: session for session in self._seated.values() if session.running}
         if not running:
             return came
-        for socket in _readable(list(running), 0 if came else timeout_s):
+        for socket in readable(list(running), 0 if came else timeout_s):
             session = running[socket]
             try:
-                if session.take():
-                    came.append((session.name, self._answer(session)))
-                elif session.taken > ROWS_MAX and not session.stopped:
-                    session.stopped = True
-                    self._admin().execute(f"SELECT pg_catalog.pg_cancel_backend({session.pid})")
+                over = session.take()
             except psycopg.OperationalError as error:
-                came.append((session.name, _lost(session, error)))
+                came.append((session.name, session.lost(error)))
+                continue
+            if over:
+                came.append((session.name, self._answer(session)))
+            elif session.taken > ROWS_MAX and not session.stopped:
+                session.stopped = True
+                self._stop("pg_cancel_backend", session)
         return came
 
     def waiting(self, sessions: Iterable[str]) -> dict[str, Wait]:
@@ -225,7 +167,9 @@ class Postgres(Engine):
             found = self._locks().blocked([session.pid for session in asked], list(pids))
             unknown = [pid for pid, (holders, _) in found.items() if self._known(pids[pid]) != holders]
             on = self._locks().wanted(unknown, pids) if unknown else {}
-        except psycopg.OperationalError:
+        except psycopg.Error as error:
+            if not gone(error):
+                raise
             return {}  # the sessions learn it themselves
         for pid in unknown:
             holders, snapshot = found[pid]
@@ -239,20 +183,21 @@ class Postgres(Engine):
         return {pids[pid]: self._waits[pids[pid]][1] for pid in found}
 
     def leave(self) -> None:
-        lost = [session for session in self._seated.values() if STATES[session.conn.transaction_status] == "lost"]
-        for session in lost:
-            self._drop(session)
+        for session in self._seated.values():
+            try:
+                if session.state == "lost":
+                    self._leave_lost(session, psycopg.OperationalError("server closed the connection unexpectedly"))
+                    continue
+                if session.conn.transaction_status != pq.TransactionStatus.IDLE:
+                    session.do("ROLLBACK")
+                session.do("DISCARD ALL")
+                session.level, session.patience = session.own_level, PATIENT
+            except psycopg.Error as error:
+                session.lost(error)
+                self._leave_lost(session, error)
         try:
-            for session in self._seated.values():
-                if session not in lost:
-                    if session.conn.transaction_status != pq.TransactionStatus.IDLE:
-                        session.do("ROLLBACK")
-                    session.do("DISCARD ALL")
-                    session.level, session.patience = session.own_level, PATIENT
             self._end_prepared()
-            if self._schedule is not None and self._schedule.mentions("alter role"):
-                self._set_role()
-        except psycopg.OperationalError as error:
+        except psycopg.Error as error:
             raise self._broken(error) from None
         self._seated = {}
 
@@ -260,27 +205,28 @@ class Postgres(Engine):
         assert self._tables is not None
         try:
             found = self._tables.read(schedule)
-        except psycopg.OperationalError as error:
-            raise self._broken(error) from None
-        if schedule.teardown:
-            self._setup(schedule.teardown, ENDED_S)
-            self._tables.forget()
+            if schedule.teardown:
+                self._setup(schedule.teardown, ENDED_S)
+                self._tables.forget()
+        except psycopg.Error as error:
+            if gone(error):
+                raise self._broken(error) from None
+            self._spoilt = True
+            raise SqlError(f"The tables cannot be read: {_line(error)}.", sqlstate=error.sqlstate or "") from None
         return found
 
     def cancel(self) -> None:
         for stop, patience_s in (("pg_cancel_backend", CANCELLED_S), ("pg_terminate_backend", ENDED_S)):
             deadline = time.monotonic() + patience_s
             while running := [session for session in self._seated.values() if session.running]:
-                try:
-                    for session in running:
-                        self._admin().execute(f"SELECT pg_catalog.{stop}({session.pid})")
-                except psycopg.OperationalError:
-                    return
+                for session in running:
+                    self._stop(stop, session)
                 self.answers(0.05)
                 if time.monotonic() > deadline:
                     break
         for session in self._seated.values():
             if session.running:
+                session.ended = "57P01"
                 self._drop(session)
         self._early = []
 
@@ -289,11 +235,11 @@ class Postgres(Engine):
         its answer, a session's or the one that looks who waits, would take the next statement's answer for it."""
         cluster = self.database.cluster
         cluster.forget("postgres")
-        with contextlib.suppress(psycopg.OperationalError):
-            cluster.end(session.pid for session in self._seated.values())
+        with contextlib.suppress(psycopg.Error):
+            cluster.end(self._pids)
         self._forget()
         self._early = []
-        with contextlib.suppress(psycopg.OperationalError):
+        with contextlib.suppress(psycopg.Error):
             self._connect(0)
             self._end_prepared()
 
@@ -301,14 +247,72 @@ class Postgres(Engine):
         self._forget()
         self.database.drop()
 
+    def _begin(self, schedule: Schedule) -> None:
+        """See that the connections are alive, and that the database is as it was made; where not, begin anew."""
+        if self._spoilt:
+            self._renew()
+        sessions = [*self._pool, *([self._control] if self._control else [])]
+        if not all(alive(one) for one in (*(session.connection for session in sessions), *self._probes())):
+            self._forget()
+            recovered(self.database.cluster)
+        self._connect(0)
+        assert self._tables is not None
+        if not self._tables.quick(schedule) and self._look() != self._made:
+            self._renew()
+            self._connect(0)
+
+    def _furnish(self) -> None:
+        """Give the role of a new database the settings that a stage needs."""
+        let_deadlock_timeout_be_set(self.database.cluster)
+        name = self.database.name
+        for setting, value in SETTINGS.items():
+            self.database.cluster.admin(f"ALTER ROLE {name} IN DATABASE {name} SET {setting} = '{value}'")
+        self._connect(0)
+        self._made = self._look()
+
+    def _look(self) -> tuple[Any, ...]:
+        """What a schedule can change of its database and its role beside what stands in the database's schemas."""
+        return tuple(self._admin().execute(AS_MADE).fetchone() or ())
+
+    def _renew(self) -> None:
+        """Another database, with another role."""
+        self._spoilt = True
+        self._forget()
+        self.database.drop()
+        self.database = self.database.fresh()
+        self._furnish()
+        self._spoilt = False
+
     def _connect(self, sessions: int) -> None:
         if self._tables is None:
-            self._probe = self.database.cluster.ensure().connect(self.database.name)
-            self._control = Session(self.database.connect())
+            recovered(self.database.cluster)
+            self._probe = self.database.cluster.connect(self.database.name)
+            self._pids.add(self._probe.info.backend_pid)
+            self._control = self._session()
             self._control.do("SET lock_timeout = '100ms'")
             self._tables = Tables(self._control, self._probe)
         while len(self._pool) < sessions:
-            self._pool.append(Session(self.database.connect()))
+            self._pool.append(self._session())
+
+    def _session(self) -> Session:
+        made = Session(self.database.connect())
+        self._pids.add(made.pid)
+        return made
+
+    def _too_many(self, sessions: int) -> None:
+        """Raise `Unavailable` where the server has no connection left for so many sessions."""
+        possible = len(self._pool)
+        try:
+            if possible >= sessions or not self._probe or not self._admin().execute(FULL).fetchall()[0][0]:
+                return
+        except psycopg.Error:
+            return
+        self._forget()
+        raise Unavailable(
+            f"A schedule of {sessions} sessions needs more connections than the PostgreSQL server has left: "
+            f"{possible} sessions are possible.",
+            next="let the schedule have fewer sessions, or close what else uses the server",
+        )
 
     def _seat(self, schedule: Schedule, levels: Mapping[str, str]) -> None:
         self._seated, self._waits, self._early, self._schedule = {}, {}, [], schedule
@@ -328,19 +332,20 @@ class Postgres(Engine):
         deadline = time.monotonic() + timeout_s
         over = False
         while not over and time.monotonic() < deadline:
-            over = bool(_readable([control.conn.socket], deadline - time.monotonic())) and control.take()
+            over = bool(readable([control.conn.socket], deadline - time.monotonic())) and control.take()
         if not over:
             self._forget()
             self.database.cluster.admin(f"SELECT pg_catalog.pg_terminate_backend({control.pid})")
             raise SqlTimeout(f"The setup ran longer than {timeout_s:g} s and was cancelled.", sqlstate="57014")
-        for result in control.results:
-            if result.status == pq.ExecStatus.FATAL_ERROR:
-                error = psycopg.errors.error_from_result(result)
-                raise SqlError(
-                    f"The setup is refused: {(error.diag.message_primary or str(error)).rstrip('.')}.",
-                    sqlstate=error.sqlstate or "",
-                    next=error.diag.message_hint or "correct the setup",
-                )
+        error = failure(control.results)
+        if error is not None and gone(error):
+            raise error
+        if error is not None:
+            raise SqlError(
+                f"The setup is refused: {(error.diag.message_primary or str(error)).rstrip('.')}.",
+                sqlstate=error.sqlstate or "",
+                next=error.diag.message_hint or "correct the setup",
+            )
 
     def _set_patience(self, session: Session) -> None:
         """Let the one that closes a circle of waits be the one that looks for it."""
@@ -362,20 +367,26 @@ class Postgres(Engine):
         return time.monotonic() < session.blocked_s + CHECKED_S_MAX
 
     def _answer(self, session: Session) -> Answer:
-        state = STATES[session.conn.transaction_status]
         notices, results = tuple(session.notices), session.results
+        error = failure(session.results)
+        if error is not None and session.state == "lost":
+            return session.lost(error)
         last = results[-1]
-        if last.status == pq.ExecStatus.FATAL_ERROR:
-            error = psycopg.errors.error_from_result(last)
-            message = TOO_MANY if session.stopped else error.diag.message_primary or str(error).strip()
+        if error is not None:
+            message = TOO_MANY if session.stopped else error.diag.message_primary or _line(error)
             deadlock = self._deadlock(error.diag) if error.sqlstate == "40P01" else {}
             return Answer(
-                state, failed=True, sqlstate=error.sqlstate or "", message=message, notices=notices, cycle=deadlock
+                session.state,
+                failed=True,
+                sqlstate=error.sqlstate or "",
+                message=message,
+                notices=notices,
+                cycle=deadlock,
             )
         columns, rows = session.table() or ((), None)
         ended = next((result for result in reversed(results) if result.command_status), last)
         tag = (ended.command_status or b"").decode()
-        return Answer(state, columns, rows, ended.command_tuples, notices=notices, tag=tag)
+        return Answer(session.state, columns, rows, ended.command_tuples, notices=notices, tag=tag)
 
     def _deadlock(self, diag: psycopg.errors.Diagnostic) -> dict[str, Wait]:
         """The circle of waits, as the server tells it when it breaks a deadlock."""
@@ -405,14 +416,6 @@ class Postgres(Engine):
         assert self._probe is not None
         return self._probe
 
-    def _set_role(self) -> None:
-        """Give the role the settings that a stage needs, and no others: ALTER ROLE in a schedule would outlast it."""
-        name = self.database.name
-        for sql in (f"ALTER ROLE {name} RESET ALL", f"ALTER ROLE {name} IN DATABASE {name} RESET ALL"):
-            self.database.cluster.admin(sql)
-        for setting, value in SETTINGS.items():
-            self.database.cluster.admin(f"ALTER ROLE {name} IN DATABASE {name} SET {setting} = '{value}'")
-
     def _end_prepared(self) -> None:
         """Roll back what PREPARE TRANSACTION has left."""
         if self._schedule is not None and self._schedule.mentions("prepare") and self._control is not None:
@@ -421,6 +424,27 @@ class Postgres(Engine):
                 quoted = gid.replace("'", "''")
                 self._control.do(f"ROLLBACK PREPARED '{quoted}'")
 
+    def _stop(self, how: str, session: Session) -> None:
+        """Ask the server to stop a session's statement, or the session; a server that is gone has stopped it."""
+        try:
+            self._admin().execute(f"SELECT pg_catalog.{how}({session.pid})")
+        except psycopg.Error as error:
+            if not gone(error):
+                raise
+
+    def _leave_lost(self, session: Session, error: psycopg.Error) -> None:
+        """Give up a session whose connection is gone. Raises `ScheduleBroken` where more is gone than this session: a
+        server that ends one session says so with a SQLSTATE, one that crashes does not."""
+        if session.ended in ("", "57P02"):
+            raise self._broken(error)
+        self._drop(session)
+        try:
+            assert self._control is not None
+            self._control.ask("SELECT 1")
+            self._admin().execute("SELECT 1")
+        except psycopg.Error as more:
+            raise self._broken(more) from None
+
     def _drop(self, session: Session) -> None:
         session.running = False
         if session in self._pool:
@@ -428,12 +452,21 @@ class Postgres(Engine):
         session.connection.close()
 
     def _broken(self, error: psycopg.Error) -> ScheduleBroken:
+        """The error that says so. After a crash the server ends every connection before it recovers; who connects
+        earlier is ended with the others."""
+        control = [self._control.connection] if self._control else []
+        until = time.monotonic() + CANCELLED_S
+        for connection in (*control, *self._probes()):
+            end_of(connection, until - time.monotonic())
         self._forget()
         return ScheduleBroken(
             "The PostgreSQL server went in the middle of the schedule.",
-            tried=str(error).strip().split("\n")[0],
+            tried=_line(error),
             next="run it again: the server is started anew",
         )
+
+    def _probes(self) -> list[psycopg.Connection[Any]]:
+        return [self._probe] if self._probe else []
 
     def _forget(self) -> None:
         """Close every connection; the next schedule makes new ones."""
@@ -442,28 +475,8 @@ class Postgres(Engine):
                 session.connection.close()
         if self._probe is not None:
             self._probe.close()
-        self._pool, self._seated = [], {}
+        self._pool, self._seated, self._pids = [], {}, set()
         self._control = self._probe = self._tables = None
-
-
-def _readable(sockets: list[int], timeout_s: float) -> list[int]:
-    """Those of the sockets from which something can be read, within so many seconds."""
-    if max(sockets) < 1024:
-        return select.select(sockets, [], [], max(timeout_s, 0))[0]
-    poll = select.poll()
-    for socket in sockets:
-        poll.register(socket, select.POLLIN)
-    return [socket for socket, _ in poll.poll(max(timeout_s, 0) * 1000)]
-
-
-def _lost(session: Session, error: psycopg.Error) -> Answer:
-    session.running = False
-    message = str(error).strip().split("\n")[0]
-    for result in session.results:
-        if result.status == pq.ExecStatus.FATAL_ERROR:
-            error = psycopg.errors.error_from_result(result)
-            message = error.diag.message_primary or message
-    return Answer("lost", failed=True, sqlstate=error.sqlstate or "08006", message=message)
 
 
 def let_deadlock_timeout_be_set(home: Cluster) -> None:
@@ -472,3 +485,7 @@ def let_deadlock_timeout_be_set(home: Cluster) -> None:
     if not home.admin(f"SELECT pg_catalog.has_parameter_privilege('{OWNERS}', 'deadlock_timeout', 'SET')")[0][0]:
         with contextlib.suppress(psycopg.errors.InternalError_):  # another process grants it at this moment
             home.admin(f"GRANT SET ON PARAMETER deadlock_timeout TO {OWNERS}")
+
+
+def _line(error: psycopg.Error) -> str:
+    return (error.diag.message_primary or str(error)).strip().split("\n")[0].rstrip(".")

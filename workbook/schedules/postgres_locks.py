@@ -19,14 +19,12 @@ Source: PostgreSQL's manual, "pg_locks". Left out: predicate locks, for which no
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import psycopg
-from psycopg import pq
 
-if TYPE_CHECKING:
-    from workbook.schedules.postgres import Session
-    from workbook.schedules.postgres_tables import Tables
+from workbook.schedules.postgres_session import Session
+from workbook.schedules.postgres_tables import Tables
 
 BLOCKED = """SELECT p, pg_catalog.pg_blocking_pids(p), pg_catalog.pg_safe_snapshot_blocking_pids(p)
     FROM pg_catalog.unnest('{%s}'::int4[]) AS p
@@ -53,7 +51,11 @@ class Locks:
         whether it is for a safe snapshot."""
         sql = BLOCKED % (_list(asked), _list(everybody))
         rows = self._admin.execute(sql).fetchall()
-        return {pid: (tuple(sorted({*holders, *snapshot})), bool(snapshot)) for pid, holders, snapshot in rows}
+        return {  # of one that waits no more, nobody is left to be named
+            pid: (tuple(sorted({*holders, *snapshot})), bool(snapshot))
+            for pid, holders, snapshot in rows
+            if holders or snapshot
+        }
 
     def wanted(self, pids: Sequence[int], names: Mapping[int, str]) -> dict[int, str]:
         """The lock that each of the waiting processes wants, in words; one that waits no more is left out. `names`
@@ -76,8 +78,8 @@ class Locks:
         return found
 
     def told(self, mode: str, on: str, row: Sequence[str] | None, holder: str) -> str:
-        """What a deadlock's message says was wanted, in the same words: the `mode` of a lock `on` something; `row` is (page, place, table) where its
-        context names one."""
+        """What a deadlock's message says was wanted, in the same words: the `mode` of a lock `on` something; `row` is
+        (page, place, table) where its context names one."""
         if row:
             oid = self._tables.oid(row[2])
             return self.row(oid, int(row[0]), int(row[1])) if oid else f"row ({row[0]},{row[1]}) of {row[2]}"
@@ -105,8 +107,11 @@ class Locks:
         if known:
             name, columns = known
             sql = f"SELECT {', '.join(columns)} FROM ONLY {name} WHERE ctid = '({page},{place})'"
-            result = self._control.conn.exec_(sql.encode())
-            if result.status == pq.ExecStatus.TUPLES_OK and result.ntuples:
+            try:
+                result = self._control.ask(sql)
+            except psycopg.Error:
+                return f"row ({page},{place}) of {table}"
+            if result.ntuples:
                 values = [(result.get_value(0, number) or b"").decode() for number in range(len(columns))]
                 pairs = [f"{column.strip(chr(34))}={value}" for column, value in zip(columns, values, strict=True)]
                 return f"row {', '.join(pairs)} of {table}"

@@ -9,10 +9,11 @@ it. The quick way is taken where nothing but rows can have changed: steps that o
 triggers, foreign keys, rules and row-level security. Every 50th time the tables are made anew, so that dead rows do
 not pile up and no plan changes.
 
-    >>> plain("UPDATE t SET n = 1"), plain("SELECT 1 INTO t"), plain("CREATE INDEX ON t (n)")
-    (True, False, False)
+    >>> plain("UPDATE t SET n = 1"), plain("SELECT 1 INTO t"), plain("CREATE INDEX ON t (n)"), plain("SELECT lo_create(7)")
+    (True, False, False, False)
 
-Left out: large objects, which stay.
+Left out: what stands in no schema (large objects, publications): `postgres.py` looks for it whenever the tables are
+made anew.
 """
 
 from __future__ import annotations
@@ -20,19 +21,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import psycopg
 from psycopg import pq
 
 from workbook.engines.cluster import OWNERS
 from workbook.engines.running import ALONE, split
-from workbook.errors import SqlError
 from workbook.schedules.engine import ROWS_MAX, Rows, of_table
+from workbook.schedules.postgres_session import Session
 from workbook.schedules.schedule import Schedule
-
-if TYPE_CHECKING:
-    from workbook.schedules.postgres import Session
 
 QUICK_MAX, QUICK_ROWS_MAX, MAKES = 50, 5_000, 500
 PLAIN = re.compile(
@@ -40,7 +38,12 @@ PLAIN = re.compile(
     r"WITH|VALUES|TABLE|LOCK|DECLARE|FETCH|MOVE|CLOSE|PREPARE|EXECUTE|DEALLOCATE|LISTEN|NOTIFY|UNLISTEN)\b",
     re.I,
 )
-STORED = re.compile(r"\b(FUNCTION|PROCEDURE|TRIGGER|RULE|ROLE|USER|DATABASE)\b", re.I)
+STORED = re.compile(
+    r"\b(FUNCTION|PROCEDURE|TRIGGER|RULE|ROLE|USER|DATABASE|PRIVILEGES|PUBLICATION|EXTENSION|SERVER|OWNED)\b|"
+    r"\bDO\s+(LANGUAGE\b|\$|')|\blo_",
+    re.I,
+)
+LARGE = re.compile(r"\blo_", re.I)
 SCHEMAS = "SELECT nspname FROM pg_catalog.pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'"
 TABLES = """SELECT c.oid, n.nspname, c.relname,
         c.relhastriggers OR c.relhasrules OR c.relrowsecurity OR c.relhassubclass OR c.relkind <> 'r',
@@ -100,11 +103,14 @@ class Tables:
         self._simple = self._changed = False
         self._makes = 0
 
+    def quick(self, schedule: Schedule) -> bool:
+        """Whether putting rows back will do: nothing else can differ from what the schedule's setup leaves."""
+        return schedule.setup == self._setup and self._simple and not self._changed and self._quick < QUICK_MAX
+
     def make(self, schedule: Schedule, run: Callable[[str], None]) -> None:
         """The tables as the schedule's setup leaves them; `run` runs a text of SQL as the learner's role."""
-        quick = schedule.setup == self._setup and self._simple and not self._changed and self._quick < QUICK_MAX
         try:
-            if quick:
+            if self.quick(schedule):
                 self._put_back()
             else:
                 self._make_anew(schedule.setup, run)
@@ -197,21 +203,7 @@ class Tables:
             for table in self._tables
         ]
         texts += [f"SELECT last_value, is_called FROM {name}" for name in self._sequences]
-        return self._results("; ".join(texts)) if texts else []
-
-    def _results(self, sql: str) -> list[pq.abc.PGresult]:
-        conn, results = self._control.conn, []
-        conn.send_query(sql.encode())
-        while (result := conn.get_result()) is not None:
-            if result.status == pq.ExecStatus.FATAL_ERROR:
-                error = psycopg.errors.error_from_result(result)
-                if isinstance(error, psycopg.OperationalError):
-                    raise error
-                raise SqlError(
-                    f"The tables cannot be read: {error.diag.message_primary}.", sqlstate=error.sqlstate or ""
-                )
-            results.append(result)
-        return results
+        return self._control.ask_all("; ".join(texts)) if texts else []
 
     def _put_back(self) -> None:
         """Undo what the last schedule did to the rows and to the sequences."""
@@ -223,7 +215,7 @@ class Tables:
                 f"SELECT pg_catalog.setval('{quoted}', {(state[0] or b'1').decode()}, '{(state[1] or b't').decode()}')"
             )
         if texts:
-            self._results("; ".join(texts))
+            self._control.ask_all("; ".join(texts))
         for table in self._tables:
             table.now = table.made
 
@@ -243,7 +235,7 @@ class Tables:
 
 def plain(sql: str) -> bool:
     """Whether a statement can change nothing but rows, sequences and its own session."""
-    if ";" in sql or not PLAIN.match(sql):
+    if ";" in sql or not PLAIN.match(sql) or LARGE.search(sql):
         return False
     return (
         re.match(r"\s*(SELECT|WITH)\b", sql, re.I) is None

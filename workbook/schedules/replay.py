@@ -35,7 +35,7 @@ from workbook.draw.heatmap import Grid, grids, heatmap_picture, places
 from workbook.draw.picture import CARD, INK, Picture
 from workbook.draw.player import VIEW, Frame, Player, view
 from workbook.draw.timeline import rows_of, timeline_picture
-from workbook.errors import WorkbookError
+from workbook.errors import Misuse, WorkbookError
 from workbook.schedules.graph import Graph
 from workbook.schedules.interleavings import KINDS, Cell, Exploration
 from workbook.schedules.run import Run, told
@@ -84,11 +84,15 @@ def timeline(run: Run, graph: Graph | None = None, sessions: Sequence[str] = ())
 def step_through(run: Run, graph: Graph | None = None, verdict: SerialVerdict | None = None) -> Player:
     """A run that is stepped through, event by event; the last frame shows all of it, and says the `verdict` and why
     (the `graph`), where they are given."""
+    if not isinstance(run, Run):
+        raise Misuse(f"A {type(run).__name__} is no run.", next="step through what `run(...)` returns")
     return Player(partial(_frame, run, graph, verdict, ()), _count(run), title=run.schedule.title or "A schedule")
 
 
 def heat_map(exploration: Exploration) -> HeatMap:
     """The map of every order, in which a click or a key chooses the one that is replayed below it."""
+    if not isinstance(exploration, Exploration):
+        raise Misuse(f"A {type(exploration).__name__} is no exploration.", next="show what `explore(...)` returns")
     return HeatMap(exploration)
 
 
@@ -151,9 +155,10 @@ def _state(run: Run, upto: int) -> str:
         elif event.kind in ("failed", "skipped"):
             failed.add(step.session)
             said[step.session] = f"has failed with {event.sqlstate or 'an error'}"
-        elif event.kind == "done" and step.ends:
-            undone = event.answer.upper() == "ROLLBACK" or not step.sql.upper().lstrip().startswith(("COMMIT", "END"))
-            said[step.session] = "has rolled back" if undone else "has committed"
+        elif event.kind == "done" and step.asks:
+            undone = event.answer.upper() == "ROLLBACK" or step.asks == "rollback"
+            ended = "has rolled back" if undone else "has prepared" if step.asks == "prepare" else "has committed"
+            said[step.session] = ended
         elif step.session not in failed:
             said[step.session] = "goes on"
     return "\n".join(f"{name} {state}" for name, state in said.items())

@@ -25,6 +25,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from workbook.errors import SqlTimeout
+from workbook.schedules.controls import bare
 from workbook.schedules.schedule import Schedule, Step
 
 if TYPE_CHECKING:
@@ -231,7 +232,7 @@ def told(event: Event, step: Step) -> str:
         return f"{sql}  {sign} {event.sqlstate} {event.message}".replace("  ✗  ", "  ✗ ").rstrip()
     if event.rows is not None:
         return f"{sql}  → {shown(event.rows)}"
-    if step.ends and event.answer and not step.sql.upper().startswith(event.answer.split()[0]):
+    if step.ends and event.answer and not bare(step.sql).upper().startswith(event.answer.split()[0]):
         return f"{sql}  → {event.answer}"
     if event.rowcount is not None and event.rowcount >= 0:
         return f"{sql}  → {event.rowcount} row{'' if event.rowcount == 1 else 's'}"

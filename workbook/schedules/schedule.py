@@ -32,6 +32,8 @@ A session's name is any plain word; in brackets after it stands the step's own n
 session's level where they differ. Lines that are indented continue what stands above them, a line that begins with `#`
 is a comment, and the first one is the title.
 
+A step is one statement; where it holds several, they are sent together, and `transactions` follows them one by one.
+
 Left out: conditions and loops. A session is a list of statements, as every other schedule in the literature (Bernstein,
 Hadzilacos, Goodman, Concurrency Control and Recovery in Database Systems, 1987, chapter 2).
 """
@@ -47,6 +49,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from workbook.errors import Misuse
+from workbook.schedules.controls import BEGINS, ENDS, Kind, kind, statements
+
+__all__ = ("BEGINS", "ENDS", "LEVELS", "Level", "Program", "Schedule", "Step")
 
 Level = Literal[
     "read uncommitted", "read committed", "repeatable read", "serializable", "deferred", "immediate", "snapshot"
@@ -57,15 +62,13 @@ LEVELS: tuple[str, ...] = (
     *("read uncommitted", "read committed", "repeatable read", "serializable"),
     *("deferred", "immediate", "snapshot"),
 )
-BEGINS = re.compile(r"\s*(BEGIN|START\s+TRANSACTION)\b", re.I)
-ENDS = re.compile(
-    r"\s*(COMMIT|END|ABORT|PREPARE\s+TRANSACTION|ROLLBACK(?!\s+((WORK|TRANSACTION)\s+)?TO\b))\b(?!\s+PREPARED)", re.I
-)
 WORD = re.compile(r"[^\W\d]\w*")
 HEAD = re.compile(r"(?P<session>[^\W\d]\w*)(?:\s*\((?P<name>[^()]+)\))?\s*:(?P<sql>.*)", re.S)
 LEVEL = re.compile(r"level(?:\s+(?P<session>[^\W\d]\w*))?\s*:(?P<level>.*)", re.I)
 BLOCK = re.compile(r"(?P<block>setup|teardown)\s*:(?P<sql>.*)", re.I | re.S)
 RESERVED = ("level", "setup", "teardown")
+GIVE_SESSIONS = 'give sessions={"T1": ["SELECT 1"]}'
+NUL, NO_NUL = "\0", "take it out: no engine takes it in a statement"
 WRITE_IT = "write a step as `T1: SELECT 1`, and indent the lines that continue it"
 
 
@@ -73,8 +76,12 @@ WRITE_IT = "write a step as `T1: SELECT 1`, and indent the lines that continue i
 class Step:
     """One statement of one session. BEGIN, COMMIT and ROLLBACK are steps, too.
 
-    Parameters: the `session`'s name; one statement of `sql`; the step's `name`, unique in its program ('' lets the
-    program give one, such as `T1.2`).
+    Parameters: the `session`'s name; one statement of `sql` (of several, `controls` says what they do); the step's
+    `name`, unique in its program ('' lets the program give one, such as `T1.2`).
+
+    >>> step = Step("T1", "/* pay */ UPDATE test SET value = 1; ROLLBACK")
+    >>> step.ends, step.asks, Step("T1", "-- done\\nEND").ends
+    (False, 'rollback', True)
     """
 
     session: str
@@ -86,13 +93,21 @@ class Step:
 
     @property
     def begins(self) -> bool:
-        """Whether it begins a transaction."""
+        """Whether its first statement begins a transaction."""
         return BEGINS.match(self.sql) is not None
 
     @property
     def ends(self) -> bool:
-        """Whether it asks for the end of a transaction: COMMIT, ROLLBACK (not to a savepoint), PREPARE TRANSACTION."""
+        """Whether its first statement asks for the end of a transaction: COMMIT, ROLLBACK (not to a savepoint), PREPARE
+        TRANSACTION."""
         return ENDS.match(self.sql) is not None
+
+    @property
+    def asks(self) -> Kind | Literal[""]:
+        """What the last of its statements that ends a transaction asks for: `commit`, `rollback` or `prepare`; '' where
+        none does."""
+        kinds = [kind(one) for one in statements(self.sql)]
+        return next((one for one in reversed(kinds) if one not in ("begin", "plain")), "")
 
 
 @dataclass(frozen=True)
@@ -117,8 +132,8 @@ class Program:
     levels: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not self.sessions:
-            raise Misuse("A program needs a session.", next='give sessions={"T1": ["SELECT 1"]}')
+        if not isinstance(self.sessions, Mapping) or not self.sessions:
+            raise Misuse("A program needs a session.", next=GIVE_SESSIONS)
         whole = {name: _whole(name, steps) for name, steps in self.sessions.items()}
         _unique(itertools.chain.from_iterable(whole.values()))
         object.__setattr__(self, "sessions", whole)
@@ -197,9 +212,13 @@ class Schedule:
     levels: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not self.steps:
+        if isinstance(self.steps, str) or not isinstance(self.steps, Iterable):
+            raise Misuse("The steps of a schedule are no list of steps.", next="read a text by Schedule.read(text)")
+        given = tuple(self.steps)
+        if not given:
             raise Misuse("A schedule needs a step.", next=WRITE_IT)
-        object.__setattr__(self, "steps", tuple(_named(self.steps)))
+        _check(given)
+        object.__setattr__(self, "steps", tuple(_named(given)))
         _unique(self.steps)
         for level in (self.level, *self.levels.values()):
             if level and level not in LEVELS:
@@ -219,6 +238,8 @@ class Schedule:
     @classmethod
     def read(cls, text: str) -> Schedule:
         """The schedule of a text. Raises `Misuse` with the line of a mistake."""
+        if not isinstance(text, str):
+            raise Misuse(f"A schedule is read from text, and this is a {type(text).__name__}.", next=WRITE_IT)
         return _Reader(text).schedule()
 
     def __str__(self) -> str:
@@ -263,16 +284,35 @@ class Schedule:
 
 def _whole(session: str, steps: Sequence[Step | str]) -> tuple[Step, ...]:
     """A session's steps with their BEGIN, COMMIT and names."""
+    if isinstance(steps, (str, Step)):
+        raise Misuse(f"The steps of {session} are one text, and no list.", next=f'give {{"{session}": ["SELECT 1"]}}')
+    if not isinstance(steps, Iterable):
+        raise Misuse(f"The steps of {session} are no list: {steps!r}.", next=f'give {{"{session}": ["SELECT 1"]}}')
     made = [Step(session, step) if isinstance(step, str) else step for step in steps]
+    _check(made)
     if strange := [step.session for step in made if step.session != session]:
         raise Misuse(f"A step of {strange[0]} stands in the session {session}.", next=f"write Step({session!r}, ...)")
     if not any(step.begins for step in made):
         given = enumerate(made, 1)  # a name that tells a step's place is given anew: BEGIN moves them by one
         made = [replace(step, name="") if step.name == f"{session}.{place}" else step for place, step in given]
         made.insert(0, Step(session, "BEGIN"))
-    if not any(step.ends for step in made):
+    if not any(step.asks for step in made):
         made.append(Step(session, "COMMIT"))
     return tuple(_named(made))
+
+
+def _check(steps: Iterable[object]) -> None:
+    """See that these are steps, of texts that an engine can be sent. Raises `Misuse`."""
+    for step in steps:
+        if not isinstance(step, Step):
+            raise Misuse(f"This is no step: {step!r}.", next='write Step("T1", "SELECT 1")')
+        for text in (step.session, step.sql, step.name):
+            if not isinstance(text, str):
+                raise Misuse(
+                    f"A step is made of texts, and this is none: {text!r}.", next='write Step("T1", "SELECT 1")'
+                )
+        if NUL in step.sql:
+            raise Misuse(f"A step of {step.session} holds a NUL character.", next=NO_NUL)
 
 
 def _named(steps: Iterable[Step]) -> Iterator[Step]:
@@ -352,12 +392,17 @@ class _Reader:
             number += 1
             if not head.strip():
                 continue
+            if NUL in head:
+                raise self._mistake("it holds a NUL character", NO_NUL)
             if head[0].isspace():
                 raise self._mistake("this line is indented, and continues nothing", WRITE_IT)
             rest = []
             while number < len(self.lines) and (not self.lines[number].strip() or self.lines[number][0].isspace()):
                 rest.append(_outdented(self.lines[number]))
                 number += 1
+                if NUL in rest[-1]:
+                    self.at = number
+                    raise self._mistake("it holds a NUL character", NO_NUL)
             if head.startswith("#") and any(line.strip() for line in rest):
                 raise self._mistake("an indented line continues a comment", WRITE_IT)
             yield head, rest

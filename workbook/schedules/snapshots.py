@@ -34,6 +34,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from workbook.schedules.controls import bare
 from workbook.schedules.run import Run
 from workbook.schedules.transactions import NOT_RUN, Transaction, transactions
 
@@ -104,7 +105,7 @@ def _covers(engine: str, level: str) -> Covers | None:
 
 def _takes(run: Run, level: str, index: int) -> bool:
     """Whether a step takes a snapshot, unless its transaction has one."""
-    sql, event = run.schedule.steps[index].sql, run.end(index)
+    sql, event = bare(run.schedule.steps[index].sql), run.end(index)
     if event is None or event.kind == "skipped" or event.sqlstate in NOT_RUN:
         return False
     if AT_BEGIN.match(sql):

@@ -15,6 +15,8 @@ sends BEGIN IMMEDIATE instead.
     >>> as_immediate("BEGIN"), as_immediate("begin transaction;"), as_immediate("BEGIN DEFERRED")
     ('BEGIN IMMEDIATE', 'BEGIN IMMEDIATE', 'BEGIN DEFERRED')
 
+Text that is no UTF-8, which SQLite stores as it comes, is shown as the SQL that makes it.
+
 The library is apsw, for Python's own sqlite3 has no busy handler; its SQLite is newer, too. Sources: sqlite.org,
 "Isolation In SQLite", "sqlite3_busy_handler", "File Locking And Concurrency". Left out: shared cache, BEGIN EXCLUSIVE
 as a level of its own (a step may say it).
@@ -26,7 +28,7 @@ import itertools
 import re
 import secrets
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from os import getpid
 from typing import Any
 
@@ -34,16 +36,19 @@ import apsw
 
 from workbook.engines import places
 from workbook.errors import SqlError, SqlTimeout
-from workbook.schedules.engine import ROWS_MAX, TOO_MANY, Answer, Rows, Wait, of_table
+from workbook.schedules.controls import bare
+from workbook.schedules.engine import ROWS_MAX, TOO_MANY, Answer, Rows, State, Wait, of_table
 from workbook.schedules.schedule import Schedule
-from workbook.schedules.threads import Threads, Worker
+from workbook.schedules.threads import Threads, Worker, sentence
 
 BARE = re.compile(r"\s*BEGIN(\s+TRANSACTION)?\s*;?\s*", re.I)
 PLAIN = re.compile(
     r"\s*(BEGIN|COMMIT|END|ROLLBACK|SAVEPOINT|RELEASE|SELECT|INSERT|UPDATE|DELETE|REPLACE|WITH|VALUES)\b", re.I
 )
+QUERY = re.compile(r"\s*(SELECT|WITH|VALUES)\b(?!.*(\bRETURNING\b|;\s*\S))", re.I | re.S)
 CHANGES = re.compile(r"\s*(INSERT|UPDATE|DELETE|REPLACE|WITH)\b", re.I)
 TABLES = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY rowid"
+RETURNS = re.compile(r"\s*(INSERT|UPDATE|DELETE|REPLACE|WITH)\b[^;]*\bRETURNING\b[^;]*;?\s*$", re.I)
 WRITE_LOCK, READERS = "the database's write lock", "the end of every read"
 BEING_WRITTEN = "the database, which is being written"
 
@@ -105,23 +110,20 @@ class Sqlite(Threads):
             self._ended += len(came)
         return came
 
-    def leave(self) -> None:
-        for worker in self.seated.values():
-            try:
-                worker.call(lambda worker=worker: self.unseat(worker))  # type: ignore[misc]
-            except (apsw.Error, TimeoutError):
-                self.drop(worker)
-        self.seated = {}
-
     def tables(self, schedule: Schedule) -> tuple[dict[str, Rows], dict[str, tuple[str, ...]]]:
         rows: dict[str, Rows] = {}
         columns: dict[str, tuple[str, ...]] = {}
-        for name in [str(row[0]) for row in self._control.execute(TABLES).fetchall()]:
-            quoted = name.replace('"', '""')
-            columns[name] = tuple(str(row[1]) for row in self._control.execute(f'PRAGMA table_info("{quoted}")'))
-            rows[name] = of_table(name, self._control.execute(f'SELECT * FROM "{quoted}"'))
-        if schedule.teardown:
-            self._control.execute(schedule.teardown).fetchall()
+        what = "The tables cannot be read after the schedule"
+        try:
+            for name in [str(row[0]) for row in self._control.execute(TABLES).fetchall()]:
+                quoted = name.replace('"', '""')
+                columns[name] = tuple(str(row[1]) for row in self._control.execute(f'PRAGMA table_info("{quoted}")'))
+                rows[name] = self._rows_of(name, f'SELECT * FROM "{quoted}"', len(columns[name]))
+            what = "The teardown is refused"
+            if schedule.teardown:
+                self._control.execute(schedule.teardown).fetchall()
+        except (apsw.Error, ValueError) as error:
+            raise SqlError(f"{what}: {_message(error)}.", sqlstate=_code(error), next="correct the schedule") from None
         return rows, columns
 
     def close(self) -> None:
@@ -157,6 +159,7 @@ class Sqlite(Threads):
         if not PLAIN.match(sql) or ";" in sql:
             self._plain = False
         columns: list[tuple[str, ...]] = []
+        notices: tuple[str, ...] = ()
 
         def begun(cursor: apsw.Cursor, *_: Any) -> bool:
             columns.append(tuple(column[0] for column in cursor.get_description()))
@@ -167,20 +170,35 @@ class Sqlite(Threads):
         cursor.exec_trace = begun
         try:
             rows = tuple(itertools.islice(cursor.execute(sql), ROWS_MAX + 1))
+        except UnicodeDecodeError as error:
+            if columns and QUERY.match(sql):
+                rows = tuple(itertools.islice(_undecoded(connection, sql, len(columns[-1])), ROWS_MAX + 1))
+            elif RETURNS.match(sql):
+                rows, columns, notices = (), [], (f"what it returns cannot be shown: {sentence(error)}",)
+            else:
+                raise
         except apsw.Error as error:
-            self._states[worker.name] = connection.txn_state("main")
-            return Answer(_state(connection), failed=True, sqlstate=_code(error), message=_message(error))
+            return Answer(self.state(worker), failed=True, sqlstate=_code(error), message=_message(error))
         finally:
             cursor.close(True)
+            self._states[worker.name] = connection.txn_state("main")
             with self._guard:
                 self._waiting.pop(worker, None)
-        self._states[worker.name] = connection.txn_state("main")
         if len(rows) > ROWS_MAX:
-            return Answer(_state(connection), failed=True, message=TOO_MANY)
+            return Answer(self.state(worker), failed=True, message=TOO_MANY)
         if columns and columns[-1]:
-            return Answer(_state(connection), columns[-1], rows, len(rows))
+            return Answer(self.state(worker), columns[-1], rows, len(rows))
         changed = connection.total_changes() - before if CHANGES.match(sql) else None
-        return Answer(_state(connection), rowcount=changed)
+        return Answer(self.state(worker), rowcount=changed, notices=notices)
+
+    def _rows_of(self, name: str, query: str, width: int) -> Rows:
+        try:
+            return of_table(name, self._control.execute(query))
+        except UnicodeDecodeError:
+            return of_table(name, _undecoded(self._control, query, width))
+
+    def state(self, worker: Worker) -> State:
+        return "open" if worker.connection.in_transaction else "idle"
 
     def interrupt(self, worker: Worker) -> None:
         with self._guard:
@@ -224,7 +242,7 @@ class Sqlite(Threads):
             made.execute(setup).fetchall()
         except apsw.InterruptError:
             raise SqlTimeout(f"The setup ran longer than {timeout_s:g} s and was cancelled.", sqlstate="9") from None
-        except apsw.Error as error:
+        except (apsw.Error, ValueError) as error:
             raise SqlError(
                 f"The setup is refused: {_message(error)}.", sqlstate=_code(error), next="correct the setup"
             ) from None
@@ -241,24 +259,41 @@ class Sqlite(Threads):
 
 def as_immediate(sql: str) -> str:
     """BEGIN as the level `immediate` sends it."""
-    return "BEGIN IMMEDIATE" if BARE.fullmatch(sql) else sql
+    return "BEGIN IMMEDIATE" if BARE.fullmatch(bare(sql)) else sql
 
 
-def _state(connection: apsw.Connection) -> Any:
-    return "open" if connection.in_transaction else "idle"
+def _undecoded(connection: apsw.Connection, query: str, width: int) -> Iterator[tuple[Any, ...]]:
+    """The rows of a query of so many columns, some of whose texts are no UTF-8."""
+    names = [f"c{place}" for place in range(width)]
+    shown = ", ".join(f"typeof({n}), CASE typeof({n}) WHEN 'text' THEN CAST({n} AS BLOB) ELSE {n} END" for n in names)
+    query = f"WITH r({', '.join(names)}) AS (\n{query.rstrip().rstrip(';')}\n) SELECT {shown} FROM r"
+    for row in connection.execute(query):
+        yield tuple(_text(value) if kind == "text" else value for kind, value in zip(row[::2], row[1::2], strict=True))
 
 
-def _code(error: apsw.Error) -> str:
-    return str(getattr(error, "extendedresult", "") or getattr(error, "result", ""))
+def _text(stored: bytes) -> str:
+    """A text; as the SQL that makes it, where it is no UTF-8.
+
+    >>> _text(b"shop"), _text(bytes([255]))
+    ('shop', "CAST(x'ff' AS TEXT)")
+    """
+    try:
+        return stored.decode()
+    except UnicodeDecodeError:
+        return f"CAST(x'{stored.hex()}' AS TEXT)"
 
 
-def _message(error: apsw.Error) -> str:
+def _code(error: Exception) -> str:
+    return str(getattr(error, "extendedresult", "") or getattr(error, "result", "") or type(error).__name__)
+
+
+def _message(error: Exception) -> str:
     """What SQLite says, and its name for it.
 
     >>> _message(apsw.BusyError("database is locked"))
     'database is locked'
     """
-    said = str(error).strip()
+    said = sentence(error)
     number = getattr(error, "extendedresult", 0)
     name = apsw.mapping_extended_result_codes.get(number) or apsw.mapping_result_codes.get(number)
     return f"{said} ({name})" if number else said

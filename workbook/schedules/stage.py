@@ -35,7 +35,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from workbook.engines.profiles import Profile
-from workbook.errors import Misuse
+from workbook.errors import Misuse, SqlError, TooManyRows, Unavailable
 from workbook.schedules.engine import Answer, Engine, ScheduleBroken, Wait, cycle
 from workbook.schedules.run import ENGINES, Event, Kind, Run, ScheduleTimeout
 from workbook.schedules.schedule import Schedule, Step
@@ -85,7 +85,8 @@ class Stage:
         timeout_s: float = TIMEOUT_S,
     ) -> None:
         self.engine, self.level, self.timeout_s = engine, level, timeout_s
-        self._guard, self._closed = threading.RLock(), False
+        self._profile: Profile = profile
+        self._guard, self._closed, self._spoilt = threading.RLock(), False, False
         self.seats = _engine(engine, profile)
         if level:
             self._check(level)
@@ -106,29 +107,56 @@ class Stage:
         with self._guard:
             if self._closed:
                 raise Misuse("The stage is closed.", next="make another one: Stage(...)")
-            self.seats.prepare(schedule, levels, self.timeout_s)
-            play = _Play(self.seats, schedule, probe, self.timeout_s)
-            error: ScheduleTimeout | ScheduleBroken | None = None
+            if self._spoilt:
+                self._begin_anew()
+            self._spoilt = True  # until all is done: whatever breaks in, at whatever moment
             try:
-                play.through()
-            except ScheduleTimeout as wedged:
-                error = wedged
-                self.seats.cancel()
-            except BaseException:
-                with contextlib.suppress(ScheduleBroken):
-                    self.seats.abandon()
+                self.seats.prepare(schedule, levels, self.timeout_s)
+            except SqlError:
+                self._spoilt = False
                 raise
+            play = _Play(self.seats, schedule, probe, self.timeout_s)
             try:
-                self.seats.leave()
-                final, columns = self.seats.tables(schedule)
-            except ScheduleBroken as broken:
-                error, final, columns = broken, {}, {}
+                error, final, columns = self._played(play)
+            except TooManyRows:
+                self._spoilt = False
+                raise
+            except BaseException:
+                with contextlib.suppress(Unavailable):
+                    self._begin_anew()
+                raise
+            self._spoilt = False
         events = tuple(replace(event, at=at) for at, event in enumerate(play.events))
         run = Run(schedule, self.engine, self.seats.version, level, events, play.outcomes(), final, columns, levels)
         if error is not None:
             error.run = run
             raise error
         return run
+
+    def _played(self, play: _Play) -> tuple[ScheduleTimeout | ScheduleBroken | None, dict[str, Any], dict[str, Any]]:
+        """Play a schedule to its end and clean up; how it was broken off, the tables' rows and their columns."""
+        error: ScheduleTimeout | ScheduleBroken | None = None
+        try:
+            play.through()
+        except ScheduleTimeout as wedged:
+            error = wedged
+            self.seats.cancel()
+        try:
+            self.seats.leave()
+            return error, *self.seats.tables(play.schedule)
+        except ScheduleBroken as broken:
+            return broken, {}, {}
+
+    def _begin_anew(self) -> None:
+        """After an interruption: no connection is used again that may have missed an answer. Where the interruption is
+        interrupted, too, the next schedule does it over."""
+        try:
+            self.seats.abandon()
+        except Exception:
+            with contextlib.suppress(Exception):
+                self.seats.close()
+            self.seats = _engine(self.engine, self._profile)
+        self._spoilt = False
 
     def close(self) -> None:
         """Close the connections and remove the database; a second call does nothing."""
@@ -391,14 +419,13 @@ class _Play:
         error = self._errors.pop(name, "")
         if step.ends and before == "idle":
             return  # COMMIT outside a transaction changes nothing
-        word = step.sql.split()[0].upper()
-        undone = step.ends and word in ("ROLLBACK", "ABORT")
+        undone = step.asks == "rollback"
         if error and (answer.failed or before == "failed" or undone):
             self._outcomes[name] = _aborted(error)
         elif undone:
             self._outcomes[name] = "aborted by ROLLBACK"
         else:
-            self._outcomes[name] = "prepared" if step.ends and word == "PREPARE" else "committed"
+            self._outcomes[name] = "prepared" if step.asks == "prepare" else "committed"
 
     def _nobody_ends(self, waits: Mapping[str, Wait]) -> bool:
         """Whether every wait leads to a session that has no step left, and no time-out is set that would end it."""

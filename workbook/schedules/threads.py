@@ -5,7 +5,8 @@
                       Worker T3 ─┘                 a worker that comes to wait may nudge the queue
 
 A connection belongs to its worker's thread, and is touched by no other, but to interrupt it. The workers are used
-again for the next schedule, by their number and not by their name.
+again for the next schedule, by their number and not by their name. Whatever a statement raises, also what neither
+engine nor driver foresaw, becomes its answer: a thread that ended would leave the schedule waiting.
 
     >>> queue = Answers()
     >>> worker = Worker(0, queue)
@@ -18,6 +19,7 @@ Left out: what a statement does, and how waiting is seen (the engines say both).
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 import time
@@ -26,7 +28,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
-from workbook.schedules.engine import Answer, Engine
+from workbook.schedules.engine import Answer, Engine, State
 from workbook.schedules.schedule import Schedule
 
 T = TypeVar("T")
@@ -119,6 +121,10 @@ class Threads(Engine):
         """Run a statement in the worker's thread; every error of the engine becomes an answer."""
 
     @abstractmethod
+    def state(self, worker: Worker) -> State:
+        """What an error has left of the session's transaction, asked in the worker's thread."""
+
+    @abstractmethod
     def interrupt(self, worker: Worker) -> None:
         """Stop what a worker runs, from another thread."""
 
@@ -146,10 +152,29 @@ class Threads(Engine):
 
     def send(self, session: str, sql: str) -> None:
         worker = self.seated[session]
-        worker.do(lambda: self.execute(worker, sql))
+        worker.do(lambda: self._answer(worker, sql))
+
+    def _answer(self, worker: Worker, sql: str) -> Answer:
+        """What `execute` gives; an error of which it knows nothing is told by its class."""
+        try:
+            return self.execute(worker, sql)
+        except Exception as error:
+            try:
+                state = self.state(worker)
+            except Exception:
+                state = "lost"
+            return Answer(state, failed=True, sqlstate=type(error).__name__, message=sentence(error))
 
     def answers(self, timeout_s: float) -> list[tuple[str, Answer]]:
         return [(worker.name, answer) for worker, answer in self.came.take(timeout_s)]
+
+    def leave(self) -> None:
+        for worker in self.seated.values():
+            try:
+                worker.call(lambda worker=worker: self.unseat(worker))  # type: ignore[misc]
+            except Exception:
+                self.drop(worker)
+        self.seated = {}
 
     def cancel(self) -> None:
         deadline = time.monotonic() + CANCELLED_S
@@ -173,6 +198,16 @@ class Threads(Engine):
         """Close every connection and end every thread."""
         for worker in self.workers:
             if worker.connection is not None:
-                worker.call(worker.connection.close)
+                with contextlib.suppress(Exception):
+                    worker.call(worker.connection.close)
             worker.end()
         self.workers, self.seated = [], {}
+
+
+def sentence(error: BaseException) -> str:
+    """The first line of what an error says, without a stop; its class where it says nothing.
+
+    >>> sentence(ValueError("no such step.")), sentence(KeyError())
+    ('no such step', 'KeyError')
+    """
+    return str(error).strip().split("\n")[0].rstrip(".") or type(error).__name__

@@ -17,11 +17,13 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from workbook.draw.picture import BLUE, CARD, FAINT, INK, ORANGE, RULE, SKY, VERMILION, Canvas, Picture, shortened
+from workbook.errors import Unsuitable
 
 WIDTH, LEFT, BAR_AT, BAR_WIDTH, ROWS_AT = 840, 16, 430, 110, 824
 STEP, LINE, HEAD = 30, 15, 34
 DIGIT, BOLD = 6.4, 7.4  # width of a character of the numbers' size
 MARKED_FROM = 10.0
+STEPS_MAX = 2_000  # of 30 px: what is taller, no browser shows whole
 MEASURES = {"buffers_own": "own pages", "rows_scanned": "rows scanned", "vm_steps": "steps"}
 BELIEF = "cost"
 HEADINGS = {**MEASURES, BELIEF: "cost of a loop, with the steps below"}
@@ -29,8 +31,12 @@ HEADINGS = {**MEASURES, BELIEF: "cost of a loop, with the steps below"}
 
 def plan_picture(data: Mapping[str, Any], text: str, most: float = 0) -> Picture:
     """Draw `Plan.data()`. `text` is the plan's canonical text, the picture's twin; `most` the counter that fills a
-    bar (0: the largest here)."""
-    rows = list(_rows(data["plan"], 0))
+    bar (0: the largest here). Raises `Unsuitable` for a plan of more than `STEPS_MAX` steps."""
+    rows = list(_rows(data["plan"]))
+    if len(rows) > STEPS_MAX:
+        raise Unsuitable(
+            f"This plan has {len(rows):,} steps, and a picture shows at most {STEPS_MAX:,}.", next="read it as text"
+        )
     measure = _measure(data)
     most = most or _most(data)
     height = HEAD + sum(_height(node) for node, _, _ in rows) + 18 * len(data["notes"]) + 12
@@ -49,9 +55,17 @@ def plan_picture(data: Mapping[str, Any], text: str, most: float = 0) -> Picture
     return Picture(canvas.svg(), text)
 
 
+def bundle(svg: Callable[[], str], text: str) -> dict[str, str]:
+    """What Jupyter shows: the picture and its text; of a plan that is too large for a picture the text alone."""
+    try:
+        return {"image/svg+xml": svg(), "text/plain": text}
+    except Unsuitable as error:
+        return {"text/plain": f"{text}\nNote: {error.what}"}
+
+
 def _measure(data: Mapping[str, Any]) -> str:
     """The first counter that any step has; of a plan that was not run, what it was believed to cost."""
-    nodes = [node for node, _, _ in _rows(data["plan"], 0)]
+    nodes = [node for node, _, _ in _rows(data["plan"])]
     ran = any(_value(node, "rows") is not None for node in nodes)
     names = MEASURES if ran else HEADINGS
     return next((name for name in names if any(_value(node, name) is not None for node in nodes)), "")
@@ -59,13 +73,16 @@ def _measure(data: Mapping[str, Any]) -> str:
 
 def _most(data: Mapping[str, Any]) -> float:
     measure = _measure(data)
-    return max((_value(node, measure) or 0 for node, _, _ in _rows(data["plan"], 0)), default=0) or 1
+    return max((_value(node, measure) or 0 for node, _, _ in _rows(data["plan"])), default=0) or 1
 
 
-def _rows(node: Mapping[str, Any], depth: int, parent: Any = None) -> Iterator[tuple[Mapping[str, Any], int, Any]]:
-    yield node, depth, parent
-    for child in node["children"]:
-        yield from _rows(child, depth + 1, node)
+def _rows(root: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], int, Any]]:
+    """Each step from the top, how deep it stands, and the step above it."""
+    waiting: list[tuple[Mapping[str, Any], int, Any]] = [(root, 0, None)]
+    while waiting:
+        node, depth, parent = waiting.pop()
+        yield node, depth, parent
+        waiting.extend((child, depth + 1, node) for child in reversed(node["children"]))
 
 
 def _value(node: Mapping[str, Any], name: str) -> float | None:

@@ -19,7 +19,8 @@ appeared, which vanished.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,7 +63,9 @@ class Comparison:
         return comparison_picture(self.data(), self.text).svg
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
-        return {"image/svg+xml": self._repr_svg_(), "text/plain": self.text}
+        from workbook.draw.plan import bundle
+
+        return bundle(self._repr_svg_, self.text)
 
 
 def compare(before: Plan, after: Plan) -> Comparison:
@@ -85,26 +88,24 @@ def _lined_up(before: Plan, after: Plan) -> tuple[list[tuple[Node, Node]], list[
     gone, new = ([node for node in plan.nodes() if node.relation] for plan in (before, after))
     order = {id(node): place for place, node in enumerate(gone)}
     pairs: list[tuple[Node, Node]] = []
-    for fits in (_same_alias, _same_role, _same_relation):
-        for a in list(gone):
-            b = next((b for b in new if fits(a, b)), None)
-            if b is not None:
-                pairs.append((a, b))
-                gone = [node for node in gone if node is not a]
-                new = [node for node in new if node is not b]
+    keys: tuple[Callable[[Node], Hashable], ...] = (
+        lambda node: (*_relation(node), node.alias or node.relation),
+        lambda node: (*_relation(node), node.role),
+        _relation,
+    )
+    for key in keys:
+        waiting: dict[Hashable, deque[Node]] = {}
+        for b in new:
+            waiting.setdefault(key(b), deque()).append(b)
+        found = [(a, waiting[key(a)].popleft()) for a in gone if waiting.get(key(a))]
+        lined = {id(node) for pair in found for node in pair}
+        gone, new = ([node for node in nodes if id(node) not in lined] for nodes in (gone, new))
+        pairs += found
     return sorted(pairs, key=lambda pair: order[id(pair[0])]), gone, new
 
 
-def _same_relation(a: Node, b: Node) -> bool:
-    return a.relation == b.relation and (a.kind in WRITES) == (b.kind in WRITES)
-
-
-def _same_role(a: Node, b: Node) -> bool:
-    return _same_relation(a, b) and a.role == b.role
-
-
-def _same_alias(a: Node, b: Node) -> bool:
-    return _same_relation(a, b) and (a.alias or a.relation) == (b.alias or b.relation)
+def _relation(node: Node) -> tuple[str, bool]:
+    return node.relation, node.kind in WRITES
 
 
 def _pages(before: Plan, after: Plan) -> list[str]:
@@ -155,19 +156,21 @@ def _collections(before: Plan, after: Plan) -> list[str]:
     a = Counter(node.kind for node in before.nodes() if not node.relation and not node.index)
     b = Counter(node.kind for node in after.nodes() if not node.relation and not node.index)
     gone, new = list((a - b).elements()), list((b - a).elements())
-    lines = []
-    for kind in list(gone):
-        family = next((word for word in ("Join", "Loop", "Aggregate", "Sort") if word in kind), "")
-        other = next(
-            (
-                step
-                for step in new
-                if (family in ("Join", "Loop") and ("Join" in step or "Loop" in step)) or (family and family in step)
-            ),
-            "",
-        )
-        if other:
-            lines.append(f"{kind} became {other}")
-            gone.remove(kind)
-            new.remove(other)
-    return lines + [f"{kind} is gone" for kind in gone] + [f"{kind} is new" for kind in new]
+    waiting: dict[str, deque[int]] = {}
+    for place, kind in enumerate(new):
+        waiting.setdefault(_family(kind), deque()).append(place)
+    lines, left, taken = [], [], set()
+    for kind in gone:
+        if (family := _family(kind)) and waiting.get(family):
+            place = waiting[family].popleft()
+            taken.add(place)
+            lines.append(f"{kind} became {new[place]}")
+        else:
+            left.append(f"{kind} is gone")
+    return lines + left + [f"{kind} is new" for place, kind in enumerate(new) if place not in taken]
+
+
+def _family(kind: str) -> str:
+    """What a step of a collection does: a join may become another join, not a sort."""
+    family = next((word for word in ("Join", "Loop", "Aggregate", "Sort") if word in kind), "")
+    return "Join" if family == "Loop" else family

@@ -18,11 +18,14 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from workbook.errors import Unsuitable
-from workbook.plans.tree import Node, Number, Plan
+from workbook.plans.tree import AGAIN, DEPTH_MAX, Node, Number, Plan, too_deep
 
 SENTENCE = re.compile(
     r"^(SCAN|SEARCH) (\S+)(?: AS (\S+))?(?: USING (?:AUTOMATIC )?(?:(?:PARTIAL )?(?:COVERING )?INDEX ([^\s(]\S*)?|INTEGER PRIMARY KEY))?(.*)$"
 )
+DUCKDB = "EXPLAIN (ANALYZE, FORMAT JSON)"
+PRINTED = {"children", "extra_info", "timing", "operator_timing"}
+"""DuckDB prints one of these for each step, in every version."""
 DUCK_CONDITIONS = (
     "Filters",
     "Dynamic Filters",
@@ -44,8 +47,10 @@ def read_sqlite(rows: Iterable[tuple[int, int, str]], vm_steps: int | None = Non
     if 0 not in below:
         raise Unsuitable("There is no plan of SQLite in this.", next="save what EXPLAIN QUERY PLAN prints")
 
-    def made(number: int, detail: str) -> Node:
-        children = tuple(made(*child) for child in below.get(number, []))
+    def made(number: int, detail: str, depth: int) -> Node:
+        if depth > DEPTH_MAX:
+            raise too_deep()
+        children = tuple(made(*child, depth + 1) for child in below.get(number, []))
         found = SENTENCE.match(detail)
         if not found:
             return Node(kind=detail, children=children)
@@ -63,7 +68,7 @@ def read_sqlite(rows: Iterable[tuple[int, int, str]], vm_steps: int | None = Non
             details={"sentence": detail},
         )
 
-    tops = [made(*top) for top in below[0]]
+    tops = [made(*top, 1) for top in below[0]]
     numbers = {"vm_steps": Number(vm_steps)} if vm_steps is not None else {}
     root = Node(kind="QUERY PLAN", children=tuple(tops), numbers=numbers)
     return Plan("sqlite", root, notes=("SQLite counts no pages by step; steps are those of its virtual machine.",))
@@ -94,20 +99,21 @@ def read_duckdb(document: Any) -> Plan:
         and top.get("children")
     ):
         top = top["children"][0]
-    if not isinstance(top, Mapping) or not _name(top):
-        raise Unsuitable("This JSON has no plan of DuckDB.", next="save what EXPLAIN (ANALYZE, FORMAT JSON) prints")
+    if not isinstance(top, Mapping) or not _name(top) or not PRINTED & top.keys():
+        raise Unsuitable("This JSON has no plan of PostgreSQL or DuckDB.", next=f"{AGAIN}; in DuckDB, {DUCKDB}")
     return Plan("duckdb", _duck(top, 0), notes=("DuckDB counts rows and row groups, no pages.",))
 
 
 def _name(fields: Mapping[str, Any]) -> str:
-    return str(
-        fields.get("type") or fields.get("operator_type") or fields.get("operator_name") or fields.get("name") or ""
-    ).strip()
+    names = (fields.get(key) for key in ("type", "operator_type", "operator_name", "name"))
+    return next((name.strip() for name in names if isinstance(name, str) and name.strip()), "")
 
 
 def _duck(fields: Mapping[str, Any], depth: int) -> Node:
-    if depth > 200:
-        raise Unsuitable("This plan is nested more than 200 steps deep.")
+    if depth > DEPTH_MAX:
+        raise too_deep()
+    if not _name(fields):
+        raise Unsuitable("A step of this plan has no name.", next=f"save the whole output of {DUCKDB}")
     extra = fields.get("extra_info")
     info = (
         {
@@ -119,7 +125,12 @@ def _duck(fields: Mapping[str, Any], depth: int) -> Node:
     )
     numbers = {}
     came = fields.get("intermediate_rows", fields.get("operator_cardinality"))
-    if isinstance(came, int):
+    if isinstance(came, int) and not isinstance(came, bool):
+        if came < 0:
+            raise Unsuitable(
+                f"The step {_name(fields)} has {came} rows, and DuckDB counts from 0 up.",
+                next=f"save the whole output of {DUCKDB}",
+            )
         numbers["rows"] = Number(came)
         numbers["loops"] = Number(1)
     if info.get("Estimated Cardinality", "").isdigit():

@@ -21,7 +21,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from workbook.errors import Unsuitable
-from workbook.plans.tree import Node, Number, Plan, settled
+from workbook.plans.tree import AGAIN, DEPTH_MAX, HANGING, Node, Number, Plan, settled, too_deep
 
 CONDITIONS = (
     "Index Cond",
@@ -58,6 +58,18 @@ COUNTERS = {
     "Temp Written Blocks": "temp_written",
     "Workers Launched": "workers",
 }
+PAGES = ("Shared Hit Blocks", "Shared Read Blocks", "Local Hit Blocks", "Local Read Blocks")
+COUNTED = {
+    *REMOVED,
+    *COUNTERS,
+    *PAGES,
+    "Actual Rows",
+    "Actual Loops",
+    "Actual Total Time",
+    "Plan Rows",
+    "Total Cost",
+}
+"""Fields that hold a number from 0 up, wherever they are printed."""
 ROLES = {
     "Outer": "outer",
     "Inner": "inner",
@@ -87,10 +99,7 @@ KNOWN = {
     "Plan Width",
     "Schema",
     "Workers",
-    "Shared Hit Blocks",
-    "Shared Read Blocks",
-    "Local Hit Blocks",
-    "Local Read Blocks",
+    *PAGES,
     "CTE Name",
     "Function Name",
     "Table Function Name",
@@ -116,9 +125,7 @@ def read_json(document: Any) -> Plan:
     if isinstance(document, Sequence) and not isinstance(document, str) and document:
         document = document[0]
     if not isinstance(document, Mapping) or not isinstance(document.get("Plan"), Mapping):
-        raise Unsuitable(
-            "This JSON has no plan of PostgreSQL.", next="save what EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) prints"
-        )
+        raise Unsuitable("There is no plan of PostgreSQL in this document.", next=AGAIN)
     numbers = {}
     for name, key in (
         ("Execution Time", "execution_time_ms"),
@@ -135,12 +142,13 @@ def read_json(document: Any) -> Plan:
         for trigger in _maps(document.get("Triggers"))
     ]
     settings = document.get("Settings")
+    root = _tree(document["Plan"], "", 0)
     return Plan(
         engine="postgresql",
-        root=settled(_tree(document["Plan"], "", 0)),
+        root=settled(root),
         numbers=numbers,
         settings={str(k): str(v) for k, v in settings.items()} if isinstance(settings, Mapping) else {},
-        notes=trigger_notes(triggers),
+        notes=(*trigger_notes(triggers), *missing_notes(root)),
     )
 
 
@@ -153,11 +161,35 @@ def trigger_notes(triggers: Sequence[str]) -> tuple[str, ...]:
     )
 
 
+def missing_notes(root: Node) -> tuple[str, ...]:
+    """What is said of a plan that was cut off: a step has fewer steps below it than its kind has."""
+    for node in root.walk():
+        needed = _steps_below(node.kind)
+        if needed and (found := sum(child.role not in (*HANGING, "subplan") for child in node.children)) < needed:
+            return (
+                f"The plan is not whole: below {node.title} "
+                f"{'one step is' if needed - found == 1 else 'two steps are'} missing.",
+            )
+    return ()
+
+
+def _steps_below(kind: str) -> int:
+    """How many steps at least stand below one of this kind."""
+    if kind.startswith(("Nested Loop", "Merge", "Hash", "Parallel Hash")) and kind.endswith((" Join", "Nested Loop")):
+        return 2
+    return int(kind in ("Bitmap Heap Scan", "Parallel Bitmap Heap Scan", "Gather", "Gather Merge", "Hash", "Sort"))
+
+
 def _tree(fields: Any, role: str, depth: int) -> Node:
-    if not isinstance(fields, Mapping) or not _text(fields.get("Node Type")).strip():
-        raise Unsuitable("A step of this plan has no 'Node Type'.", next="save the plan again, whole")
-    if depth > 200:
-        raise Unsuitable("This plan is nested more than 200 steps deep.")
+    kind = fields.get("Node Type") if isinstance(fields, Mapping) else None
+    if not isinstance(kind, str) or not kind.strip():
+        said = "has no 'Node Type'" if kind is None else f"has the 'Node Type' {_brief(kind)}, which is no name"
+        raise Unsuitable(f"A step of this plan {said}.", next=AGAIN)
+    if depth > DEPTH_MAX:
+        raise too_deep()
+    below = fields.get("Plans")
+    if below is not None and not (isinstance(below, list) and len(_maps(below)) == len(below)):
+        raise Unsuitable(f"The 'Plans' of the step {_brief(kind)} are no list of steps.", next=AGAIN)
     children = []
     for child in _maps(fields.get("Plans")):
         relation = ROLES.get(str(child.get("Parent Relationship")), "")
@@ -195,7 +227,10 @@ def json_kind(fields: Mapping[str, Any]) -> str:
 
 
 def make_node(kind: str, fields: Mapping[str, Any], role: str, children: tuple[Node, ...]) -> Node:
-    """A step from its fields, named as JSON names them; every counter a total over the loops, and marked."""
+    """A step from its fields, named as JSON names them; every counter a total over the loops, and marked.
+
+    Raises `Unsuitable` where a counter is no number from 0 up."""
+    _check(kind, fields)
     relation = (
         fields.get("Relation Name")
         or fields.get("CTE Name")
@@ -244,37 +279,38 @@ def _grouping_sets(sets: Any) -> list[tuple[str, str]]:
 
 
 def _numbers(kind: str, fields: Mapping[str, Any]) -> dict[str, Number]:
+    """The counters of fields that `_check` has let through."""
     loops: Any = fields.get("Actual Loops")
-    times: float = loops if _is_number(loops) else 1
+    times: float = 1 if loops is None else loops
     numbers: dict[str, Number] = {}
-    if _is_number(loops):
+    if loops is not None:
         numbers["loops"] = Number(loops)
     if kind in ("BitmapAnd", "BitmapOr") and times:
         numbers["rows"] = Number(None, False, "PostgreSQL does not count them here, and prints 0")
-    elif _is_number(fields.get("Actual Rows")):
+    elif fields.get("Actual Rows") is not None:
         numbers["rows"] = _rows(fields["Actual Rows"], times)
-    if _is_number(fields.get("Plan Rows")):
+    if fields.get("Plan Rows") is not None:
         numbers["rows_estimated"] = Number(
             fields["Plan Rows"] * max(times, 1), False, "an estimate per loop, times the loops"
         )
         numbers["rows_planned"] = Number(fields["Plan Rows"], False, "an estimate of one loop")
-    removed = [fields[name] for name in REMOVED if _is_number(fields.get(name))]
+    removed = [fields[name] for name in REMOVED if fields.get(name) is not None]
     if removed:
         exact = times <= 1
         numbers["rows_removed"] = Number(
             sum(removed) * max(times, 1), exact, "" if exact else "printed as a rounded mean per loop"
         )
-    if _is_number(fields.get("Total Cost")):
+    if fields.get("Total Cost") is not None:
         numbers["cost"] = Number(fields["Total Cost"], False, "a belief, in units of its own")
-    if _is_number(fields.get("Actual Total Time")):
+    if fields.get("Actual Total Time") is not None:
         numbers["time_ms"] = Number(
             fields["Actual Total Time"] * max(times, 1), False, "a mean per loop; does not repeat"
         )
-    pages = _sum(fields, "Shared Hit Blocks", "Shared Read Blocks", "Local Hit Blocks", "Local Read Blocks")
+    pages = _sum(fields, *PAGES)
     if pages is not None:
         numbers["buffers"] = Number(pages)
     for printed, name in COUNTERS.items():
-        if _is_number(fields.get(printed)):
+        if fields.get(printed) is not None:
             numbers[name] = Number(fields[printed])
     return numbers
 
@@ -296,6 +332,22 @@ def _is_number(value: Any) -> bool:
 def _sum(fields: Mapping[str, Any], *names: str) -> float | None:
     values = [fields[name] for name in names if _is_number(fields.get(name))]
     return sum(values) if values else None
+
+
+def _check(kind: str, fields: Mapping[str, Any]) -> None:
+    """Raise `Unsuitable` where a counter is none: a word, less than 0, infinite."""
+    for name, value in fields.items():
+        if name in COUNTED and value is not None and not (_is_number(value) and value >= 0):
+            raise Unsuitable(
+                f"The step {_brief(kind)} has {name}: {_brief(value)}, and PostgreSQL prints a number from 0 up there.",
+                next=AGAIN,
+            )
+
+
+def _brief(value: Any) -> str:
+    """A value of a document as a message shows it: on one line, and short."""
+    shown = repr(value)
+    return shown if len(shown) <= 60 else f"{shown[:59]}…"
 
 
 def _maps(value: Any) -> list[Mapping[str, Any]]:

@@ -17,20 +17,27 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from html import unescape
 from typing import Any
 
 from workbook.errors import Unsuitable
-from workbook.plans.postgres import make_node, trigger_notes
-from workbook.plans.tree import Node, Number, Plan, settled
+from workbook.plans.postgres import make_node, missing_notes, trigger_notes
+from workbook.plans.tree import AGAIN, DEPTH_MAX, HANGING, Node, Number, Plan, settled, too_deep
 
 NUMBER = r"\d+(?:\.\d+)?"
-COST = re.compile(rf"\s*\(cost=({NUMBER})\.\.({NUMBER}) rows=(\d+) width=\d+\)")
-ACTUAL = re.compile(rf"\s*\(actual (?:time=({NUMBER})\.\.({NUMBER}) )?rows=({NUMBER}) loops=(\d+)\)")
-NEVER = re.compile(r"\s*\((?:actual )?never executed\)")
-ARROW = re.compile(r"^(\s*)->\s+(.*)$")
+COST = re.compile(rf"\(cost=({NUMBER})\.\.({NUMBER}) rows=(\d+) width=\d+\)")
+ACTUAL = re.compile(rf"\(actual (?:time=({NUMBER})\.\.({NUMBER}) )?rows=({NUMBER}) loops=(\d+)\)")
+NEVER = re.compile(r"\((?:actual )?never executed\)")
+COUNTERS = re.compile(r"  \((?:cost=|actual )")
+PREFIX = re.compile(
+    r"(?:<[a-z][^<>]*>|>+ ?|[\w.-]+ *\| |(?:<\d+>)?(?:[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d|\d{4}-\d\d-\d\dT\S+) \S+ "
+    r"[\w./-]+(?:\[\d+\])?: (?:\[\d+-\d+\] ?)?)+"
+)
+"""What a mail, a web page, a container's log or syslog puts before a line."""
+LOST = re.compile(r"\S.*->  [A-Z].*\((?:cost=|actual |never executed)")
 SUBPLAN = re.compile(r"^(CTE \S.*|(?:SubPlan|InitPlan) .+)$")
 PROPERTY = re.compile(r"^([A-Z][A-Za-z\- ]*?(?: \([^)]*\))?):\s?(.*)$")
-COUNT_IN = re.compile(rf"(\w+)=({NUMBER})")
+COUNT_IN = re.compile(rf"\b(\w+)=({NUMBER})")
 FRAME = re.compile(r"^[\s|+─━┌┐└┘├┤┬┴┼═╔╗╚╝-]*$")
 NAME = r"(?:\"(?:[^\"]|\"\")*\"|[^\s\".()]+)"
 QUALIFIED = rf"((?:{NAME}\.)*({NAME}))(?: ({NAME}))?"
@@ -61,52 +68,111 @@ BLOCKS = {
 WAL = ("WAL Records", "WAL FPI", "WAL Bytes")
 
 
-@dataclass
+@dataclass(eq=False)
 class _Step:
     column: int
     fields: dict[str, Any]
     role: str
     children: list[_Step] = field(default_factory=list)
+    has_outer: bool = False
 
 
 def read_text(text: str) -> Plan:
-    """The plan in a text that EXPLAIN printed. Raises `Unsuitable` where there is none."""
+    """The plan in a text that EXPLAIN printed; the first, where it holds several. Raises `Unsuitable` where there is
+    none."""
     lines = _unframed(text)
     begin = next((number for number, line in enumerate(lines) if _begins(_body(line)[1])), None)
     if begin is None:
-        raise Unsuitable(
-            "There is no plan in this text.", next="save what EXPLAIN (ANALYZE, BUFFERS) prints, from its first line"
-        )
+        raise Unsuitable("There is no plan in this text.", next=f"{AGAIN}; in SQLite, EXPLAIN QUERY PLAN")
     margin = _body(lines[begin])[0]
-    root = _Step(-1, fields_of(_body(lines[begin])[1]), "")
-    stack, last = [root], ""
-    heading: tuple[int, str] | None = None
-    summary: list[str] = []
+    reader = _Reader(_Step(-1, fields_of(_body(lines[begin])[1]), ""))
+    plans = 1
     for line in lines[begin + 1 :]:
         line = line[margin:] if not line[:margin].strip() else line.lstrip()
-        (column, body), arrow = _body(line), line.lstrip().startswith("->  ")
-        if summary or (column == 0 and SUMMARY.match(body)):
-            summary.append(line)
-        elif last and str(stack[-1].fields.get(last, "")).count("'") % 2:  # a literal with a line break in it
-            stack[-1].fields[last] += "\n" + line
-        elif arrow:
-            while len(stack) > 1 and stack[-1].column >= column:
-                stack.pop()
-            step = _Step(column, fields_of(body), _role(heading, column, stack))
-            if heading and column > heading[0]:
-                step.fields["Subplan Name"] = heading[1]
-            heading, last = None, ""
-            stack[-1].children.append(step)
-            stack.append(step)
-        elif owner := _owner(stack, column, body):
-            stack = stack[: stack.index(owner) + 1]
+        if plans == 1 and reader.in_literal(line):
+            reader.lengthen(line)
+        elif plans == 1 and LOST.match(line.lstrip()):
+            raise Unsuitable(
+                f"This line of the plan begins with something that is not of it: {_brief(line)}.", next=AGAIN
+            )
+        elif not line.startswith((" ", "->")) and _begins(line):
+            plans += 1
+        elif plans == 1:
+            reader.take(line)
+    reader.finish()
+    _fill(reader.root)
+    numbers, settings, triggers = _summary(reader.summary)
+    root = _made(reader.root)
+    notes = (*trigger_notes(triggers), *missing_notes(root), *several_notes(plans))
+    return Plan("postgresql", settled(root), numbers, settings, notes)
+
+
+def several_notes(plans: int) -> tuple[str, ...]:
+    """What is said where a text holds more plans than the one that is shown."""
+    return (f"This is the first of {plans:,} plans: save each in a file of its own.",) if plans > 1 else ()
+
+
+class _Reader:
+    """Takes the lines below the root's own, one after the other."""
+
+    def __init__(self, root: _Step) -> None:
+        self.root, self.stack = root, [root]
+        self.summary: list[str] = []
+        self._heading: tuple[int, str] | None = None
+        self._label = ""
+        self._literal: list[str] = []
+
+    def in_literal(self, line: str) -> bool:
+        """Whether a line goes on with a literal that has a line break in it."""
+        return bool(self._literal) and not (line.lstrip().startswith("->  ") and COST.search(line))
+
+    def lengthen(self, line: str) -> None:
+        self._literal.append(line)
+        if line.count("'") % 2:
+            self.finish()
+
+    def finish(self) -> None:
+        """Put a literal of several lines into its property."""
+        if len(self._literal) > 1:
+            self.stack[-1].fields[self._label] = "\n".join(self._literal)
+        self._literal = []
+
+    def take(self, line: str) -> None:
+        self.finish()
+        column, body = _body(line)
+        if self.summary or (column == 0 and SUMMARY.match(body)):
+            self.summary.append(line)
+        elif line.lstrip().startswith("->  "):
+            self._step(column, body)
+        elif owner := _owner(self.stack, column, body):
+            while self.stack[-1] is not owner:
+                self.stack.pop()
             if SUBPLAN.match(body):
-                heading = (column, body)
+                self._heading = (column, body)
             else:
-                last = _property(owner.fields, body)
-    _fill(root)
-    numbers, settings, triggers = _summary(summary)
-    return Plan("postgresql", settled(_made(root)), numbers, settings, trigger_notes(triggers))
+                self._label = _property(owner.fields, body)
+                value = owner.fields.get(self._label)
+                self._literal = [value] if isinstance(value, str) and value.count("'") % 2 else []
+
+    def _step(self, column: int, body: str) -> None:
+        stack, heading = self.stack, self._heading
+        while len(stack) > 1 and stack[-1].column >= column:
+            stack.pop()
+        step = _Step(column, fields_of(body), _role(heading, column, stack))
+        if heading and column > heading[0]:
+            step.fields["Subplan Name"] = heading[1]
+        self._heading = None
+        stack[-1].children.append(step)
+        stack[-1].has_outer = stack[-1].has_outer or step.role not in (*HANGING, "subplan")
+        stack.append(step)
+        if len(stack) > DEPTH_MAX + 1:
+            raise too_deep()
+
+
+def _brief(line: str) -> str:
+    """A line as a message shows it."""
+    shown = " ".join(line.split())
+    return shown if len(shown) <= 80 else f"{shown[:79]}…"
 
 
 def _body(line: str) -> tuple[int, str]:
@@ -119,7 +185,7 @@ def _owner(stack: list[_Step], column: int, body: str) -> _Step | None:
     """Whose property a line is; the keys of a grouping set stand two columns further right, below their sort key."""
     nested = 2 if re.match(r"(Group|Hash) Key: ", body) else 0
     steps = [step for step in reversed(stack) if column in (_inner(step), _inner(step) + nested)]
-    return next(iter(sorted(steps, key=_inner, reverse=True)), None)
+    return max(steps, key=_inner, default=None)
 
 
 def _fill(root: _Step) -> None:
@@ -144,7 +210,8 @@ def _begins(body: str) -> bool:
     """Whether a line is a step's: it has costs or counters, or it is wholly a title."""
     if COST.search(body) or ACTUAL.search(body):
         return True
-    return any(title.match(NEVER.sub("", body)) for title in (TITLE_ON, TITLE_INDEX, TITLE_BITMAP, TITLE_ALONE))
+    title = body[: found.start()] if (found := COUNTERS.search(body)) else NEVER.sub("", body)
+    return any(known.match(title.rstrip()) for known in (TITLE_ON, TITLE_INDEX, TITLE_BITMAP, TITLE_ALONE))
 
 
 def _role(heading: tuple[int, str] | None, column: int, stack: list[_Step]) -> str:
@@ -153,13 +220,12 @@ def _role(heading: tuple[int, str] | None, column: int, stack: list[_Step]) -> s
         return {"CTE": "cte", "SubPlan": "subplan", "InitPlan": "initplan"}[word]
     if not stack:
         return ""
-    plain = [child for child in stack[-1].children if child.role not in ("cte", "initplan", "subplan")]
     kind = stack[-1].fields["kind"]
     if "Append" in kind or kind in ("BitmapAnd", "BitmapOr"):
         return "member"
     if kind.startswith("Subquery Scan"):
         return "subquery"
-    return "inner" if plain else "outer"
+    return "inner" if stack[-1].has_outer else "outer"
 
 
 def fields_of(body: str) -> dict[str, Any]:
@@ -170,6 +236,11 @@ def fields_of(body: str) -> dict[str, Any]:
     for found in (cost, actual, never):
         if found:
             title = title[: min(found.start(), len(title))]
+    if ("(cost=" in body and not cost) or ("(actual " in body and not (actual or never)):
+        raise Unsuitable(
+            f"The counters of this step are cut off, wrapped, or none that PostgreSQL prints: {_brief(body)}.",
+            next=AGAIN,
+        )
     if cost:
         fields |= {"Startup Cost": float(cost[1]), "Total Cost": float(cost[2]), "Plan Rows": int(cost[3])}
     if actual:
@@ -228,15 +299,18 @@ def _property(fields: dict[str, Any], body: str) -> str:
     elif re.fullmatch(NUMBER, value):
         fields[label] = float(value) if "." in value else int(value)
     elif label in ("Group Key", "Hash Key") and label in fields:
-        before = fields[label]
-        fields[label] = (*(before if isinstance(before, tuple) else (before,)), value)
+        if not isinstance(fields[label], list):
+            fields[label] = [fields[label]]
+        fields[label].append(value)
     else:
         fields[label] = value
     return label
 
 
 def _made(step: _Step) -> Node:
-    fields = dict(step.fields)
+    fields: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in step.fields.items()
+    }
     return make_node(fields.pop("kind"), fields, step.role, tuple(_made(child) for child in step.children))
 
 
@@ -254,10 +328,12 @@ def _summary(lines: list[str]) -> tuple[dict[str, Number], dict[str, str], list[
             numbers[key] = Number(float(time[2]), True, "does not repeat")
         elif body.startswith("Settings: "):
             settings = {
-                name: value.replace("''", "'") for name, value in re.findall(r"(\w[\w.]*) = '((?:[^']|'')*)'", body)
+                name: value.replace("''", "'")
+                for name, value in re.findall(r"(?<![\w.])(\w[\w.]*) = '((?:[^']|'')*)'", body)
             }
-        elif trigger := re.match(r"Trigger (?:.*?for constraint )?(.+?)(?: on \S+)?: ", body):
-            triggers.append(trigger[1])
+        elif body.startswith("Trigger ") and ": " in body:
+            name = body.removeprefix("Trigger ").partition(": ")[0]
+            triggers.append(re.sub(r" on \S+$", "", name.partition("for constraint ")[2] or name))
         elif planning and body.startswith("Buffers:"):
             fields: dict[str, Any] = {}
             _property(fields, body)
@@ -270,7 +346,7 @@ def _summary(lines: list[str]) -> tuple[dict[str, Number], dict[str, str], list[
 
 def _unframed(text: str) -> list[str]:
     """The lines of the plan without what psql, a table frame or a log put around them."""
-    lines = [line.rstrip().expandtabs() for line in text.replace("\r", "").split("\n")]
+    lines = [line.rstrip().expandtabs() for line in _bare_lines(text)]
     framed = [line for line in lines if line.startswith(("|", "│", "║")) and line.endswith(("|", "│", "║"))]
     if framed:
         lines = [line[1:-1].rstrip() for line in framed]
@@ -283,6 +359,16 @@ def _unframed(text: str) -> list[str]:
         if line.strip()
         and not FRAME.match(line)
         and line.strip() not in ("QUERY PLAN", '"QUERY PLAN"')
-        and not re.fullmatch(r"\s*\(\d+ (?:rows?|Zeilen?|lignes?)\)\s*", line)
+        and not re.fullmatch(r"\(\d+ (?:rows?|Zeilen?|lignes?)\)", line.strip())
     ]
     return [line[1:-1].replace('""', '"') if len(line) > 1 and line[0] == line[-1] == '"' else line for line in kept]
+
+
+def _bare_lines(text: str) -> list[str]:
+    """The lines, without what a log or a mail puts before each, where the plan's first line has such a thing."""
+    lines = (unescape(text) if "-&gt;  " in text else text).split("\n")
+    first = next((line for line in lines if COST.search(line) or ACTUAL.search(line)), "")
+    if not PREFIX.match(first):
+        return lines
+    bare = [line[found.end() :] if (found := PREFIX.match(line)) else line for line in lines]
+    return [line.replace("#011", "\t", 1) if line.startswith("#011") else line for line in bare]

@@ -23,11 +23,28 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from workbook.errors import Unsuitable
+
 MARKED_FROM = 10.0
 """An estimate is marked from this factor on."""
 HANGING = ("initplan", "cte")
 """Roles of steps that hang under one step and are run by another."""
 READER = "a step that hangs here may have been run by another"
+AGAIN = "save the whole output of EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON), or of EXPLAIN (ANALYZE, BUFFERS)"
+"""What to do where a saved plan of PostgreSQL cannot be read."""
+DEPTH_MAX = 200
+"""A plan has at most so many steps below each other, in whichever form it was saved."""
+LOOKS_MAX = 2_000_000
+"""So many steps are looked at for those that ran an InitPlan or a CTE; what is left then is marked as not exact."""
+NAMED = re.compile(r"\(InitPlan [^()]*\)|\$\d+")
+
+
+def too_deep() -> Unsuitable:
+    """The error of a plan that is nested deeper than `DEPTH_MAX`."""
+    return Unsuitable(
+        f"This plan is nested more than {DEPTH_MAX} steps deep.",
+        next="explain a part of the query, such as one subquery",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,9 +166,11 @@ class Node:
 
     def walk(self) -> Iterator[Node]:
         """This step and all below it, from the top."""
-        yield self
-        for child in self.children:
-            yield from child.walk()
+        waiting = [self]
+        while waiting:
+            node = waiting.pop()
+            yield node
+            waiting.extend(reversed(node.children))
 
 
 @dataclass(frozen=True)
@@ -229,7 +248,9 @@ class Plan:
     __repr__ = __str__
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
-        return {"image/svg+xml": self._repr_svg_(), "text/plain": self.text}
+        from workbook.draw.plan import bundle
+
+        return bundle(self._repr_svg_, self.text)
 
     def _repr_svg_(self) -> str:
         from workbook.draw.plan import plan_picture
@@ -309,10 +330,21 @@ class _Debts:
     """Which steps hold pages of an InitPlan or a CTE that hangs elsewhere: how many, and whether that is sure."""
 
     def __init__(self, root: Node) -> None:
-        self.taken: dict[int, float] = {}
         self.unsure: dict[int, str] = {}
-        self.steps = list(root.walk())
-        self.gathers = {id(step): node for node in self.steps if node.kind.startswith("Gather") for step in node.walk()}
+        self.steps: list[Node] = []
+        self.looks = LOOKS_MAX
+        self._own: dict[int, float] = {}
+        self._places: dict[int, range] = {}
+        self._gathers: dict[int, Node] = {}
+        self._below: dict[int, list[Node]] = {}
+        self._visit(root, None)
+        self._scans: dict[str, list[Node]] = {}
+        self._readers: dict[str, list[Node]] = {}
+        for step in self.steps:
+            if step.kind.endswith("CTE Scan"):
+                self._scans.setdefault(step.relation, []).append(step)
+            for mark in {mark for _, text in step.conditions for mark in NAMED.findall(text)}:
+                self._readers.setdefault(mark, []).append(step)
         hanging = [(step, child) for step in self.steps for child in step.children if child.role in HANGING]
         for _, child in hanging:
             if child.role == "cte":
@@ -321,20 +353,38 @@ class _Debts:
         for parent, child, readers in sorted(named, key=lambda one: not one[2]):
             self._initplan(parent, child, readers)
 
+    def _visit(self, node: Node, gather: Node | None) -> None:
+        gather = node if node.kind.startswith("Gather") else gather
+        if gather:
+            self._gathers[id(node)] = gather
+        place = len(self.steps)
+        self.steps.append(node)
+        below = sum(child.buffers.value or 0 for child in node.children if child.role not in HANGING)
+        self._own[id(node)] = (node.buffers.value or 0) - below
+        for child in node.children:
+            self._visit(child, gather)
+        self._places[id(node)] = range(place, len(self.steps))
+
     def left(self, node: Node) -> float:
         """The pages of a step that no step below it accounts for."""
-        below = sum(child.buffers.value or 0 for child in node.children if child.role not in HANGING)
-        return (node.buffers.value or 0) - below - self.taken.get(id(node), 0)
+        return self._own[id(node)]
 
     def _take(self, node: Node, pages: float) -> None:
-        self.taken[id(node)] = self.taken.get(id(node), 0) + pages
+        self._own[id(node)] -= pages
+
+    def _may_look(self, steps: list[Node]) -> bool:
+        self.looks -= len(steps)
+        return self.looks >= 0
+
+    def _inside(self, step: Node, plan: Node) -> bool:
+        return self._places[id(step)].start in self._places[id(plan)]
 
     def _cte(self, plan: Node) -> None:
         """A scan of a CTE touches no page itself, so all that it holds is the CTE's; several may have read a part."""
         pages, name = plan.buffers.value or 0, plan.details.get("Subplan Name", "")[4:]
-        inside = {id(step) for step in plan.walk()}
-        for step in self.steps:
-            if step.kind.endswith("CTE Scan") and step.relation == name and id(step) not in inside:
+        scans = self._scans.get(name, [])
+        for step in scans if self._may_look(scans) else []:
+            if not self._inside(step, plan):
                 part = max(min(pages, self.left(step)), 0)
                 self._take(step, part)
                 pages -= part
@@ -344,34 +394,41 @@ class _Debts:
     def _named(self, plan: Node) -> list[Node]:
         """The steps whose conditions name an InitPlan: `(InitPlan 1).col1` since 17, `$0` before."""
         short, _, returns = plan.details.get("Subplan Name", "").partition(" (returns ")
-        marks = [f"({short})", *(part.strip() for part in returns.rstrip(")").split(",") if part.strip())]
-        said = re.compile("|".join(re.escape(mark) + r"(?!\d)" for mark in marks))
-        inside = {id(step) for step in plan.walk()}
-        found = [
-            step
-            for step in self.steps
-            if id(step) not in inside and any(said.search(text) for _, text in step.conditions)
-        ]
+        marks = {f"({short})", *(part.strip() for part in returns.rstrip(")").split(","))}
+        several = [self._readers[mark] for mark in marks if mark in self._readers]
+        if not all(self._may_look(steps) for steps in several):
+            return []
+        readers = [step for steps in several for step in steps]
+        places = {self._places[id(step)].start for step in readers if not self._inside(step, plan)}
+        found = [self.steps[place] for place in sorted(places)]
         # What workers need to know is found out by the Gather above them, before it starts them.
-        above = [self.gathers.get(id(step), step) for step in found]
+        above = [self._gathers.get(id(step), step) for step in found]
         return [
-            step if gather is self.gathers.get(id(plan)) else gather for step, gather in zip(found, above, strict=True)
+            step if gather is self._gathers.get(id(plan)) else gather for step, gather in zip(found, above, strict=True)
         ]
 
     def _initplan(self, parent: Node, plan: Node, named: list[Node]) -> None:
         pages = plan.buffers.value or 0
         if not pages:
             return
-        inside = {id(step) for child in parent.children if child.role in HANGING for step in child.walk()}
-        below = [step for step in parent.walk() if id(step) not in inside]
-        for readers in (named, below):
-            able = [step for step in readers if self.left(step) >= pages]
+        for readers in (named, self._below_of(parent)):
+            able = [step for step in readers if self.left(step) >= pages] if self._may_look(readers) else []
             if able:
                 self._take(able[-1], pages)
                 if len(able) > 1:
                     self.unsure |= {id(step): READER for step in able}
                 return
         self.unsure[id(parent)] = READER
+
+    def _below_of(self, parent: Node) -> list[Node]:
+        """A step and all below it, without what hangs under it."""
+        if id(parent) not in self._below:
+            places = set(self._places[id(parent)])
+            places.difference_update(
+                place for child in parent.children if child.role in HANGING for place in self._places[id(child)]
+            )
+            self._below[id(parent)] = [self.steps[place] for place in sorted(places)]
+        return self._below[id(parent)]
 
 
 def _settle(node: Node, debts: _Debts, cut: bool) -> Node:

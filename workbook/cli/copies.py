@@ -18,6 +18,8 @@ from __future__ import annotations
 import json
 import re
 import secrets
+import warnings
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,9 +30,10 @@ from workbook.errors import Misuse, Unavailable, Unsuitable
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
+_AGAIN = "start it again with `workbook reset {}`; what is there is kept under another name"
 SEEDS = range(2, 1_000_000)
 """Seeds of learners; 1 is the seed of the solutions in `solutions/`."""
-_SEED = re.compile(r"(\bstart_lab\(\s*(?P<quote>['\"])[^'\"\n]+(?P=quote)\s*,\s*seed\s*=\s*)\d+")
+_SEED = re.compile(r"(\bstart_lab\(\s*(?P<quote>['\"])[^'\"\n]+(?P=quote)\s*,\s*seed\s*=\s*)(?P<seed>\d+)")
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,7 @@ def named(home: House, name: str) -> Copy:
 
 
 def personal_seed(home: House) -> int:
-    """The learner's seed; drawn and kept when it is first asked for."""
+    """The learner's seed; drawn and kept when it is first asked for, unless a copy has one."""
     path = home.my_work / ".workbook.json"
     try:
         kept = json.loads(path.read_text(encoding="utf-8"))["seed"]
@@ -84,10 +87,35 @@ def personal_seed(home: House) -> int:
             return kept
     except (OSError, ValueError, KeyError, TypeError):
         pass
-    seed = secrets.choice(SEEDS)
+    seed = _seed_in_copies(home) or secrets.choice(SEEDS)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({"seed": seed}) + "\n", encoding="utf-8")
     return seed
+
+
+def _seed_in_copies(home: House) -> int:
+    """The seed that most of the learner's copies have: whoever copies `my-work/*` leaves hidden files behind. 0 where none has."""
+    found: Counter[int] = Counter()
+    for path in home.my_work.glob("*/*.ipynb"):
+        try:
+            seed = json.loads(path.read_bytes())["metadata"]["workbook"]["seed"]
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+        found.update([seed] if type(seed) is int and seed in SEEDS else [])
+    return found.most_common(1)[0][0] if found else 0
+
+
+def seed_of(notebook: NotebookNode) -> int:
+    """The seed of one copy; 0 where it has none."""
+    seed = about(notebook).get("seed")
+    calls = [_SEED.search(cell.source) for cell in notebook.cells if cell.cell_type == "code"]
+    return seed if type(seed) is int else next((int(call["seed"]) for call in calls if call), 0)
+
+
+def about(notebook: NotebookNode) -> dict[str, Any]:
+    """What the workbook keeps in a notebook's metadata: the hash of its `source`, the `version`, the learner's `seed`."""
+    kept = notebook.metadata.get("workbook")
+    return dict(kept) if isinstance(kept, dict) else {}
 
 
 def stamped(source: str, seed: int) -> str:
@@ -99,31 +127,36 @@ def fresh(copy: Copy, seed: int) -> NotebookNode:
     """The copy that a learner gets of a built notebook."""
     from workbook.cli.build.source import COMPARED, untag
 
-    notebook = read(copy.built)
+    notebook = read(copy.built, next=f"take it from git again: `git checkout -- {copy.name}`")
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
             cell.source = stamped(cell.source, seed)
             untag(cell, COMPARED)
-    made = notebook.metadata.get("workbook", {})
+    made = about(notebook)
     notebook.metadata["workbook"] = {"seed": seed} | {key: made[key] for key in ("source", "version") if key in made}
     return notebook
 
 
-def read(path: Path) -> NotebookNode:
-    """A notebook from a file. Raises `Unsuitable` where it is none any more."""
+def read(path: Path, *, next: str = "") -> NotebookNode:
+    """A notebook from a file. Raises `Unsuitable` where it is none any more, and says what to do `next`."""
     import nbformat
 
+    if path.is_dir():
+        raise Unsuitable(f"{path} is a folder and no notebook.", next=next or _AGAIN.format(path.stem))
     try:
-        return nbformat.read(path, as_version=4)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            notebook = nbformat.reads(path.read_text(encoding="utf-8-sig"), as_version=4)
+        if not all(isinstance(cell.source, str) and isinstance(cell.metadata, dict) for cell in notebook.cells):
+            raise ValueError("A cell has no text.")
+        return notebook
     except OSError:
         raise
     except Exception as error:
         reason = str(error).partition("\n")[0][:200]
         raise Unsuitable(
-            f"{path} is no notebook any more.",
-            tried=reason,
-            next=f"start it again with `workbook reset {path.stem}`; your file is kept",
+            f"{path} is no notebook any more.", tried=reason, next=next or _AGAIN.format(path.stem)
         ) from error
 
 
@@ -134,6 +167,13 @@ def write(notebook: Any, path: Path) -> None:
     written(notebook, path)
 
 
+def write_base(notebook: Any, copy: Copy) -> None:
+    """Keep what a copy is made from; a folder that has taken the file's place gets another name."""
+    if copy.base.is_dir():
+        copy.base.replace(free_name(copy.base, "update"))
+    write(notebook, copy.base)
+
+
 def make_missing(home: House) -> list[Copy]:
     """Copy the notebooks that `my-work/` does not have; which these were."""
     missing = [copy for copy in copies(home) if not copy.mine.exists()]
@@ -141,7 +181,7 @@ def make_missing(home: House) -> list[Copy]:
         seed = personal_seed(home)
         for copy in missing:
             notebook = fresh(copy, seed)
-            write(notebook, copy.base)
+            write_base(notebook, copy)
             write(notebook, copy.mine)
     return missing
 

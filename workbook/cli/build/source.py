@@ -157,14 +157,14 @@ def _ids(cells: list[Any]) -> list[str]:
     checks = [called(cell.source, "check") if cell.cell_type == "code" else "" for cell in cells]
     for index, cell in enumerate(cells):
         if cell.cell_type == "markdown":
-            names.append(_heading(cell.source) or f"m-{_short(cell.source)}")
+            names.append(heading(cell.source) or f"m-{_short(cell.source)}")
         elif BEGIN in cell.source:
             id = next((check for check in checks[index:] if check), "")
             if not id:
                 raise Misuse(f"An answer has no check after it: {cell.source[:60]!r}.", next="add check(id, answer)")
             names.append(f"{id}-answer")
         else:
-            names.append(_subject(cell.source) or f"c-{_short(cell.source)}")
+            names.append(subject(cell.source) or f"c-{_short(cell.source)}")
     seen: Counter[str] = Counter()
     ids = []
     for name in names:
@@ -173,7 +173,7 @@ def _ids(cells: list[Any]) -> list[str]:
     return ids
 
 
-def _subject(source: str) -> str:
+def subject(source: str) -> str:
     """What a code cell is about, where a call says so."""
     for function in ("check", "ask", "hint", "predict", "start_lab"):
         id = called(source, function)
@@ -182,7 +182,7 @@ def _subject(source: str) -> str:
     return ""
 
 
-def _heading(source: str) -> str:
+def heading(source: str) -> str:
     """The heading that a markdown cell begins with, as letters, digits and dashes."""
     found = re.match(r"#+\s+(.+)", source)
     return re.sub(r"[^a-z0-9]+", "-", found[1].lower()).strip("-")[:48].strip("-") if found else ""

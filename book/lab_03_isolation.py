@@ -21,7 +21,7 @@
 # ana: COMMIT
 # ```
 #
-# Your answer takes the place of the `...` between `### BEGIN SOLUTION` and `### END SOLUTION` (one in front, as in `decide = ...`, may stay). Run the cell and the one below it. `hint("...")`, three times at most, goes from a question to nearly the answer. Points are for answers, hints cost nothing.
+# Your answer takes the place of the `...` between the two lines that begin with `###` (one in front, as in `decide = ...`, may stay). Run the cell and the one below it. `hint("...")`, three times at most, goes from a question to nearly the answer. Points are for answers, hints cost nothing.
 #
 # The core takes about seventy-five minutes. Agents are welcome. Nobody but you can say in which order it breaks.
 

@@ -68,7 +68,8 @@ def last_saved(home: House) -> str:
 
 def outdated(home: House) -> list[Copy]:
     """The notebooks of which there is another version than the learner's copy was made from."""
-    return [copy for copy in copies(home) if copy.mine.exists() and _source(copy.base) not in ("", _source(copy.built))]
+    known = [(copy, _source(copy.mine) or _source(copy.base)) for copy in copies(home) if copy.mine.exists()]
+    return [copy for copy, source in known if source not in ("", _source(copy.built))]
 
 
 def _source(path: Path) -> str:

@@ -233,13 +233,12 @@ def test_a_schedule_gives_the_orders_of_its_steps_whole_transactions_each(duckdb
 
 def test_a_keyboard_interrupt_leaves_nothing_and_the_next_exploration_runs(postgres: Stage) -> None:
     """The interrupt comes when the server is seen to run a step."""
-    home = postgres.seats.database
     asleep = "SELECT count(*) FROM pg_stat_activity WHERE datname = %s AND wait_event = 'PgSleep'"
 
     def interrupt() -> None:
-        with home.cluster.connect("postgres") as connection:
-            while not connection.execute(asleep, [home.name]).fetchone()[0]:
-                pass
+        with postgres.seats.database.cluster.connect("postgres") as connection:
+            while not connection.execute(asleep, [postgres.seats.database.name]).fetchone()[0]:
+                pass  # whose database a stage takes anew where the last schedule has spoilt it
         os.kill(os.getpid(), signal.SIGINT)
 
     watcher = threading.Thread(target=interrupt, daemon=True)
@@ -247,6 +246,7 @@ def test_a_keyboard_interrupt_leaves_nothing_and_the_next_exploration_runs(postg
     with pytest.raises(KeyboardInterrupt):
         explore(Program("", SETUP, {"T1": [w(1, 0), "SELECT pg_sleep(60)"], "T2": [w(2, 0)]}), stage=postgres)
     watcher.join()
+    home = postgres.seats.database
     with home.cluster.connect("postgres") as connection:
         left = "SELECT count(*) FROM pg_stat_activity WHERE datname = %s AND state <> 'idle'"
         assert connection.execute(left, [home.name]).fetchone()[0] == 0

@@ -171,7 +171,7 @@ class ExerciseTests:
             def __eq__(self, other: object) -> bool:
                 return True
 
-        for nonsense in (object(), Equal("x"), None, b"\x00", {"a": [1]}, float("nan"), "", "\x00", int):
+        for nonsense in (object(), Equal("x"), None, b"\x00", {"a": [1]}, float("nan"), "", "\x00", ["\x00"], int):
             found = verdict(self.exercise, nonsense, self.exercise.variants[0])
             assert (found.state, found.points) == ("graded", 0), f"{nonsense!r}\n{found}"
             assert found.findings and found.findings[0].seen and found.next

@@ -68,7 +68,7 @@ def verdict_of(exercise: Exercise[Any], answer: Any, variant: Any, *, note: str 
         answer = by_value(answer)
     except NotPlain as refusal:
         return _refused(exercise, refusal.what + (f" {_sentence(refusal.next)}" if refusal.next else ""))
-    sentence = _accepts(exercise, answer)
+    sentence = NUL if _holds_nul(answer) else _accepts(exercise, answer)
     if sentence:
         return _refused(exercise, sentence)
     try:
@@ -86,8 +86,18 @@ def verdict_of(exercise: Exercise[Any], answer: Any, variant: Any, *, note: str 
     return _graded(exercise, variant, Judgement(judgement.score, findings, judgement.pictures))
 
 
+NUL = "The answer holds a NUL character, which no engine takes: take it out."
 _TROUBLE = "This is no fault of the answer. Mend it as the sentence says, then run the check again."
 _OURS = "This is our mistake, not yours: go on with the next exercise, and please report it with the line above."
+
+
+def _holds_nul(answer: Any) -> bool:
+    """Whether a text of a plain answer holds a character that no engine takes."""
+    if isinstance(answer, dict):
+        return any(map(_holds_nul, (*answer, *answer.values())))
+    if isinstance(answer, (list, tuple, set, frozenset)):
+        return any(map(_holds_nul, answer))
+    return isinstance(answer, str) and "\0" in answer
 
 
 def _counted() -> AbstractContextManager[None]:

@@ -8,12 +8,11 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from workbook.cli import main
+from tests.cli.calling import Done, called
 from workbook.draw.plan import STEPS_MAX
 
 SAVED = Path(__file__).parent.parent / "plans" / "saved"
@@ -21,15 +20,6 @@ TEXT = (SAVED / "postgresql-18" / "nested-loop.txt").read_text()
 JSON = (SAVED / "postgresql-18" / "nested-loop.json").read_text()
 AGAIN = "Next: save the whole output of EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON)"
 LOG = "2026-01-01 12:00:00 UTC [42] LOG:  duration: 1.2 ms  plan:\n"
-
-
-@dataclass
-class Done:
-    """What a call of the command came to."""
-
-    returncode: int
-    stdout: str
-    stderr: str
 
 
 @pytest.fixture
@@ -41,13 +31,7 @@ def plan(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest
         path = tmp_path / "saved.plan"
         path.write_bytes(raw)
         monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(raw), encoding="ascii"))
-        code: object = 0
-        try:
-            main(["plan", *(argument.replace("FILE", str(path)) for argument in arguments)])
-        except SystemExit as ended:
-            code = ended.code
-        out, err = capsys.readouterr()
-        return Done(code if isinstance(code, int) else int(code is not None), out, err)
+        return called(capsys, "plan", *(argument.replace("FILE", str(path)) for argument in arguments))
 
     return call
 

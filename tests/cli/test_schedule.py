@@ -6,12 +6,11 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from workbook.cli import main
+from tests.cli.calling import Done, called
 
 LOST_UPDATE = """# Lost update
 setup:
@@ -29,15 +28,6 @@ T2: COMMIT
 """
 
 
-@dataclass
-class Done:
-    """What a call of the command came to."""
-
-    returncode: int
-    stdout: str
-    stderr: str
-
-
 @pytest.fixture
 def schedule(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., Done]:
     """Calls the command in this process; FILE stands for a file with `text`."""
@@ -45,11 +35,7 @@ def schedule(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[...
     def call(*arguments: str, text: str = LOST_UPDATE, name: str = "lost_update.schedule") -> Done:
         path = tmp_path / name
         path.write_text(text)
-        with pytest.raises(SystemExit) as ended:
-            main(["schedule", *(argument.replace("FILE", str(path)) for argument in arguments)])
-        out, err = capsys.readouterr()
-        code = ended.value.code
-        return Done(code if isinstance(code, int) else int(code is not None), out, err)
+        return called(capsys, "schedule", *(argument.replace("FILE", str(path)) for argument in arguments))
 
     return call
 

@@ -1,8 +1,11 @@
 """Schedules on MariaDB: a connection a session, and a further one that reads InnoDB's list of transactions and locks.
 
-    SHOW ENGINE INNODB STATUS                 which threads wait for a lock, at once
-    information_schema.INNODB_LOCK_WAITS      for whom, and on which row; renewed once in a tenth of a second
+    SHOW ENGINE INNODB STATUS                 which threads wait for a lock, for whom, and on which row, at once
+    information_schema.INNODB_LOCK_WAITS      the same where the status shows no locks; renewed once in 0.1 s
     information_schema.PROCESSLIST            waits for a table's definition, and for GET_LOCK
+
+The private server shows locks in its status (`innodb_status_output_locks`); on a server of WORKBOOK_MARIADB_URL that
+does not, a wait is told a tenth of a second later.
 
 InnoDB finds a deadlock at once and rolls one of its transactions back whole; after another error only the statement
 is undone, and the transaction goes on. `repeatable read` is its default: plain reads use the first read's snapshot,
@@ -21,7 +24,7 @@ import contextlib
 import re
 import secrets
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from os import getpid
 from typing import Any
 
@@ -30,7 +33,9 @@ from pymysql.constants import CLIENT
 from pymysql.cursors import SSCursor
 
 from workbook.errors import SqlError, SqlTimeout
+from workbook.schedules import mariadb_locks
 from workbook.schedules.engine import ROWS_MAX, TOO_MANY, Answer, Rows, ScheduleBroken, State, Wait, of_table
+from workbook.schedules.mariadb_locks import Column, Lock
 from workbook.schedules.mariadb_server import Server
 from workbook.schedules.schedule import Schedule
 from workbook.schedules.threads import Threads, Worker
@@ -43,7 +48,9 @@ PLAIN = re.compile(
 )
 SPECIAL = re.compile(r"\b(FUNCTION|PROCEDURE|TRIGGER|EVENT|VIEW|REFERENCES|SEQUENCE|GENERATED|AS\s*\()\b", re.I)
 RENEWED_S = 0.11
-WAITING = re.compile(r"^LOCK WAIT .*?^MariaDB thread id (\d+),", re.M | re.S)
+END = "supremum pseudo-record"
+_Pair = tuple[int, int, bool, str]
+"""A thread that waits, one that is in its way, whether that one waits, too, and on what."""
 WHOM = """SELECT r.trx_mysql_thread_id, h.trx_mysql_thread_id,
         COALESCE(h.trx_requested_lock_id = w.blocking_lock_id, 0), l.lock_table, l.lock_index, l.lock_type, l.lock_data
     FROM information_schema.INNODB_LOCK_WAITS w
@@ -54,8 +61,9 @@ OTHERS = """SELECT ID, STATE FROM information_schema.PROCESSLIST
     WHERE STATE LIKE 'Waiting for table%' OR STATE LIKE 'Waiting for % lock' OR STATE = 'User lock'"""
 TABLES = """SELECT table_name FROM information_schema.tables
     WHERE table_schema = DATABASE() AND table_type = 'BASE TABLE' ORDER BY create_time, table_name"""
-KEY = """SELECT column_name FROM information_schema.key_column_usage
-    WHERE table_schema = DATABASE() AND table_name = %s AND constraint_name = 'PRIMARY' ORDER BY ordinal_position"""
+KEYS = """SELECT s.index_name, s.non_unique, c.column_name, c.data_type, c.column_type LIKE '%%unsigned%%', c.character_set_name
+    FROM information_schema.statistics s JOIN information_schema.columns c USING (table_schema, table_name, column_name)
+    WHERE s.table_schema = DATABASE() AND s.table_name = %s ORDER BY s.index_name, s.seq_in_index"""
 
 
 class MariaDb(Threads):
@@ -76,7 +84,7 @@ class MariaDb(Threads):
         self._plain = True
         self._looked = 0.0
         self._waits: dict[int, Wait] = {}
-        self._keys: dict[str, list[str]] = {}
+        self._keys: dict[str, dict[str, list[Column]]] = {}
 
     def prepare(self, schedule: Schedule, levels: Mapping[str, str], timeout_s: float) -> None:
         if self._control.open is False or not self._alive():
@@ -100,11 +108,13 @@ class MariaDb(Threads):
         names = {worker.connection.thread_id(): name for name, worker in self.seated.items()}
         try:
             asked = {self.seated[name].connection.thread_id() for name in sessions}
-            rows = self._waiting_rows() & asked
+            status = self._rows("SHOW ENGINE INNODB STATUS")[0][2]
+            rows = mariadb_locks.waiting(status) & asked
+            self._hold(names, self._in_status(status))
+            if rows - self._waits.keys() and time.monotonic() - self._looked > RENEWED_S:
+                self._hold(names, self._in_list())
+                self._looked = time.monotonic()
             found = {pid: self._waits[pid] for pid in rows if pid in self._waits}
-            if rows - found.keys():
-                self._look(names)
-                found |= {pid: self._waits[pid] for pid in rows if pid in self._waits}
             for pid, state in self._rows(OTHERS):
                 if pid in asked:
                     found[pid] = Wait(self._others_in_transaction(names, pid), state[0].lower() + state[1:])
@@ -206,46 +216,65 @@ class MariaDb(Threads):
         except (pymysql.MySQLError, OSError):
             return "lost"
 
-    def _waiting_rows(self) -> set[int]:
-        """The threads that wait for one of InnoDB's locks, now."""
-        status = self._rows("SHOW ENGINE INNODB STATUS")[0][2]
-        blocks = status.partition("LIST OF TRANSACTIONS")[2].split("---TRANSACTION ")
-        return {int(found[1]) for block in blocks if (found := WAITING.search(block))}
-
-    def _look(self, names: Mapping[int, str]) -> None:
-        """For whom they wait; the list is renewed only when nobody has read it for a tenth of a second.
-
-        It names also those who stand behind in the queue for the same lock: they are left out.
-        """
-        if time.monotonic() - self._looked < RENEWED_S:
-            return
+    def _hold(self, names: Mapping[int, str], pairs: Iterable[_Pair]) -> None:
+        """Keep for whom they wait. Who stands behind in the queue for the same lock is left out."""
         holders: dict[int, set[str]] = {}
         on: dict[int, str] = {}
         came = {pid: number for number, pid in enumerate(self._waits)}
-        for waiter, holder, queued, table, index, kind, data in self._rows(WHOM):
+        for waiter, holder, queued, what in pairs:
             if queued and came.get(holder, len(came)) >= came.get(waiter, len(came)):
                 continue
             holders.setdefault(waiter, set()).add(names.get(holder, "another session"))
-            on[waiter] = self._told(table, index, kind, data)
-        self._looked = time.monotonic()
+            on[waiter] = what
         for waiter, who in holders.items():
             self._waits[waiter] = Wait(tuple(sorted(who)), on[waiter])
 
-    def _told(self, table: str, index: str | None, kind: str, data: str | None) -> str:
-        name = table.replace("`", "").rpartition(".")[2]
-        if kind != "RECORD" or data is None:
-            return f"table {name}"
-        if data.endswith("pseudo-record"):
-            return f"the gap at the end of {name}"
-        if name not in self._keys:
+    def _in_status(self, status: str) -> Iterator[_Pair]:
+        for lock, other in mariadb_locks.waits(mariadb_locks.locks(status)):
+            if lock.heap is None:
+                yield lock.thread, other.thread, other.waits, f"table {_bare(lock.table)}"
+            elif lock.fields is not None:
+                yield lock.thread, other.thread, other.waits, self._record(lock, lock.fields)
+
+    def _in_list(self) -> Iterator[_Pair]:
+        """From the list, which the server renews only when nobody has read it for a tenth of a second."""
+        for waiter, holder, queued, table, index, kind, data in self._rows(WHOM):
+            record = kind == "RECORD" and data is not None
+            what = self._entry(_bare(table), index, data) if record else f"table {_bare(table)}"
+            yield waiter, holder, bool(queued), what
+
+    def _record(self, lock: Lock, fields: tuple[bytes | None, ...]) -> str:
+        """What is told of a record: the fields by which its index knows it from all others."""
+        table = _bare(lock.table)
+        if lock.heap == mariadb_locks.SUPREMUM:
+            return self._entry(table, lock.index, END)
+        columns: Sequence[Column | None] = self._indexes(table).get(lock.index) or [None]
+        shown = (mariadb_locks.shown(field, column) for field, column in zip(fields, columns, strict=False))
+        return self._entry(table, lock.index, ", ".join(shown))
+
+    def _entry(self, table: str, index: str, data: str) -> str:
+        if data == END:
+            return f"the gap at the end of {table}"
+        key = self._indexes(table).get("PRIMARY", [])
+        if index == "PRIMARY" and key:
+            pairs = [f"{column.name}={value}" for column, value in zip(key, data.split(", "), strict=False)]
+            return f"row {', '.join(pairs)} of {table}"
+        return f"entry {data} of the index {index} of {table}"
+
+    def _indexes(self, table: str) -> dict[str, list[Column]]:
+        """Of each index of a table the columns that make an entry unique: those of the primary key are added where
+        the index's own do not."""
+        if table not in self._keys:
+            keys: dict[str, list[Column]] = {}
             with self._control.cursor() as cursor:
-                cursor.execute(KEY, (name,))
-                self._keys[name] = [row[0] for row in cursor.fetchall()]
-        if index == "PRIMARY" and self._keys[name]:
-            values = data.split(", ")
-            pairs = [f"{column}={value}" for column, value in zip(self._keys[name], values, strict=False)]
-            return f"row {', '.join(pairs)} of {name}"
-        return f"entry {data} of the index {index} of {name}"
+                cursor.execute(KEYS, (table,))
+                rows = cursor.fetchall()
+            for index, _, *column in rows:
+                keys.setdefault(index, []).append(Column(*column))
+            for index in dict.fromkeys(index for index, repeats, *_ in rows if repeats):
+                keys[index] += [column for column in keys.get("PRIMARY", []) if column not in keys[index]]
+            self._keys[table] = keys
+        return self._keys[table]
 
     def _others_in_transaction(self, names: Mapping[int, str], pid: int) -> tuple[str, ...]:
         """Those that may hold a table's definition or a named lock: all others that do nothing at the moment."""
@@ -319,6 +348,11 @@ def _number(error: BaseException) -> int:
 def _said(error: BaseException) -> str:
     number = _number(error)
     return f"{error.args[-1]} ({number})" if number else str(error)
+
+
+def _bare(table: str) -> str:
+    """The name of a table that InnoDB writes with its database, and with its partition."""
+    return table.partition(" /*")[0].replace("`", "").rpartition(".")[2]
 
 
 def _quoted(name: str) -> str:

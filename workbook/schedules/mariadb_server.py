@@ -135,6 +135,7 @@ class Server:
                 "--skip-log-bin",
                 "--innodb-flush-log-at-trx-commit=0",
                 "--innodb-flush-method=nosync",
+                "--innodb-status-output-locks=ON",
                 "--innodb-buffer-pool-size=32M",
                 "--innodb-log-file-size=16M",
             ],

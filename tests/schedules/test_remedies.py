@@ -97,7 +97,9 @@ def test_a_lock_behind_one_of_the_reads_mends_a_part_and_an_order_shows_the_rest
 
 def test_a_shared_lock_trades_anomalies_for_deadlocks(lost: Remedies) -> None:
     trial = lost.trial("FOR SHARE in T1.2 and T2.2")
-    assert trial.works and trial.tally.deadlock == 36 == trial.tally.aborted
+    assert trial.works and trial.tally.deadlock == 36 == trial.tally.aborted == trial.tally.deadlocked
+    (line,) = [line for line in str(lost).split("\n") if "FOR SHARE in T1.2 and T2.2  " in line]
+    assert line.split()[-7:] == ["2", "70", "0", "0", "36", "0", "96"]  # nobody is counted twice
     assert counts(lost, "FOR SHARE in T1.2 and T2.2 and a retry")[:3] == (0, 0, 36)
 
 

@@ -1,16 +1,16 @@
 """The remedies of a program that were tried: a bar a remedy of what the orders come to with it, and what it costs.
 
-       remedy                              orders               changes  aborts  retries  waits
-    ✓  FOR NO KEY UPDATE in T1.2 and T2.2  │□□□□□□□□□□□□□□□□│       2       0        0     60    the cheapest
-    ✓  repeatable read                     │□□▲▲▲▲▲▲▲▲▲▲▲▲▲▲│       1      60        0     40    the smallest
-    ✗  as it is                            │□□✕✕✕✕✕✕✕✕✕✕✕✕✕✕│       0       0        0     40
+       remedy                              orders               changes  aborts  deadlocks  retries  waits
+    ✓  FOR NO KEY UPDATE in T1.2 and T2.2  │□□□□□□□□□□□□□□□□│       2       0          0        0     60    the cheapest
+    ✓  repeatable read                     │□□▲▲▲▲▲▲▲▲▲▲▲▲▲▲│       1      60          0        0     40    the smallest
+    ✗  as it is                            │□□✕✕✕✕✕✕✕✕✕✕✕✕✕✕│       0       0          0        0     40
     –  UNIQUE (room) on booking            T1 then T2 leaves something else than before
 
 The shapes and colours are those of the map of every order (`heatmap`). It takes the plain data of `Remedies.data()` and
 computes nothing but places.
 
     >>> counts = dict.fromkeys(("anomaly", "abort", "deadlock", "stuck", "waits", "aborted", "retries", "changes"), 0)
-    >>> trial = {**counts, "name": "as it is", "works": True, "refused": "", "orders": 2, "serial": 2}
+    >>> trial = {**counts, "deadlocked": 0, "name": "as it is", "works": True, "refused": "", "orders": 2, "serial": 2}
     >>> data = {"title": "One", "smallest": "as it is", "cheapest": "as it is", "trials": [trial]}
     >>> remedies_picture(data, "one").text
     'one'
@@ -27,9 +27,9 @@ from typing import Any
 from workbook.draw.heatmap import KINDS, Sheet, cells_at, mark_of
 from workbook.draw.picture import CHAR_PX, FAINT, RULE, Picture, shortened
 
-WIDTH, LEFT, NAME_AT, BAR_AT, BAR_PX, BAR_HIGH = 840, 16, 38, 366, 176, 16
+WIDTH, LEFT, NAME_AT, BAR_AT, BAR_PX, BAR_HIGH = 840, 16, 38, 366, 130, 16
 ROW, MORE, TITLE_LINE = 27, 15, 20
-COLUMNS = (("changes", 604), ("orders", 660), ("aborts", 714), ("retries", 770), ("waits", 824))
+COLUMNS = (("changes", 552), ("orders", 602), ("aborts", 652), ("deadlocks", 722), ("retries", 778), ("waits", 824))
 """The heads of the numbers, and where they end."""
 
 
@@ -43,7 +43,7 @@ def remedies_picture(data: Mapping[str, Any], text: str) -> Picture:
     for number, line in enumerate(title):
         sheet.label(LEFT, 26 + TITLE_LINE * number, line, size=14, bold=True)
     sheet.label(NAME_AT, top - 8, "remedy", size=11, colour=FAINT)
-    sheet.label(BAR_AT, top - 8, "what the orders come to", size=11, colour=FAINT)
+    sheet.label(BAR_AT, top - 8, "the orders come to", size=11, colour=FAINT)
     for head, end in COLUMNS:
         sheet.label(end, top - 8, head, size=11, colour=FAINT, anchor="end")
     sheet.line([(LEFT, top - 2), (WIDTH - LEFT, top - 2)], RULE, width=1)
@@ -73,9 +73,10 @@ def _row(sheet: Sheet, trial: Mapping[str, Any], y: float, crowns: str) -> None:
         sheet.label(BAR_AT, base, said, size=12, colour=FAINT, tip=trial["refused"])
         return
     _bar(sheet, trial, y + 5)
+    counts = {**trial, "aborts": trial["aborted"] - trial["deadlocked"], "deadlocks": trial["deadlocked"]}
     for head, end in COLUMNS:
-        value = trial["aborted" if head == "aborts" else head]
-        sheet.label(end, base, f"{value:,}", size=12, anchor="end", bold=head == "aborts" and value > 0)
+        lost = head in ("aborts", "deadlocks") and counts[head] > 0
+        sheet.label(end, base, f"{counts[head]:,}", size=12, anchor="end", bold=lost)
 
 
 def _bar(sheet: Sheet, trial: Mapping[str, Any], y: float) -> None:

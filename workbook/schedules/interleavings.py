@@ -107,6 +107,11 @@ class Cell:
         """How many sessions an error has hit: it ended their transaction, or on SQLite undid their statement."""
         return len({self.run.step(event).session for event in self.run.failures if event.sqlstate not in NOT_RUN})
 
+    @property
+    def deadlocked(self) -> int:
+        """How many of those were sacrificed to end a deadlock."""
+        return len(deadlocked(self.run))
+
     def data(self) -> dict[str, Any]:
         """Plain data: `number`, `order`, `kind`, `label`, `text`, `verdict` (in words), `waits`, `aborted`."""
         names = ("number", "order", "kind", "label", "text", "waits", "aborted")
@@ -117,7 +122,8 @@ class Cell:
 @dataclass(frozen=True)
 class Tally:
     """What the orders at one level came to, counted. `waits` is the number of steps that waited, `aborted` the number
-    of sessions that an error has hit, over all orders; `texts` counts the cells by their text."""
+    of sessions that an error has hit, `deadlocked` how many of them in a deadlock, over all orders; `texts` counts the
+    cells by their text."""
 
     orders: int
     serial: int
@@ -127,6 +133,7 @@ class Tally:
     stuck: int
     waits: int
     aborted: int
+    deadlocked: int
     texts: Mapping[str, int]
 
 
@@ -139,6 +146,7 @@ def tally(cells: Sequence[Cell]) -> Tally:
         **{kind: kinds[kind] for kind in KINDS},
         waits=sum(cell.waits for cell in cells),
         aborted=sum(cell.aborted for cell in cells),
+        deadlocked=sum(cell.deadlocked for cell in cells),
         texts=dict(texts),
     )
 
@@ -404,9 +412,18 @@ def came_to(run: Run, verdict: SerialVerdict) -> tuple[Kind, str]:
     failures = [event for event in run.failures if event.sqlstate not in NOT_RUN]
     if not verdict.serializable:
         return "anomaly", ""
-    if any(event.sqlstate == "40P01" or "deadlock" in event.message.lower() for event in failures):
+    if deadlocked(run):
         return "deadlock", "40P01"
     return ("abort", failures[0].sqlstate or "by an error") if failures else ("serial", "")
+
+
+def deadlocked(run: Run) -> set[str]:
+    """The sessions that were sacrificed to end a deadlock."""
+    return {
+        run.step(event).session
+        for event in run.failures
+        if event.sqlstate == "40P01" or "deadlock" in event.message.lower()
+    }
 
 
 def _named(cells: Sequence[Cell], stage: Stage, graphs: dict[tuple[Any, ...], Graph]) -> Iterator[Cell]:

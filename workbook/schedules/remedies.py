@@ -2,15 +2,15 @@
 
     lost update, read committed: 60 of 70 orders are an anomaly
 
-      remedy                              changes  anomalies  aborts  retries  waits
-    ✓ repeatable read                           1          0      60        0     40    the smallest
-    ✓ FOR NO KEY UPDATE in T1.2 and T2.2        2          0       0        0     60    the cheapest
-    ✓ repeatable read and a retry               3          0       0       60     40
-    ✗ FOR NO KEY UPDATE in T1.2                 1         48       0        0     50
+      remedy                              changes  anomalies  aborts  deadlocks  retries  waits
+    ✓ repeatable read                           1          0      60          0        0     40    the smallest
+    ✓ FOR NO KEY UPDATE in T1.2 and T2.2        2          0       0          0        0     60    the cheapest
+    ✓ repeatable read and a retry               3          0       0          0       60     40
+    ✗ FOR NO KEY UPDATE in T1.2                 1         48       0          0        0     50
 
 Each candidate (see `candidates`) is run on the engine in every order of the program, and judged as any other program
 is. One that is refused, or that changes what the transactions do one after the other, is no remedy, and it is said
-why. Those that leave no anomaly are ordered twice: the smallest changes least, the cheapest costs least in
+why. `aborts` and `deadlocks` count transactions, each in one of the two. Those that leave no anomaly are ordered twice: the smallest changes least, the cheapest costs least in
 transactions that are ended by an error or run again, then in steps that wait. Where errors end transactions, the same
 remedy is tried with a loop that runs them again (see `retrying`); where a stronger level aborts, with an index beside
 it.
@@ -41,6 +41,7 @@ from workbook.schedules.interleavings import (
     Examiner,
     Exploration,
     Tally,
+    deadlocked,
     drawn,
     explore,
     levels_of,
@@ -97,10 +98,10 @@ class Trial:
 
     def data(self) -> dict[str, Any]:
         """Plain data: `name`, `kind`, `changes`, `level`, `retry`, `works`, `retries`, `refused`, the counts
-        (`orders`, `serial`, `anomaly`, `abort`, `deadlock`, `stuck`, `waits`, `aborted`; None where it was refused)
-        and `wrong`, an order that still goes wrong."""
+        (`orders`, `serial`, `anomaly`, `abort`, `deadlock`, `stuck`, `waits`, `aborted`, `deadlocked`; None where it
+        was refused) and `wrong`, an order that still goes wrong."""
         one = self.remedy
-        names = ("orders", "serial", "anomaly", "abort", "deadlock", "stuck", "waits", "aborted")
+        names = ("orders", "serial", "anomaly", "abort", "deadlock", "stuck", "waits", "aborted", "deadlocked")
         return {
             "name": one.name,
             "kind": one.kind,
@@ -193,7 +194,7 @@ class Remedies:
         if trial.tally is None:
             return [name, trial.refused]
         counts = trial.tally
-        costs = (counts.aborted, counts.deadlock, trial.retries, counts.waits)
+        costs = (counts.aborted - counts.deadlocked, counts.deadlocked, trial.retries, counts.waits)
         numbers = (trial.remedy.changes, counts.orders, counts.anomaly, *costs)
         stuck = f"{counts.stuck:,} come to no end" if counts.stuck else ""
         return [name, *(f"{number:,}" for number in numbers), self._said(trial) or stuck]
@@ -299,20 +300,25 @@ class _Trials:
             refused = f"refused: {error.what.removeprefix('The setup is refused: ').rstrip('.')}"
         if refused:
             return Trial(remedy, refused=refused)
-        examiner, given_up, retries = Examiner(self.stage), 0, 0
+        examiner, retries = Examiner(self.stage), 0
+        given_up: list[str] = []
+        dead = 0
         cells = []
         for number, order in enumerate(drawn(remedy.program, self.limit, self.seed), 1):
             if remedy.retry:
                 looped = run_with_retries(remedy.program, order, remedy.level, self.stage)
                 cells.append(_looped(looped, examiner.cell(looped.run, remedy.level, number)))
-                given_up += len(looped.given_up)
+                given_up += looped.given_up
+                dead += len(deadlocked(looped.run) & {*looped.given_up})
                 retries += looped.retries
             else:
                 cells.append(examiner.run(order, remedy.level, number))
             step()
         wrong = next((cell for cell in cells if cell.kind in ("anomaly", "stuck")), None)
         counts = tally(cells)
-        return Trial(remedy, replace(counts, aborted=given_up) if remedy.retry else counts, retries, wrong)
+        if remedy.retry:  # what was run again is no abort
+            counts = replace(counts, aborted=len(given_up), deadlocked=dead)
+        return Trial(remedy, counts, retries, wrong)
 
     def _serial(self, program: Program, level: str) -> dict[tuple[str, ...], Run]:
         """The serial orders of a program, by the order of the sessions."""

@@ -125,8 +125,8 @@ class Program:
     """
 
     title: str
-    setup: str
-    sessions: Mapping[str, tuple[Step, ...]]
+    setup: str = ""
+    sessions: Mapping[str, tuple[Step, ...]] = field(default_factory=dict)
     level: str = ""
     teardown: str = ""
     levels: Mapping[str, str] = field(default_factory=dict)

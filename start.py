@@ -100,7 +100,18 @@ def lock():
             import msvcrt
 
             file.seek(1 << 30)
-            msvcrt.locking(file.fileno(), msvcrt.LK_LOCK, 1)
+            waited = False
+            while True:
+                try:
+                    msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+                    break
+                except OSError as error:
+                    if error.errno not in (errno.EACCES, errno.EDEADLK):
+                        raise
+                if not waited:
+                    say("Another start is installing here; waiting for it ...")
+                waited = True
+                time.sleep(1)
         else:
             import fcntl
 
@@ -310,6 +321,7 @@ def hand_over(arguments):
     environment.pop("PYTHONHOME", None)
     environment["PATH"] = os.path.dirname(PYTHON) + os.pathsep + environment.get("PATH", "")
     environment["VIRTUAL_ENV"] = VENV
+    environment.setdefault("PYTHONUTF8", "1")  # text is UTF-8 on Windows, too
     command = [PYTHON, "-m", "workbook.cli"] + (arguments or ["lab"])
     sys.stderr.flush()
     if WINDOWS:

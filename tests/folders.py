@@ -9,11 +9,12 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
+
+from workbook.engines import places
 
 MEMORY = Path("/dev/shm")
 NEEDED = 12 << 30
@@ -23,7 +24,7 @@ NAME = "workbook-tests-"
 
 def make(name: str = NAME) -> Path:
     """A new folder that a server's user may enter; whoever makes it removes it."""
-    folder = Path(tempfile.mkdtemp(prefix=f"{name}{os.getpid()}-", dir=MEMORY if _fits() else None)).resolve()
+    folder = places.passing_folder(f"{name}{os.getpid()}-", MEMORY if _fits() else None).resolve()
     folder.chmod(0o755)
     return folder
 

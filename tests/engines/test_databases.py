@@ -208,7 +208,7 @@ def test_an_engine_with_other_options_is_the_same_engine(small):
 
 
 def test_a_killed_kernel_leaves_nothing_for_long():
-    code = "import os, signal\nfrom workbook.engines import *\nd = database(shop(orders=1_000))\nprint(d.name, flush=True)\nos.kill(os.getpid(), signal.SIGKILL)"
+    code = "import os, signal\nfrom workbook.engines import *\nd = database(shop(orders=1_000))\nprint(d.name, flush=True)\nos.kill(os.getpid(), getattr(signal, 'SIGKILL', signal.SIGTERM))"
     name = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip()
     home = cluster()
     known = f"SELECT count(*) FROM pg_database WHERE datname = '{name}'"
@@ -235,7 +235,7 @@ from workbook.engines import *
 d = database(shop(orders=1_000), profile="production")
 d.run("CREATE TABLE kept AS SELECT 7 AS n")
 postmaster = int((d.cluster.server / "data" / "postmaster.pid").read_text().split()[0])
-os.kill(postmaster, signal.SIGKILL)
+os.kill(postmaster, getattr(signal, "SIGKILL", signal.SIGTERM))
 try:
     d.cluster.admin("SELECT 1")
 except Exception as error:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import _thread
 import json
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import closing
@@ -239,7 +241,7 @@ def test_a_keyboard_interrupt_leaves_nothing_and_the_next_exploration_runs(postg
         with postgres.seats.database.cluster.connect("postgres") as connection:
             while not connection.execute(asleep, [postgres.seats.database.name]).fetchone()[0]:
                 pass  # whose database a stage takes anew where the last schedule has spoilt it
-        os.kill(os.getpid(), signal.SIGINT)
+        _thread.interrupt_main() if sys.platform == "win32" else os.kill(os.getpid(), signal.SIGINT)
 
     watcher = threading.Thread(target=interrupt, daemon=True)
     watcher.start()

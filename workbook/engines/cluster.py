@@ -25,6 +25,7 @@ import json
 import os
 import secrets
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -47,11 +48,12 @@ from workbook.errors import Misuse, Unavailable, Unsuitable
 
 START_S_MAX = 120
 END_S_MAX = 10
-SOCKET_PATH_MAX = 90
+SOCKET_PATH_MAX = 89  # bytes: macOS takes 103 for the socket in it, Linux 107
 FACTS = "cluster.json"
 OWNERS = "workbook_owners"
 OLDEST = 15  # CREATE DATABASE ... STRATEGY, pg_stat_force_next_flush
 REMOVED = "The databases were removed by `workbook clean`."
+PORT = 5432  # on Windows another one, each time
 HOW = "postgresql://postgres:password@localhost:5432/postgres"
 SETTINGS = """SELECT name, setting, unit, pg_catalog.current_setting(name), boot_val, category LIKE 'Query Tuning%'
     FROM pg_catalog.pg_settings ORDER BY name"""
@@ -329,6 +331,9 @@ class Cluster:
                 yield there
             finally:
                 shutil.rmtree(self.folder, ignore_errors=True)
+        with suppress(OSError):  # Windows keeps the lock's file while it is held
+            (self.folder / "lock").unlink(missing_ok=True)
+            self.folder.rmdir()
 
     def _make(self) -> None:
         """initdb, the settings of the profile, and who may come in."""
@@ -359,56 +364,69 @@ class Cluster:
                 "scram-sha-256",
                 "--pwfile",
                 str(file),
+                said=self.folder / "initdb",
             )
         finally:
             file.unlink()
         if done:
+            said = (self.folder / "initdb").read_text(errors="replace").strip().splitlines()[-1:]
             trouble = disk.trouble(
                 f"A PostgreSQL cluster cannot be made in {self.folder}.",
                 self.folder,
-                said=f"initdb, which ended with {done}",
+                said=f"initdb, which ended with {done}: {' '.join(said)}",
                 next="run `workbook doctor`",
             )
             shutil.rmtree(self.server, ignore_errors=True)
             raise trouble
-        host, port = self._place()
+        host = self._place()
         lines = {**profiles.GUARDS, **profiles.SERVER[self.profile], **profiles.SESSION[self.profile]}
         lines["listen_addresses"] = "127.0.0.1" if places.WINDOWS else ""
-        lines["port"] = str(port)
         if not places.WINDOWS:
             lines |= {"unix_socket_directories": host, "unix_socket_permissions": "0777"}
         with (data / "postgresql.conf").open("a") as out:
             out.writelines(f"{name} = '{value}'\n" for name, value in lines.items())
         kind = "host {} {} 127.0.0.1/32 scram-sha-256\n" if places.WINDOWS else "local {} {} scram-sha-256\n"
         (data / "pg_hba.conf").write_text(kind.format("all", "postgres") + kind.format("sameuser", "all"))
-        self._facts = {"host": host, "port": port, "password": password, "mark": secrets.token_hex(3)}
+        self._tell({"host": host, "port": PORT, "password": password, "mark": secrets.token_hex(3)})
+
+    def _tell(self, facts: dict[str, Any]) -> None:
+        """Write down where the server answers, and how: at once, for others read it without the lock."""
+        self._facts = facts
         draft = self.folder / f"{FACTS}.draft"
         draft.touch(mode=0o600)
         draft.write_text(json.dumps(self._facts))
-        draft.replace(self.folder / FACTS)  # at once: others read it without the lock
+        draft.replace(self.folder / FACTS)
 
-    def _place(self) -> tuple[str, int]:
+    def _place(self) -> str:
+        """The folder of the server's socket; on Windows the address on which it listens."""
         if places.WINDOWS:
-            import socket
+            return "127.0.0.1"
+        if len(os.fsencode(self.server)) <= SOCKET_PATH_MAX:
+            return str(self.server)
+        mark = hashlib.sha256(str(self.server).encode()).hexdigest()[:16]
+        return str(Path(tempfile.gettempdir()) / f"workbook-{mark}")
 
+    def _at(self) -> list[str]:
+        """See that the server can answer where it is to answer; what `pg_ctl` is told of it. A port that was free the
+        last time may be another program's by now, and a temporary folder may be gone."""
+        if places.WINDOWS:
             with socket.socket() as probe:
                 probe.bind(("127.0.0.1", 0))
-                return "127.0.0.1", int(probe.getsockname()[1])
-        if len(str(self.server)) <= SOCKET_PATH_MAX:
-            return str(self.server), 5432
-        mark = hashlib.sha256(str(self.server).encode()).hexdigest()[:16]
-        short = Path(tempfile.gettempdir()) / f"workbook-{mark}"
-        short.mkdir(mode=0o700, exist_ok=True)
-        places.give_to_server(short, 0o700)
-        return str(short), 5432
+                self._tell(self._facts | {"port": int(probe.getsockname()[1])})
+            return ["-o", f"-p {self._facts['port']}"]
+        if (folder := Path(self._facts["host"])) != self.server:
+            places.open_to_server(folder)
+        return []
 
     def _start(self) -> None:
-        log = self.server / "log"
+        log, at = self.server / "log", self._at()
         deadline = time.monotonic() + START_S_MAX
         while True:
             self._drop_stale_lock()
             known = log.stat().st_size if log.exists() else 0
-            _program("pg_ctl", "-D", str(self.server / "data"), "-l", str(log), "-w", "-t", str(START_S_MAX), "start")
+            _program(
+                "pg_ctl", "-D", str(self.server / "data"), "-l", str(log), "-w", "-t", str(START_S_MAX), *at, "start"
+            )
             if self.answers():
                 return self._watch()
             text = log.read_bytes()[known:].decode(errors="replace") if log.exists() else ""
@@ -447,26 +465,24 @@ class Cluster:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            start_new_session=True,
+            **places.apart(),
         )
 
 
-def _program(name: str, *arguments: str) -> int:
-    """Run one of PostgreSQL's programs as the server's user; its exit code."""
+def _program(name: str, *arguments: str, said: Path | None = None) -> int:
+    """Run one of PostgreSQL's programs as the server's user; its exit code. What it says goes into a file, or nowhere."""
     who = places.servant()
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("PG")} | {
-        "LC_ALL": "C",
-        "TZ": "UTC",
-    }
-    done = subprocess.run(
-        [str(places.binaries() / places.program_name(name)), *arguments],
-        cwd="/" if not places.WINDOWS else None,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        **(who.popen() if who else {}),
-    )
+    with open(said or os.devnull, "wb") as out:
+        done = subprocess.run(
+            [str(places.binaries() / places.program_name(name)), *arguments],
+            cwd="/" if not places.WINDOWS else None,
+            env=places.environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            **(who.popen() if who else {}),
+            **places.apart(),
+        )
     return done.returncode
 
 

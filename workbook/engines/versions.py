@@ -33,7 +33,9 @@ def versions() -> dict[str, str]:
 def _postgres() -> str:
     try:
         program = places.binaries() / places.program_name("postgres")
-        done = subprocess.run([str(program), "--version"], capture_output=True, text=True, timeout=30)
+        done = subprocess.run(
+            [str(program), "--version"], capture_output=True, text=True, timeout=30, env=places.environment()
+        )
     except (OSError, WorkbookError, subprocess.TimeoutExpired):
         return ""
     return done.stdout.strip().rpartition(" ")[2]

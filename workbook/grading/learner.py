@@ -38,12 +38,14 @@ def sentence(error: BaseException) -> str:
 
 def limit(memory_mb: int) -> None:
     """Limit the address space and the size of files, where the system has such limits."""
-    with contextlib.suppress(ImportError, ValueError, OSError):
+    try:
         import resource
-
-        resource.setrlimit(resource.RLIMIT_AS, (memory_mb * MEGABYTE, memory_mb * MEGABYTE))
-        resource.setrlimit(resource.RLIMIT_FSIZE, (2048 * MEGABYTE, 2048 * MEGABYTE))
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    except ImportError:
+        return
+    limits = ((resource.RLIMIT_AS, memory_mb), (resource.RLIMIT_FSIZE, 2048), (resource.RLIMIT_CORE, 0))
+    for what, most_mb in limits:
+        with contextlib.suppress(ValueError, OSError):  # macOS refuses the first one
+            resource.setrlimit(what, (most_mb * MEGABYTE, most_mb * MEGABYTE))
 
 
 def _streams() -> tuple[io.TextIOWrapper, io.TextIOWrapper]:

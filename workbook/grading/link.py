@@ -24,7 +24,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -33,6 +32,7 @@ from typing import IO, Any
 
 import psutil
 
+from workbook.engines import places
 from workbook.grading import guard
 from workbook.grading.answer import Function, FunctionFailed, NotPlain, decode, encode
 from workbook.grading.local import is_engine
@@ -72,7 +72,7 @@ class Link:
             stderr=subprocess.DEVNULL,
             env=guard.environment(folder),
             cwd=folder,
-            start_new_session=sys.platform != "win32",
+            **places.apart(),
         )
         self._lines: queue.Queue[bytes | None] = queue.Queue(maxsize=100)
         assert self.process.stdout is not None
@@ -279,7 +279,7 @@ def answer_of(message: dict[str, Any], remote: Remote) -> Any:
 @contextlib.contextmanager
 def working_folder() -> Iterator[Path]:
     """A short-named folder of a run's own, which is removed with everything in it."""
-    outer = Path(tempfile.mkdtemp(prefix="wb-"))
+    outer = places.passing_folder("wb-")
     folder = outer / "w"
     folder.mkdir()
     try:

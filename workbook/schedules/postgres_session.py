@@ -211,7 +211,7 @@ def end_of(connection: psycopg.Connection[Any], timeout_s: float) -> bool:
 
 def readable(sockets: list[int], timeout_s: float) -> list[int]:
     """Those of the sockets from which something can be read, within so many seconds."""
-    if max(sockets) < 1024:
+    if not hasattr(select, "poll") or max(sockets) < 1024:  # Windows has none, and no such bound
         return select.select(sockets, [], [], max(timeout_s, 0))[0]
     poll = select.poll()
     for socket in sockets:

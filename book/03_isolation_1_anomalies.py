@@ -88,7 +88,7 @@ assert every.tallies["read committed"].anomaly == 60
 
 # %% [markdown]
 # All but ten. A cell of the map is an order; click on one, or use the arrow keys, and it is played back below. In the one that is framed, follow the arrows: Ben must come before Ana, since he read what was there before her;
-# and Ana before Ben, since he wrote over hers. Both cannot be, so it is as good as *no* order of the two. Only where one of them has committed before the other one reads does it end well. Your tests are green because a test runs one session at a time: they try two of the 70, and both are
+# and Ana before Ben, since he wrote over hers. (The letters on an arrow say why: `rw`, the one *reads* what the other *writes* over; `wr`, the other reads what the one wrote; `ww`, both write.) Both cannot be, so it is as good as *no* order of the two. Only where one of them has committed before the other one reads does it end well. Your tests are green because a test runs one session at a time: they try two of the 70, and both are
 # among the ten.
 #
 # The mistake is the way through the program: read, work it out *there*, write. Let the database work it out, and no line is left to slip between:
@@ -393,7 +393,8 @@ assert not booked.waits and len(booked.final["trips"]) == 2
 # `FOR UPDATE` locks the rows that it *finds*. It found none. "Free" is a row that is not there, and nothing can be locked on it. What can be said about rows that are not there is said once, in the table:
 
 # %%
-unique = Schedule.read(str(van).replace("driver text)", "driver text, UNIQUE (van, hour))"))
+ruled = str(van).replace("driver text)", "driver text, UNIQUE (van, hour))")
+unique = Schedule.read(ruled.replace("ten o'clock", "ten o'clock, UNIQUE"))
 once = play(unique)
 print("left:", once.final["trips"], once.outcomes["ben"], once.end("ben.3").message, sep="\n")
 assert once.end("ben.3").sqlstate == "23505" and len(once.final["trips"]) == 1
@@ -535,4 +536,4 @@ with engine.connect() as forgotten, engine.connect() as connection:
 # **To read**: PostgreSQL's manual, chapter 13, *Concurrency Control*, above all *Transaction Isolation*; Berenson and others, *A Critique of ANSI SQL Isolation Levels* (SIGMOD 1995), which shows that the standard's words fit engines that
 # behave differently; Adya, *Weak Consistency* (PhD thesis, MIT, 1999), where the names on the maps come from.
 #
-# **Practise**: take a schedule of this evening, change one line, and say what will happen before you run it.
+# **Practise**: take a schedule of this evening, change one line, and say what will happen before you run it. **Next**: `03_isolation_2_remedies.ipynb`, what the remedy costs.

@@ -24,8 +24,8 @@ from workbook.schedules import Schedule, Stage, Step, explore, remedies, run
 #
 # Last evening one statement was enough: it waits, looks at the row again, and goes on. So is a single statement always right, at read committed?
 #
-# The first page shows two offers, in place 1 and in place 2. Twice a day they change places, in one statement. At night a job takes down what stands in place 2. At *every* moment that a
-# session can see, exactly one offer stands there.
+# The first page shows two offers, in place 1 and in place 2. Twice a day they change places, in one statement. At night a job takes down what stands in place 2. Until it has, exactly one offer stands there, at
+# *every* moment that a session can see.
 
 # %%
 offers = Schedule.read("""
@@ -523,4 +523,4 @@ with engine.connect().execution_options(isolation_level="SERIALIZABLE") as conne
 # **To read**: PostgreSQL's manual, *Transaction Isolation* (the paragraph on `UPDATE` and `DELETE` at read committed has our offers, as a web site's hits) and *Serialization Failure Handling*; Ports and Grittner, *Serializable Snapshot Isolation in
 # PostgreSQL* (VLDB 2012).
 #
-# **Practise**: run the rush of section 3 at repeatable read, and then with sixteen customers. Say first how many transactions are begun.
+# **Practise**: run the rush of section 3 at repeatable read, and then with sixteen customers. Say first how many transactions are begun. **Next**: `03_isolation_3_holding.ipynb`, what a transaction holds back.

@@ -4,7 +4,7 @@
 # Eight core exercises and five further ones. You hand in orders, rules, SQL and decisions; each is run, mostly in every order that two sessions allow, on a real PostgreSQL. The seed
 # below chooses the variants, and each changes the right answer; in `my-work/` it is a seed of your own.
 #
-# **How to work.** Read the task that `ask` shows. `run(Schedule.read(text))` plays one order and draws it, `explore(Program(...))` plays them all, and `practice("...")` gives you a database with the
+# **How to work.** Read the task that `ask` shows. `run(Schedule.read(text))` plays one order and draws it, `explore(Schedule.read(text), levels="read committed")` plays them all, and `practice("...")` gives you a database with the
 # task's tables where there is one. A schedule is text: the tables under `setup:`, then the steps. Write each session's BEGIN and COMMIT; without them each statement is a transaction of its own:
 #
 # ```
@@ -21,13 +21,13 @@
 # ana: COMMIT
 # ```
 #
-# Your answer takes the place of the `...` between the two lines that begin with `###` (one in front, as in `decide = ...`, may stay). Run the cell and the one below it. `hint("...")`, three times at most, goes from a question to nearly the answer. Points are for answers, hints cost nothing.
+# Your answer takes the place of the `...`: inside of the brackets the value alone, without `name =`; a function below `decide = ...`, which may stay. The two comment lines around it are for a teacher's tools: leave them alone. Run the cell and the one below it. `hint("...")`, three times at most, goes from a question to nearly the answer. Points are for answers, hints cost nothing.
 #
 # The core takes about seventy-five minutes. Agents are welcome. Nobody but you can say in which order it breaks.
 
 # %%
 from workbook import ask, check, hint, practice, progress, start_lab
-from workbook.schedules import Program, Schedule, explore, remedies, run, step_through
+from workbook.schedules import Schedule, explore, remedies, run, step_through
 
 # %%
 start_lab("03_isolation", seed=1)
@@ -40,7 +40,7 @@ start_lab("03_isolation", seed=1)
 #
 # - **What is committed:** at each step, which rows would somebody see who has just come in?
 # - **From which moment:** does a statement look at that, or at a picture from before? When was the picture taken?
-# - **Whose work:** which uncommitted work does the step meet, its own or the other one's, and what then?
+# - **Whose work:** does the step meet uncommitted work, its own or the other one's? Does that change what you are asked?
 
 # %%
 ask("isolation-levels")
@@ -185,9 +185,7 @@ ask("isolation-parent")
 # %%
 let_past = (
     ### BEGIN SOLUTION
-    """SELECT points FROM customers WHERE customer_id = :customer FOR NO KEY UPDATE;
-    INSERT INTO log SELECT customer_id, points FROM customers WHERE customer_id = :customer;
-    UPDATE customers SET points = points + :points WHERE customer_id = :customer"""
+    "UPDATE customers SET name = :name, points = points + :points WHERE customer_id = :customer"
     ### END SOLUTION
 )
 

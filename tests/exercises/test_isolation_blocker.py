@@ -120,9 +120,9 @@ def test_a_key_too_many_and_one_that_is_missing_are_named() -> None:
     assert "'sql' is missing" in str(verdict(EXERCISE, {key: good[key] for key in ("end", "rules_out")}, VARIANTS[0]))
 
 
-def test_an_idle_root_is_a_harmless_one_to_some() -> None:
+def test_whoever_waits_itself_is_no_root_however_many_wait_for_it() -> None:
     found = verdict(EXERCISE, {"end": "deploy", "rules_out": VARIANTS[0].place, "sql": ROOT}, VARIANTS[0])
-    assert found.misconception == EXERCISE.misconceptions["idle-is-harmless"]
+    assert found.misconception == EXERCISE.misconceptions["the-loud-one"]
     assert "came back to wait for `console` again" in str(found)
 
 
@@ -135,6 +135,18 @@ def test_the_oldest_idle_transaction_is_not_always_the_root() -> None:
 def test_whom_most_wait_for_is_not_always_the_root() -> None:
     found = verdict(EXERCISE, {"end": "report", "rules_out": VARIANTS[1].place, "sql": MOST}, VARIANTS[1])
     assert "waits itself" in str(found) and not found.full
+
+
+def test_a_query_that_names_a_session_of_another_database_only() -> None:
+    found = verdict(EXERCISE, {**answers(VARIANTS[0]).right, "sql": f"{EVERYWHERE} ORDER BY 1 LIMIT 1"}, VARIANTS[0])
+    assert not found.full and "a session of another database of the server, and none of this one" in str(found)
+    assert "Which databases does" in str(found)
+
+
+def test_rows_may_name_the_one_session_more_than_once() -> None:
+    many = f"""WITH w AS (SELECT unnest(pg_blocking_pids(pid)) AS holder FROM pg_stat_activity WHERE {MINE})
+        SELECT holder FROM w WHERE cardinality(pg_blocking_pids(holder)) = 0"""
+    assert verdict(EXERCISE, {**answers(VARIANTS[0]).right, "sql": many}, VARIANTS[0]).full
 
 
 def test_a_query_that_frees_them_itself_names_nobody() -> None:

@@ -27,6 +27,8 @@ def also_right(variant: Variant) -> list[dict[str, str]]:
         return [
             {"ddl": "ALTER TABLE booking ADD PRIMARY KEY (hour, room_id)", "booking": checked(variant)},
             {"booking": f"SELECT pg_advisory_xact_lock(:room, :hour); {checked(variant)}"},
+            {"booking": f"SELECT pg_advisory_xact_lock(hashtext(:room || ' ' || :hour)); {checked(variant)}"},
+            {"booking": f"SELECT pg_advisory_xact_lock(hashtext('booking'), :room * 100 + :hour); {checked(variant)}"},
             {
                 "ddl": "ALTER TABLE booking ADD UNIQUE (room_id, hour) DEFERRABLE INITIALLY DEFERRED",
                 "booking": "INSERT INTO booking VALUES (:room, :hour, :who)",
@@ -81,7 +83,7 @@ def wrong(variant: Variant) -> list[Wrong]:
         Wrong({"booking": f"BEGIN; {plain}; COMMIT"}, "`booking` says `BEGIN`"),
         Wrong({"booking": f"SELECT pg_advisory_lock(1); {plain}"}, "the sessions come to no end"),
         Wrong({"booking": "SELECT 1"}, "who comes first does not have it", "last-wins"),
-        Wrong({"booking": insert}, "gets it, though the first one had it", "last-wins"),
+        Wrong({"booking": insert}, "gets it, too, though the first one has it", "kept-out"),
         Wrong({"booking": f"DELETE FROM booking; {plain}"}, "bookings that were there at first are gone", "last-wins"),
         Wrong({"booking": f"{plain}; SELECT 1; SELECT 2; SELECT 3"}, "`booking` has 4 statements"),
         Wrong({"booking": "INSERT INTO bookings VALUES (1)"}, 'relation "bookings" does not exist'),
@@ -123,7 +125,7 @@ class TestBooking(ExerciseTests):
         (HOURS, {"ddl": TRIGGER.format(condition="EXISTS (SELECT FROM booking b WHERE b.room_id = NEW.room_id AND b.hour = NEW.hour)"), "booking": "INSERT INTO booking VALUES (:room, :hour, :who)"}, "both get it", "same-statement"),
         (COURTS, {"ddl": "CREATE UNIQUE INDEX ON booking (court, day)", "booking": COURTS.booking}, "could not create unique index", ""),
         (COURTS, {"ddl": "DELETE FROM booking WHERE cancelled; CREATE UNIQUE INDEX ON booking (court, day)", "booking": COURTS.booking}, "are gone", "last-wins"),
-        (TELESCOPE, {"ddl": "CREATE UNIQUE INDEX ON booking (during)", "booking": TELESCOPE.booking}, "gets it, though the first one had it", "last-wins"),
+        (TELESCOPE, {"ddl": "CREATE UNIQUE INDEX ON booking (during)", "booking": TELESCOPE.booking}, "gets it, too, though the first one has it", "kept-out"),
         (TELESCOPE, {"ddl": "ALTER TABLE booking ADD EXCLUDE USING gist (int4range(lower(during), upper(during), '[]') WITH &&)", "booking": TELESCOPE.booking}, "of the two does not get what is free", "wider-is-safer"),
         (BOATS, {"ddl": "ALTER TABLE booking ADD EXCLUDE USING gist (int4range(starts, ends) WITH &&)", "booking": BOATS.booking}, "could not create exclusion constraint", ""),
         (BOATS, {"ddl": "CREATE EXTENSION btree_gist", "booking": BOATS.booking}, "btree_gist", ""),
@@ -131,7 +133,11 @@ class TestBooking(ExerciseTests):
                    "booking": "INSERT INTO booking SELECT :course, :who, 1 + (SELECT count(*) FROM booking WHERE course_id = :course) WHERE (SELECT count(*) FROM booking WHERE course_id = :course) < (SELECT seats FROM course WHERE course_id = :course) ON CONFLICT DO NOTHING"},
          "does not get what is free", "wider-is-safer"),
         (SLOTS, {"booking": "SELECT 1 FROM slot WHERE room_id = :room AND hour = :hour FOR UPDATE NOWAIT; " + checked(SLOTS)}, "ends with 55P03", "only-waits"),
-        (SLOTS, {"booking": "SELECT 1 FROM slot WHERE room_id = :room AND hour = :hour FOR SHARE; " + checked(SLOTS)}, "both get it", "same-statement"),
+        (SLOTS, {"booking": "SELECT 1 FROM slot WHERE room_id = :room AND hour = :hour FOR SHARE; " + checked(SLOTS)}, "both get it", "any-lock"),
+        (COURSES, {"booking": "SELECT 1 FROM course WHERE course_id = :course FOR SHARE; " + checked(COURSES)}, "both get it", "any-lock"),
+        (COURSES, {"ddl": "ALTER TABLE course ADD taken int NOT NULL DEFAULT 0",
+                   "booking": "WITH seat AS (UPDATE course SET taken = taken + 1 WHERE course_id = :course AND taken < seats RETURNING course_id) INSERT INTO booking SELECT course_id, :who FROM seat"},
+         "the first one has it: 4 bookings of 3 seats", "counted-from-now"),
     ],
 )  # fmt: skip
 def test_a_wrong_answer_of_one_variant(variant: Variant, answer: dict[str, Any], says: str, belief: str) -> None:
@@ -174,6 +180,45 @@ def test_a_lock_that_strangers_share_or_rivals_do_not(variant: Variant, lock: st
     assert found.points == 0 and says in shown(found)
 
 
+@pytest.mark.parametrize(
+    ("variant", "number"),
+    [
+        (HOURS, ":room + :hour"),
+        (HOURS, ":room * :hour"),
+        (HOURS, ":room * 7 + :hour"),
+        (HOURS, ":room * 100 - :hour * 25"),
+        (HOURS, "(:room || '' || :hour)::bigint"),
+        (HOURS, "hashtext(:room || '' || :hour)"),
+        (HOURS, "hashint4(:room) # hashint4(:hour)"),
+        (SLOTS, ":room + :hour"),
+        (COURTS, ":court + :day"),
+        (COURTS, ":court * :day"),
+        (COURTS, ":court * 7 + :day"),
+        (COURSES, ":course % 8"),
+    ],
+)
+def test_a_number_that_two_different_bookings_share_is_found(variant: Variant, number: str) -> None:
+    insert = checked(variant).replace("INTO booking SELECT :court", "INTO booking (court, day, who) SELECT :court")
+    found = verdict(EXERCISE, {"booking": f"SELECT pg_advisory_xact_lock({number}); {insert}"}, variant)
+    assert found.points == 0 and "Which number does each of the two lock?" in shown(found)
+    assert found.misconception == EXERCISE.misconceptions["same-number"] and "advisory lock" in str(found.pictures[0])
+
+
+@pytest.mark.parametrize("number", [":boat * 5 + h", ":boat * 24 + h", ":boat * 100 + h"])
+def test_a_number_for_each_hour_of_a_boat_is_one_of_this_boat_alone(number: str) -> None:
+    lock = f"SELECT pg_advisory_xact_lock({number}) FROM generate_series(:from, :to - 1) h"
+    found = verdict(EXERCISE, {"booking": f"{lock}; {checked(BOATS)}"}, BOATS)
+    assert found.points == 0 and found.misconception == EXERCISE.misconceptions["same-number"]
+
+
+def test_a_rule_that_takes_two_different_bookings_for_one_is_found() -> None:
+    """It forbids what no two bookings of a scene have in common."""
+    ddl = "CREATE UNIQUE INDEX ON booking ((room_id * 7 + hour))"
+    found = verdict(EXERCISE, {"ddl": ddl, "booking": HOURS.booking}, HOURS)
+    assert found.points == 0 and "there is no row" in shown(found)
+    assert found.misconception == EXERCISE.misconceptions["wider-is-safer"]
+
+
 @pytest.mark.parametrize("variant", (TELESCOPE, BOATS), ids=("telescope", "boats"))
 def test_a_lock_for_each_hour_is_right(variant: Variant) -> None:
     key = ":boat, h" if variant is BOATS else "h"
@@ -190,5 +235,7 @@ def test_who_has_begun_may_still_roll_back() -> None:
 
 
 def test_a_refused_ddl_is_called_ddl() -> None:
+    clash = {"ddl": "CREATE UNIQUE INDEX ON booking (course_id)", "booking": COURSES.booking}
+    assert "PostgreSQL adds: Key (course_id)=(3) is duplicated." in shown(verdict(EXERCISE, clash, COURSES))
     asked = shown(verdict(EXERCISE, {"ddl": "CREATE EXTENSION btree_gist", "booking": BOATS.booking}, BOATS))
     assert "`ddl` is refused" in asked and "it has no extensions" in asked and "setup is refused" not in asked

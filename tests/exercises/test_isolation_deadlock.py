@@ -82,7 +82,7 @@ def answers(variant: Variant) -> Answers:
             Wrong(without_last(variant.given if plain else variant.right), says="other rows are left", misconception="less-is-mended"),
             Wrong(FAILING[place], says="is aborted with 55P03", misconception="fails-instead"),
             Wrong({name: f"{sql}; COMMIT; SELECT 1" for name, sql in variant.given.items()}, says="says `COMMIT`"),
-            Wrong({"solve": "SELECT 1"}, says="The answer names `solve`"),
+            Wrong({"solve": "SELECT 1"}, says="is missing, `solve` is none of the programs"),
             Wrong({name: f"{sql}; SELECT colour FROM {TABLES[place]}" for name, sql in variant.right.items()}, says='column "colour" does not exist'),
             Wrong("LOCK TABLE accounts", says="this is str"),
         ],
@@ -230,6 +230,18 @@ def test_what_is_odd_is_said_in_its_own_words() -> None:
     assert not found.full and "To give up is not to mend" in shown(found)
     found = verdict(EXERCISE, {**right, "sell": right["sell"].replace(":cents", ":amount")}, VARIANTS[4])
     assert "The names are `:item`, `:till`, `:cents`." in shown(found)
+
+
+def test_a_share_in_front_of_a_write_is_a_matter_of_one_row() -> None:
+    sell = f"SELECT FROM stock WHERE item = :item FOR SHARE; {VARIANTS[4].right['sell']}"
+    found = verdict(EXERCISE, {**VARIANTS[4].right, "sell": sell}, VARIANTS[4])
+    assert not found.full and "Which lock do both hold on one row at that moment" in shown(found)
+    assert found.misconception == EXERCISE.misconceptions["upgrade"]
+
+
+def test_a_program_that_is_missing_is_named() -> None:
+    found = verdict(EXERCISE, {"sell": VARIANTS[4].right["sell"]}, VARIANTS[4])
+    assert "Seen: `refund` is missing." in shown(found)
 
 
 def test_lists_of_statements_are_programs_too() -> None:

@@ -144,6 +144,13 @@ def test_a_refusal_is_no_loss() -> None:
     assert "ben's UPDATE changes 0 rows" in shown(changed_nothing)
 
 
+def test_the_picture_carries_the_level_of_the_pair() -> None:
+    found = verdict(EXERCISE, {**BY_HAND[0], "D": "ana ben ana ana ben ben"}, VARIANTS[0])
+    (drawn,) = found.pictures
+    head = str(drawn).splitlines()[0]
+    assert "40001" in str(drawn) and head.endswith("repeatable read") and "read committed" not in head
+
+
 def test_a_shared_lock_ends_in_a_deadlock() -> None:
     found = outcome(bank("share lock", STOCK), "ana ben ana ben ana ben")
     assert "40P01" in found.told and found.left == (7,)

@@ -119,3 +119,9 @@ def test_a_story_that_is_played_by_run_is_in_transactions() -> None:
     for story in STORIES.values():
         steps = Schedule.read(as_text(story)).steps
         assert sum(step.begins for step in steps) == sum(step.sql.upper().startswith("COMMIT") for step in steps) >= 2
+
+
+def test_what_became_of_a_job_is_said_of_one_job() -> None:
+    trial = at(STORIES["archive"], "read committed")
+    told = {how for one in trial.outcomes if (how := fault(STORIES["archive"], one))}
+    assert told == {"job 2 is in neither table"}

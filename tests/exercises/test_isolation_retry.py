@@ -133,6 +133,26 @@ def test_at_commit_too_the_server_that_ends_has_said_that_nothing_was_done() -> 
     assert "met 57P01 at COMMIT: the server was restarted while COMMIT checked the order" in found
 
 
+def test_who_reports_what_could_be_found_is_asked_by_what() -> None:
+    found = verdict(EXERCISE, but(right(VARIANTS[2]), e08006="report"), VARIANTS[2])
+    assert found.misconception == EXERCISE.misconceptions["nobody-knows"]
+    assert "By what could the program find this one charge itself?" in str(found)
+
+    rule = right(VARIANTS[4])
+
+    def early(sqlstate: str, phase: str, key: bool) -> Any:
+        return "report" if sqlstate == "08006" and phase == "statement" else rule(sqlstate, phase, key)
+
+    sent = verdict(EXERCISE, early, VARIANTS[4])
+    assert sent.misconception == EXERCISE.misconceptions["errors-are-unknown"]
+    assert "never came to its COMMIT" in str(sent)
+
+
+def test_the_why_speaks_of_commit_where_there_is_one() -> None:
+    for variant in VARIANTS:
+        assert ("also at COMMIT" in EXERCISE.why(variant)) is not variant.shop.whole
+
+
 def test_a_question_that_is_asked_for_ever_is_no_blind_retry() -> None:
     found = verdict(EXERCISE, but(right(VARIANTS[1]), e23514="ask"), VARIANTS[1])
     assert not found.full and found.misconception == EXERCISE.misconceptions["errors-are-unknown"]

@@ -199,7 +199,7 @@ def test_a_key_that_was_there_before_and_a_check_point_to_the_constraint() -> No
     looks, (ana, ben) = LOOKS[CLAIMS.rule], WRITES[CLAIMS.rule]
     for worse, code in ((ben.replace("3, 3,", "3, 1,"), "23505"), (ben.replace("300", "0"), "23514")):
         found = verdict(EXERCISE, skewed(looks, (ana, worse)), CLAIMS)
-        assert f"ben.3 is refused: {code}" in shown(found)
+        assert f"ben's INSERT (ben.3) is refused: {code}" in shown(found)
         assert found.misconception == EXERCISE.misconceptions["constraint"]
 
 

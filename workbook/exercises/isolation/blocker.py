@@ -128,7 +128,7 @@ def observations(variant: Variant) -> list[str]:
     held = len(locks_of(seen, other, granted=True))
     every = [
         f"`{other}` is {state}.",
-        f"{len(seen.behind(busiest))} sessions wait directly for `{busiest}`; for no other do more.",
+        f"{len(seen.behind(busiest))} sessions wait directly for `{busiest}` (so says `pg_blocking_pids`); for no other do more.",
         f"The oldest of the open transactions is that of `{oldest}`.",
         f"`{other}` holds {held or 'none'} of these locks.",
     ]
@@ -184,7 +184,7 @@ def judge(answer: dict[str, Any], variant: Variant) -> Judgement:
 
 def ended(name: str, variant: Variant) -> Finding:
     """What becomes of the standstill when the named session is ended."""
-    seen, root = evidence(variant.scene), SCENES[variant.scene].root
+    seen = evidence(variant.scene)
     if name not in [known for known, *_ in seen.activity]:
         return Finding(
             False, f"There is no session {_plain(name)}.", "One of the names in the evidence.", "Which session do you mean?"
@@ -193,10 +193,10 @@ def ended(name: str, variant: Variant) -> Finding:
     if not still:
         return Finding(True, f"`{name}` was ended, and the {len(seen.blocked)} that waited went on.")
     back = f", and its client came back to wait for {_listed(seen.blocked[name])} again" if name in seen.blocked else ""
-    idle = next(state for known, state, *_ in seen.activity if known == root).startswith("idle")
-    belief = "the-loud-one" if name in seen.blocked else "idle-is-guilty"
-    if idle and name in seen.blocked:
-        belief = "idle-is-harmless"
+    state = next(state for known, state, *_ in seen.activity if known == name)
+    belief = "idle-is-guilty" if state == "idle in transaction" and name not in seen.blocked else ""
+    if name in seen.blocked and seen.behind(name):
+        belief = "the-loud-one"
     return Finding(
         False, f"`{name}` was ended{back}: a moment later {len(still)} wait, {_listed(still)}.", "Nobody waits.",
         "Follow who waits for whom, from any of the web's sessions, to the end: who stands there, and in which state?"
@@ -226,12 +226,11 @@ def found(sql: str) -> Finding:
     """Whether the query finds the root of standstills that were not shown."""
     with database(RECIPE) as made, database(RECIPE) as other:
         let_deadlock_timeout_be_set(made.cluster)
-        with standing(other, ELSEWHERE):
+        with standing(other, ELSEWHERE) as elsewhere:
             for position, scene in enumerate(UNSEEN, 1):
                 with standing(made, scene, OTHER_NAMES) as stood:
-                    wrong = named(
-                        made, stood, sql, f"In the standstill {position} of {len(UNSEEN)} that you have not seen"
-                    )
+                    where = f"In the standstill {position} of {len(UNSEEN)} that you have not seen"
+                    wrong = named(made, stood, sql, where, elsewhere)
                 if wrong is not None:
                     return wrong
     return Finding(
@@ -239,7 +238,7 @@ def found(sql: str) -> Finding:
     )  # fmt: skip
 
 
-def named(made: Database, stood: Standstill, sql: str, where: str) -> Finding | None:
+def named(made: Database, stood: Standstill, sql: str, where: str, elsewhere: Standstill) -> Finding | None:
     """What is wrong with the session that the query names in a standstill; None where it was ended and all went on."""
     seen = stood.sight()
     rows, own = asked(made, sql)
@@ -251,6 +250,11 @@ def named(made: Database, stood: Standstill, sql: str, where: str) -> Finding | 
     values = [row[0] if row else None for row in rows]
     named_ones = {stood.name_of(value) for value in values}
     names = [name for name in stood.clients if name in named_ones]
+    if not names and any(elsewhere.name_of(value) for value in values):
+        return Finding(
+            False, f"{where} the query names a session of another database of the server, and none of this one.",
+            "One session, of the database that the query runs in.", "Which databases does `pg_stat_activity` show?",
+        )  # fmt: skip
     if len(names) != 1:
         return not_one(names, values, own, where)
     if any(value is not None and not stood.name_of(value) for value in values):
@@ -332,10 +336,10 @@ def brief(variant: Variant) -> str:
         f"| session | state | wait_event | transaction | last statement |\n|---|---|---|---|---|\n{activity}\n\n"
         f"`pg_locks`, without indexes:\n\n| session | holds | waits for |\n|---|---|---|\n{locks}\n\n"
         f"A colleague would end `{variant.colleague}`: “{variant.says}”. These are all true:\n\n{told}\n\n"
-        "Hand in a dict: `end`, the root: the one session after whose end all go on; `rules_out`, the number of the one observation that cannot be true of a session that is the root; and `sql`, a query "
-        "that finds the root the next time (`pg_blocking_pids`): one row, with its `application_name` or its `pid`, of the database that the query runs in (`datname = current_database()`).\n\n"
-        "The judge makes the standstill again and ends your session; who has waited comes back with the same statement, and the web's sessions go on "
-        f"asking. The query is run in {len(UNSEEN)} other standstills, under other names, while two sessions of another database wait, too; the judge ends what it names. `rules_out` is looked at once the other two are right. To try it, let two or three connections of "
+        f"Hand in a dict: `end`, the root: the one session after whose end all go on; `rules_out`, the number of the one observation which shows that `{variant.colleague}` is not the root; and `sql`, a query "
+        "that finds the root the next time (`pg_blocking_pids`). Its rows name one session, by its `application_name` or its `pid`, of the database that the query runs in (`datname = current_database()`).\n\n"
+        "The judge makes the standstill again and ends your session; who waited comes back and asks again. "
+        f"The query is run in {len(UNSEEN)} others, under other names; another database has one as well. `rules_out` is looked at once the other two are right. To try it, let two or three connections of "
         '`engine = practice("isolation-blocker")` wait for one another.'
     )
 
@@ -386,9 +390,8 @@ EXERCISE = register(
             "migration lets it give way instead of stopping all who come after it. In MySQL `sys.innodb_lock_waits` names the blocker, and a migration waits there for a 'metadata lock'."
         ),
         misconceptions={
-            "idle-is-harmless": "A session that does nothing holds nobody up.",
             "idle-is-guilty": "Whoever is idle in a transaction, and longest, is to blame.",
-            "the-loud-one": "The session for which most wait is the root.",
+            "the-loud-one": "A session for which many wait is the root, also where it waits itself.",
             "one-state": "Only one kind of session can hold up others.",
             "any-fact": "A true observation about a session is an argument for or against it.",
             "by-name": "The root has the same name the next time.",

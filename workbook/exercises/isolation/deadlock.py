@@ -56,6 +56,7 @@ APART_LIMIT = 20
 FEW = 8
 """So many, and the serial ones, of each further pair."""
 GIVES_UP = re.compile(r"\s*SET\s+(LOCAL\s+|SESSION\s+)?\w*_timeout\b", re.I)
+SHARE = re.compile(r"\bFOR\s+(KEY\s+)?SHARE\b", re.I)
 NOTICED = "20ms"
 """After so long one of three looks for a deadlock, and then it is always this one that is sacrificed."""
 CLIENTS = ("ann", "ben", "cleo", "dan")
@@ -333,7 +334,7 @@ def judge(answer: dict[str, Any], variant: Variant) -> Judgement:
     played = 0
     for (pair, apart, limit), left in zip(pairs(variant), wanted(variant), strict=True):
         trial = tried(program(variant, sql, pair), limit=limit)
-        findings, pictures = kept(trial, *rules(apart, pair, variant, left))
+        findings, pictures = kept(trial, *rules(apart, pair, variant, left, trial))
         if not all(finding.ok for finding in findings):
             wrong = [finding for finding in findings if not finding.ok]
             return Judgement(0.0, (*wrong, *shown), tuple(pictures))
@@ -352,13 +353,14 @@ def judge(answer: dict[str, Any], variant: Variant) -> Judgement:
 
 def _names(answer: Mapping[str, str], variant: Variant) -> Finding:
     told = " and ".join(f"`{name}`" for name in variant.given)
+    said = [f"`{name}` is missing" for name in variant.given if name not in answer]
+    said += [f"`{name:.30}` is none of the programs" for name in sorted(set(answer) - set(variant.given))]
     return Finding(
-        False, f"The answer names {', '.join(f'`{name:.30}`' for name in sorted(answer))}.", f"A dict with {told}, no more and no less.",
-        "What are the programs of the task called?",
+        False, f"{', '.join(said)}.", f"A dict with {told}, no more and no less.", "What are the programs of the task called?"
     )  # fmt: skip
 
 
-def rules(apart: bool, pair: Pair, variant: Variant, left: list[dict[str, Any]]) -> list[Rule]:
+def rules(apart: bool, pair: Pair, variant: Variant, left: list[dict[str, Any]], trial: Trial) -> list[Rule]:
     """What is asked of two calls beside one another: of calls that share nothing (`apart`), of others."""
     (first, ours), (second, theirs) = pair
     same = Rule(
@@ -373,10 +375,16 @@ def rules(apart: bool, pair: Pair, variant: Variant, left: list[dict[str, Any]])
             "Which lock do the two have in common, though they touch no common row?", "one-big-lock",
         )  # fmt: skip
         return [ends, understood, waits, same]
+    question, belief = variant.question, variant.belief
+    if belief not in ("upgrade", "foreign-keys-look") and _shared(trial):
+        question, belief = (
+            "Which lock do both hold on one row at that moment, and which one do they want next?",
+            "upgrade",
+        )
     dead = Rule(
         lambda outcome: "the two deadlock, and one is aborted with 40P01" if "40P01" in _codes(outcome) else "",
         f"No deadlock of `{first}` and `{second}`.",
-        f"No order of `{first}` ({_told(ours)}) beside `{second}` ({_told(theirs)}) ends in a deadlock.", variant.question, variant.belief,
+        f"No order of `{first}` ({_told(ours)}) beside `{second}` ({_told(theirs)}) ends in a deadlock.", question, belief,
     )  # fmt: skip
     failing = Rule(
         lambda outcome: f"a call is aborted with {_codes(outcome)[0]}" if _codes(outcome) else "",
@@ -390,6 +398,12 @@ def every(trial: Trial) -> str:
     """`all of 70 orders`, or `each of 72 orders drawn from 252`."""
     count = len(trial.outcomes)
     return f"all of {count} orders" if count == trial.of else f"each of {count} orders drawn from {trial.of:,}"
+
+
+def _shared(trial: Trial) -> bool:
+    """Whether a lock that goes with its like was asked for in the first deadlock: then both hold it, and want a stronger one."""
+    dead = next((one for one in trial.outcomes if "40P01" in _codes(one)), None)
+    return dead is not None and any(SHARE.search(step.sql) for step in dead.run.schedule.steps)
 
 
 def _codes(outcome: Outcome) -> list[str]:
@@ -489,12 +503,13 @@ def brief(variant: Variant) -> str:
     given = "\n\n".join(f"**{name}**\n\n```sql\n{sql};\n```" for name, sql in variant.given.items())
     names = ", ".join(f'"{name}": "..."' for name in variant.given)
     (first, ours), (second, theirs) = variant.crossed[0]
-    further = " and beside the other one, and four at a time" if variant.circle else ""
-    if variant.held or variant.stops:
-        further += ", and where a third session holds one of the rows, so that your statement stops there, with the earlier rows locked"
+    judged = ["each program beside itself, with these values and others"]
+    judged += ["the two beside one another, and four at a time"] * bool(variant.circle)
+    judged += ["beside a third session that holds one of the rows for a while"] * bool(variant.held or variant.stops)
+    listed = "\n".join(f"- {one}" for one in judged)
     return (
         f"{variant.story}.\n\n```sql\n{variant.setup}\n```\n\n{given}\n\nEach runs between BEGIN and COMMIT at READ COMMITTED, with values for `:name`. Now and then two of them deadlock: `{first}` with {_told(ours)} and `{second}` with {_told(theirs)}, for one.\n\n"
-        f"Mend it: hand in `{{{names}}}`, the statements without BEGIN and COMMIT, with the same names; each is one text, its statements separated by `;`, or a list of statements. Judged with these values and others, in their orders, beside itself{further}:\n\n"
+        f"Mend it: hand in `{{{names}}}`, the statements without BEGIN and COMMIT, with the same names; each is one text, its statements separated by `;`, or a list of statements. It is run in many orders:\n\n{listed}\n\nIn each of them:\n\n"
         "- No deadlock, and nobody aborted for any other reason.\n- The same work: what is left is what the programs leave as they are, one after the other.\n- Two calls that touch different rows **never wait** for each other.\n\n"
         f'`engine = practice("isolation-deadlock")` gives you the tables. {SCHEDULE}'
     )

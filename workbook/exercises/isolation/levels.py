@@ -110,7 +110,7 @@ LEFT = Question(
     lambda told: told.left[1],
 )
 REFUSED = Question(
-    "who of the two is refused (gets an error, so that nothing of it is left)",
+    "who of the two is refused, by an error after which nothing of that transaction is left",
     "`'ana'`, `'ben'`, or `None`",
     _refused,
     lambda told: told.refused[0] if told.refused else None,
@@ -149,7 +149,7 @@ class Variant:
 
 VARIANTS = (
     Variant(
-        "Ana reads, and in some programs writes as well, while ben changes rows. They never write the same row",
+        "Ana reads, and in some programs writes as well, while Ben changes rows. They never write the same row",
         READS, (RU, RC, RR),
         (
             ("begin; read 1; read 1; commit", "begin; set 1 11; commit"),
@@ -168,7 +168,7 @@ VARIANTS = (
         "ana's first statement behind BEGIN. What ana has written herself counts before both.",
     ),
     Variant(
-        "Ana counts rows with a value of at least so much, while ben puts rows in, takes them away and changes them",
+        "Ana counts rows with a value of at least so much, while Ben puts rows in, takes them away and changes them",
         READS, (RC, RR, SER),
         (
             ("begin; count 20; count 20; commit", "begin; insert 3 30; commit"),
@@ -244,7 +244,7 @@ VARIANTS = (
         "is the answer; `read` neither holds nor waits. The level does not come up.",
     ),
     Variant(
-        "Ana reads row 1, with and without a lock, while ben changes it",
+        "Ana reads row 1, with and without a lock, while Ben changes it",
         LOCKED, (RC, RR, SER),
         (
             ("begin; read 1; lock 1; commit", "begin; set 1 11; commit"),
@@ -478,7 +478,7 @@ def parted(said: Sequence[Any], asked: Sequence[Case], wrong: Sequence[int], fir
     if not question and not formed(said[first], one.truth):
         question = f"Does each way through the function give {of.form}?"
     return Finding(
-        False, f"`{one.told}`, at {one.level}: the function gives {_shown(said[first])}. Wrong in all: {counts}.",
+        False, f"`{one.told}`, at {one.level}: the function gives {_shown(said[first])}. Wrong answers: {counts}.",
         f"{_shown(one.truth)}, as the engine has it. Asked is {of.asks}.",
         question or "Go through the drawn schedule step by step: what is committed at each, and what does each session know of it?", belief,
     )  # fmt: skip

@@ -37,7 +37,7 @@ from functools import cache
 from typing import Any
 
 from workbook.exercises.isolation.trial import stage
-from workbook.exercises.isolation.writers import ACCOUNT, PAGE, RATING, RC, SESSIONS, STOCK, Pair, World, bank
+from workbook.exercises.isolation.writers import ACCOUNT, PAGE, RATING, SESSIONS, STOCK, Pair, World, bank
 from workbook.grading.exercise import Exercise, Finding, Judgement
 from workbook.grading.registry import register
 from workbook.schedules import Run, Schedule, Step
@@ -102,6 +102,9 @@ def schedule(pair: Pair, turns: Sequence[str]) -> Schedule:
         while left[name][0] == "BEGIN":
             steps.append(Step(name, left[name].pop(0)))
         steps.append(Step(name, sent(left[name].pop(0))))
+    first, second = pair.levels
+    if first == second:
+        return Schedule("", pair.world.setup, tuple(steps), level=first)
     levels = dict(zip(SESSIONS, pair.levels, strict=True))
     return Schedule("", pair.world.setup, tuple(steps), levels={name: levels[name] for name in set(turns)})
 
@@ -227,7 +230,7 @@ def all_denied(variant: Variant) -> Finding:
         ok=False,
         seen=f"You say None to all four. All {every} orders of the four pairs were run: it is not so.",
         expected="An order wherever there is one.",
-        question="In which pair does a program write a number that it has read before, with nothing to keep the other one out in between?",
+        question="In which pair does a program write a value that it has read before, with nothing to keep the other one out in between?",
         misconception="none-at-all",
     )
 
@@ -301,7 +304,6 @@ def unfit(pair: Pair, turns: list[str]) -> str:
 def brief(variant: Variant) -> str:
     ana, ben = (told(alone(variant.parts[0][1], name)) for name in SESSIONS)
     _, first, _ = variant.parts[0]
-    levels = {level for _, pair, _ in variant.parts for level in pair.levels}
     example = " ".join(["ana"] * first.turns("ana") + ["ben"] * first.turns("ben"))
     return (
         f"{variant.world.what}.\n\n```sql\n{variant.world.setup};\n```\n\n"
@@ -310,8 +312,7 @@ def brief(variant: Variant) -> str:
         f"{_listings(variant)}\n\n"
         "Hand in a dict with the keys `'A'` to `'D'`: an order that loses the change, or `None` where there is no such order. An order names whose turn it is, a statement a turn (BEGIN goes with the one behind it): "
         f"`'{example}'` is an order of A (one after the other). Who has to wait takes the turns up later. The judge runs the order, and for "
-        "`None` all that there are. To try one: `run(Schedule.read(...))`, with the table under `setup:`, each BEGIN where the pair has one (without it a statement commits at once), and what was read in place of `:seen`"
-        f"{'; and say the level, such as `level ben: repeatable read`' if levels != {RC} else ''}."
+        "`None` all that there are. To try one, hand it in: the order is drawn."
     )
 
 

@@ -7,21 +7,22 @@
     FOR UPDATE                   DELETE, a new key, an upsert that sets one     no: the INSERT waits
 
 A new child needs one thing of its parent: that the key stays. So a foreign key locks the parent's row FOR KEY SHARE, and an UPDATE of
-anything else goes past it. Whoever locks by habit, FOR UPDATE or a table, or writes a key anew although it stays, forbids more than is meant.
-The judge plays the patched transaction beside a child's insert, beside itself, beside an UPDATE of somebody who knows of no agreement, and
+anything else goes past it. Whoever locks by habit, FOR UPDATE or all that a join reads, or writes a key anew although it stays, forbids more than is
+meant. The judge plays the patched transaction beside a child's insert, beside itself, beside an UPDATE of somebody who knows of no agreement, and
 beside itself for another row, in every order, and looks at who waited and what is left.
 
     >>> [len(variant.tables) for variant in VARIANTS]
-    [3, 2, 2, 2, 3]
+    [3, 2, 2, 3]
 
-Source: PostgreSQL 18's manual, "Explicit Locking", tables 13.2 and 13.3; src/backend/access/heap/README.tuplock. Left out: a parent
-whose key does change, where the child has to wait.
+Source: PostgreSQL 18's manual, "Explicit Locking", table 13.3; src/backend/access/heap/README.tuplock. Left out: a parent
+whose key does change, where the child has to wait; locks on whole tables.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -32,28 +33,30 @@ from workbook.grading.exercise import Exercise, Finding, Judgement, accepts_sql
 from workbook.grading.registry import register
 from workbook.schedules import Program, Step
 
-NAMED = ("child", "again", "writer", "other", "new")
+NAMED = ("child", "again", "anew", "writer", "other", "new")
 """The programs whose findings are told one by one; further pairs are counted."""
+LOCKING = re.compile(r"\bFOR\s+(NO\s+KEY\s+)?(UPDATE|SHARE|KEY\s+SHARE)\b", re.I)
+"""A lock on rows that is asked for by name; it chooses between questions, and decides nothing."""
 LIMIT = 70
 """So many orders of two transactions of three statements there are; of longer ones, so many are drawn."""
 CUSTOMERS = """CREATE TABLE customers (customer_id int PRIMARY KEY, name text NOT NULL, points int NOT NULL);
 INSERT INTO customers VALUES (1, 'Ada', 10), (2, 'Ben', 20), (3, 'Cy', 30), (40, 'Dee', 40), (53, 'Eve', 50);"""
 ORDERS = """CREATE TABLE orders (order_id int PRIMARY KEY, customer_id int NOT NULL{key}, cents int NOT NULL);
 INSERT INTO orders VALUES (100, 1, 500), (101, 1, 900), (102, 2, 700), (103, 2, 100), (140, 3, 300), (153, 1, 200);"""
+CHILD = "INSERT INTO orders VALUES (110, {}, 900)"
 KEY = " REFERENCES customers"
 LATE = " REFERENCES customers DEFERRABLE INITIALLY DEFERRED"
 
 
 @dataclass(frozen=True)
 class Variant:
-    """The world's `tables` (`{key}` stands for the foreign key), the transaction `given`, the child's insert, the UPDATE of another
-    `writer`, who knows of no agreement; the values it is judged with: `mine`, those of a second call of the same parent (`again`), and the pairs of keys (`others`) of calls that have nothing to do with each
-    other, which must not wait."""
+    """The world's `tables` (`{key}` stands for the foreign key), the transaction `given`, the UPDATE of another `writer`, who knows of no
+    agreement; the values it is judged with: `mine`, those of a second call of the same parent (`again`), the pairs of keys (`others`) of calls
+    that have nothing to do with each other, which must not wait, and those of two calls for a row that is not there yet (`new`)."""
 
     story: str
     tables: tuple[str, ...]
     given: str
-    child: str
     writer: str
     mine: Mapping[str, Any]
     again: Mapping[str, Any]
@@ -64,9 +67,14 @@ class Variant:
     because: str
     key: str = KEY
     others: tuple[tuple[int, int], ...] = ((1, 3), (2, 3), (1, 40), (3, 53), (2, 40))
-    more: Mapping[str, Any] = field(default_factory=dict)
+    new: tuple[Mapping[str, Any], ...] = ()
 
     __hash__ = object.__hash__
+
+    @property
+    def child(self) -> str:
+        """The insert of a child of the very parent of `mine`."""
+        return CHILD.format(1)
 
     def setup(self, linked: bool) -> str:
         """The world, with its foreign keys or without."""
@@ -80,7 +88,6 @@ VARIANTS = (
         "SELECT points FROM customers WHERE customer_id = :customer FOR UPDATE;\n"
         "INSERT INTO log SELECT customer_id, points FROM customers WHERE customer_id = :customer;\n"
         "UPDATE customers SET points = points + :points WHERE customer_id = :customer",
-        "INSERT INTO orders VALUES (110, 1, 900)",
         "UPDATE customers SET points = points * 2 WHERE customer_id = 1",
         {"customer": 1, "points": 5},
         {"customer": 1, "points": 7},
@@ -98,7 +105,6 @@ VARIANTS = (
         (CUSTOMERS, ORDERS),
         "INSERT INTO customers VALUES (:customer, :name, :points)\n"
         "ON CONFLICT (customer_id) DO UPDATE SET customer_id = excluded.customer_id, name = excluded.name, points = customers.points + excluded.points",
-        "INSERT INTO orders VALUES (110, 1, 900)",
         "UPDATE customers SET points = points * 2 WHERE customer_id = 1",
         {"customer": 1, "name": "Ada L.", "points": 5},
         {"customer": 1, "name": "A. Lovelace", "points": 7},
@@ -109,32 +115,13 @@ VARIANTS = (
         "same-is-nothing",
         "An upsert locks the row before it computes the new one, and so it goes by the columns that SET names: a key among them, and the lock is FOR UPDATE, whatever the value. "
         "(A plain UPDATE compares old and new, and takes the weaker lock if the key stays.)",
-        more={"customer": 9, "name": "Zoe", "points": 1},
-    ),
-    Variant(
-        "A customer gets the last place of a waiting list, one higher than the highest. No two may get the same, so the table is locked; meanwhile nobody can order anything",
-        (CUSTOMERS.replace("points int NOT NULL", "place int NOT NULL"), ORDERS),
-        "LOCK TABLE customers IN EXCLUSIVE MODE;\n"
-        "UPDATE customers SET place = (SELECT max(place) + 1 FROM customers) WHERE customer_id = :customer",
-        "INSERT INTO orders VALUES (110, 3, 900)",
-        "UPDATE customers SET place = (SELECT max(place) + 1 FROM customers) WHERE customer_id = 3",
-        {"customer": 1},
-        {"customer": 2},
-        {"customer": 3},
-        "LOCK TABLE customers IN SHARE ROW EXCLUSIVE MODE;\n"
-        "UPDATE customers SET place = (SELECT max(place) + 1 FROM customers) WHERE customer_id = :customer",
-        "A foreign key's look takes ROW SHARE on the parent's table. Which modes exclude themselves, and go together with that one?",
-        "tables-alike",
-        "EXCLUSIVE goes together with plain reads only. SHARE ROW EXCLUSIVE, the next weaker one, excludes itself and every writer of the table, and lets ROW SHARE past, which is all that a "
-        "foreign key takes. An advisory lock would serve, too, if every writer took it.",
-        others=(),
+        new=({"customer": 9, "name": "Zoe", "points": 1}, {"customer": 9, "name": "Zoe B.", "points": 4}),
     ),
     Variant(
         "A customer's row is written anew: the old one is deleted, the new one inserted. While that runs, the customer orders something, and the order has to wait",
         (CUSTOMERS, ORDERS),
         "WITH gone AS (DELETE FROM customers WHERE customer_id = :customer RETURNING *)\n"
         "INSERT INTO customers SELECT customer_id, :name, points + :points FROM gone",
-        "INSERT INTO orders VALUES (110, 1, 900)",
         "UPDATE customers SET points = points * 2 WHERE customer_id = 1",
         {"customer": 1, "name": "Ada L.", "points": 5},
         {"customer": 1, "name": "A. Lovelace", "points": 7},
@@ -152,7 +139,6 @@ VARIANTS = (
         "SELECT o.cents, c.name FROM orders o JOIN customers c USING (customer_id) WHERE o.order_id = :order FOR UPDATE;\n"
         "INSERT INTO log SELECT o.order_id, c.name, o.cents FROM orders o JOIN customers c USING (customer_id) WHERE o.order_id = :order;\n"
         "UPDATE orders SET cents = cents + :cents WHERE order_id = :order",
-        "INSERT INTO orders VALUES (110, 1, 900)",
         "UPDATE orders SET cents = cents * 2 WHERE order_id = 100",
         {"order": 100, "cents": 5},
         {"order": 100, "cents": 7},
@@ -200,6 +186,11 @@ def programs(variant: Variant, sql: str) -> dict[str, Program]:
         "child": Program(
             "", linked, {"update": steps("update", variant.mine), "child": (Step("child", variant.child),)}
         ),
+        "stranger": Program(
+            "Beside a child of another parent",
+            linked,
+            {"update": steps("update", variant.mine), "child": (Step("child", CHILD.format(3)),)},
+        ),
         "again": Program(
             "Twice for the same row", loose, {"one": steps("one", variant.mine), "two": steps("two", variant.again)}
         ),
@@ -218,8 +209,12 @@ def programs(variant: Variant, sql: str) -> dict[str, Program]:
         made[f"{one} {two}"] = Program(
             f"For {one} and {two}", loose, {"one": steps("one", first), "two": steps("two", second)}
         )
-    if variant.more:
-        made["new"] = Program("For a row that is not there", loose, {"update": steps("update", variant.more)})
+    if variant.new:
+        zoe, again = variant.new
+        made["new"] = Program("For a row that is not there", loose, {"update": steps("update", zoe)})
+        made["anew"] = Program(
+            "Twice for a row that is not there", loose, {"one": steps("one", zoe), "two": steps("two", again)}
+        )
     return made
 
 
@@ -246,10 +241,8 @@ def judge(answer: Any, variant: Variant) -> Judgement:
         if not all(finding.ok for finding in found):
             wrong = [finding for finding in found if not finding.ok]
             return Judgement(0.0, (*wrong, *(finding for finding in findings if finding.ok)), tuple(pictures))
-    if variant.others:
-        findings.append(
-            Finding(True, f"Nor does anybody wait in further pairs of rows: {len(variant.others)} were tried.")
-        )
+    further = f"Nor does anybody wait beside the child of another parent, or in further pairs of rows: {len(variant.others)} were tried."
+    findings.append(Finding(True, further))
     return Judgement(1.0, tuple(findings))
 
 
@@ -257,12 +250,12 @@ def rules(name: str, variant: Variant, trial: Trial, world: World) -> list[Rule]
     """What is asked of one of the programs."""
     orders = every(trial)
     found = [ends, understood, _failing(name, trial), _same(name, trial, world)]
-    if name == "child":
+    if name in ("child", "stranger"):
         found.insert(2, Rule(
             _waits, f"Neither waits for the other, in {orders}.",
             "The insert goes past, wherever it falls, and so does the update.", variant.question, variant.belief,
         ))  # fmt: skip
-    if variant.others and name not in ("child", "again", "writer", "new"):
+    elif name not in ("again", "anew", "writer", "new"):
         found.insert(2, Rule(
             _waits, f"Work on another row goes past, in {orders}.",
             f"Two that have nothing to do with each other go past each other{_keys(name)}.",
@@ -277,23 +270,14 @@ def _keys(name: str) -> str:
 
 def _same(name: str, trial: Trial, world: World) -> Rule:
     orders = every(trial)
-    alone = [one for one in trial.serial if not world.right(one)]
-    question, belief = (
-        "What may another transaction change between the first look at the row and the last write?",
-        "no-lock",
-    )
-    if name == "writer":
-        question, belief = "Which lock does the other writer's UPDATE wait for, and does it ask for yours?", "only-mine"
-    if alone:
-        question, belief = (
-            "Run it twice, one after the other, with other values than those you have seen: what was written before, and what is now?",
-            "these-values",
-        )
+    alone = any(not world.right(one) for one in trial.serial)
+    question, belief = _lead(name, trial, world, alone)
     return Rule(
         lambda outcome: "" if world.right(outcome) else "other rows are left than the transaction as it was given leaves"
         + (", even if nobody else is there" if alone else ""),
         {"child": f"Beside a child's insert the same rows are left as before, in {orders}.",
          "again": f"Two calls for the same row come out as one after the other, in {orders}.",
+         "anew": f"So do two calls for the same new row, in {orders}.",
          "writer": f"Beside another writer it comes out as one after the other, in {orders}.",
          "other": f"Two calls for other rows come out rightly, in {orders}.",
          "new": "Where there is no such row, one is made."}.get(name, "Two calls for other rows come out rightly."),
@@ -302,11 +286,33 @@ def _same(name: str, trial: Trial, world: World) -> Rule:
     )  # fmt: skip
 
 
+def _lead(name: str, trial: Trial, world: World, alone: bool) -> tuple[str, str]:
+    """The question, and the belief, where other rows are left: by who had to wait in the first such order, and at which statement."""
+    if alone:
+        return (
+            "Run it twice, one after the other, with other values than those you have seen: what was written before, and what is now?",
+            "these-values",
+        )
+    wrong = next((one for one in trial.outcomes if not world.right(one)), None)
+    if wrong is not None and any(LOCKING.search(wrong.run.step(event).sql) for event in wrong.run.waits):
+        return "It waited for the lock, had it, and went on: from which moment is what it has read?", "lock-refreshes"
+    if name == "writer":
+        return "Which lock does the other writer's UPDATE wait for, and does it ask for yours?", "only-mine"
+    if wrong is not None and any(LOCKING.search(step.sql) for step in wrong.run.schedule.steps):
+        return (
+            "Between the first look at the row and the last write: what does the lock keep out, and from when on?",
+            "any-lock",
+        )
+    return "What may another transaction change between the first look at the row and the last write?", "no-lock"
+
+
 def _failing(name: str, trial: Trial) -> Rule:
     met = {
         "child": "beside a child's insert",
+        "stranger": "beside the insert of another parent's child",
         "writer": "beside another writer",
         "again": "in two calls for the same row",
+        "anew": "in two calls for a row that is not there yet",
         "new": "where the row is new",
     }
     where = met.get(name, "in two calls for other rows")
@@ -315,6 +321,11 @@ def _failing(name: str, trial: Trial) -> Rule:
         "Who would have to send the transaction again, and is that written in the answer?",
         "fails-instead",
     )
+    if any("23505" in _failed(one) for one in trial.outcomes):
+        question, belief = (
+            "At the moment when the second one looks for the row, where is the first one's?",
+            "look-first",
+        )
     if deadlock:
         question, belief = (
             "Which lock do both hold at that moment, and which one does each of them want next?",
@@ -345,17 +356,12 @@ def _waits(outcome: Outcome) -> str:
 
 
 def brief(variant: Variant) -> str:
-    further = (
-        "\n- The same call for another row waits for nothing."
-        if variant.others
-        else "\n- Two that take their places at the same time get different ones."
-    )
     return (
         f"{variant.story}.\n\n```sql\n{variant.setup(True)}\n```\n\nThe transaction, between BEGIN and COMMIT at READ COMMITTED (`:name` stands for values; it is judged with several):\n\n```sql\n"
         f"{variant.given};\n```\n\nThe child's insert: `{variant.child}`. Another program, which writes, too: `{variant.writer}`. Both stay as they are.\n\n"
         "Hand in the mended statements, with the same names, as one text separated by `;`. In every order:\n\n"
-        "- The child's insert and the transaction do not wait for each other.\n- The same work is done as before; two calls for the same row, or one and the other program, come out as one after the other, and nobody is aborted."
-        f"{further}\n\n"
+        f"- The child's insert and the transaction do not wait for each other.\n- The same work is done as before; two calls for the same row{', or for the same new one' if variant.new else ''}, or one and the other program, come out as one after the other, and nobody is aborted."
+        "\n- The same call for another row waits for nothing.\n\n"
         f'`engine = practice("isolation-parent")` gives you the tables. {SCHEDULE}'
     )
 
@@ -377,22 +383,24 @@ EXERCISE = register(
         brief=brief,
         hints=(
             lambda variant: "A foreign key makes an INSERT look at its parent. What must not happen to the parent until the child has committed, and what may?",
-            lambda variant: "There are four locks on a row and eight on a table, and a table in the manual says which go together (Explicit Locking). Find the strongest one that lets FOR KEY SHARE, "
-            "and on the table ROW SHARE, past, and still excludes its like.",
+            lambda variant: "There are four locks on a row, and a table in the manual says which go together (Explicit Locking). Which is the strongest that lets FOR KEY SHARE past "
+            "and still excludes its like, and what in the transaction asks for a stronger one?",
             lambda variant: variant.because,
         ),
         judge=judge,
         why=lambda variant: (
-            f"{variant.because} It is so since PostgreSQL 9.3; before, every child waited. What would change it: a key that does change, the deletion of the parent, a unique column of the parent that is "
+            f"{variant.because} Before PostgreSQL 9.3 there was no FOR KEY SHARE, and every child waited. What would change it: a key that does change, the deletion of the parent, a unique column of the parent that is "
             "updated (any unique index that a foreign key could refer to counts as key). InnoDB knows only shared and exclusive locks on a row: there, a child's insert waits for any update of its parent."
         ),
         misconceptions={
             "locks-alike": "A lock on a row is a lock on a row: FOR UPDATE is the one for an update.",
             "same-is-nothing": "To set a column to the value that it has is to leave it alone.",
-            "tables-alike": "A table is locked or it is not.",
             "replace-is-update": "To delete a row and insert it anew is an UPDATE in two words.",
             "only-mine": "A lock that my program takes keeps all the others out.",
             "no-lock": "What must not wait needs no lock.",
+            "any-lock": "A row that is locked is safe, whichever lock it is and whenever it is taken.",
+            "lock-refreshes": "Whoever has the lock has read what is there now.",
+            "look-first": "Whoever has looked, and found no row, may insert it.",
             "upgrade": "The weak lock first, and the strong one when it is needed: that is the careful way.",
             "these-values": "What is right for the values of the task is right.",
             "fails-instead": "Whoever fails at once does not wait.",

@@ -135,6 +135,8 @@ class Fault:
     kind: str
     said: Said
     story: str
+    lost: str = ""
+    """The phase in which the line broke, where nothing but silence was met: `in doubt`, or `before COMMIT`."""
 
 
 KINDS: dict[str, tuple[str, str, str, str]] = {
@@ -151,8 +153,8 @@ KINDS: dict[str, tuple[str, str, str, str]] = {
         "Who had the statement cancelled, and what do they want?", "retry-everything",
     ),
     "endless": (
-        f"each of the {ATTEMPTS} attempts was refused alike", "One attempt: what is refused for good is given up.",
-        "What would have to change before the same statement succeeds, and does it change by waiting?", "retry-everything",
+        f"each of the {ATTEMPTS} attempts was refused alike", "One attempt: what does not pass while the loop runs is given up.",
+        "What would have to change before the same statement succeeds, and does it change while the loop runs?", "retry-everything",
     ),
     "lost": (
         "the payment was given up, and the next attempt would have gone through", "A payment that is made, at the second attempt.",
@@ -164,11 +166,11 @@ KINDS: dict[str, tuple[str, str, str, str]] = {
     ),
     "shrugged": (
         "a person has to look after it, although the program could have known", "A person only where nobody else can know.",
-        "What does the server's error say about what was done, and what else could the program look up?", "errors-are-unknown",
+        "What does the server's error say about what was done?", "errors-are-unknown",
     ),
     "needless": (
         "the program asked about what was known already", "No question where the server has said that nothing was done, or where COMMIT was never sent.",
-        "A transaction that ended in an error of the server, or that never came to its COMMIT: how much of it can be there?", "errors-are-unknown",
+        "How much can be there of a transaction that the server has refused, or that never came to its COMMIT?", "errors-are-unknown",
     ),
 }  # fmt: skip
 
@@ -191,7 +193,8 @@ def faults(case: Case, seen: Outcome, said: Said, shop: Shop | None = None) -> l
         f"a payment {'with' if case.key else 'without'} a key met {case.code} {'at COMMIT' if case.phase == 'COMMIT' else 'at a statement'}: "
         f"{case.words}. The rule said {said!r}{_then(seen)}; {_TOLD[seen.told]}, and {_stands(seen.charges)}"
     )
-    return [Fault(kind, said, story) for kind, yes in wrong.items() if yes]
+    silence = "" if case.code != LOST else "in doubt" if in_doubt(shop, case.code, case.phase) else "before COMMIT"
+    return [Fault(kind, said, story, silence) for kind, yes in wrong.items() if yes]
 
 
 _TOLD = {"paid": "it was called paid", "no": "it was called not paid", "unknown": "it was called unknown"}
@@ -215,6 +218,10 @@ def told(same: list[Fault], belief: str = "") -> Finding:
             "What can the answer to the question be, after an error that the server itself has sent?",
             "errors-are-unknown",
         )
+    if same[0].kind == "shrugged" and same[0].lost == "in doubt":
+        question, usual = "By what could the program find this one charge itself?", "nobody-knows"
+    elif same[0].kind == "shrugged" and same[0].lost:
+        question = KINDS["needless"][2]
     return Finding(False, seen, expected, question, belief or usual)
 
 
@@ -236,9 +243,9 @@ def brief(variant: Variant) -> str:
     )
     facts = [
         f"A payment is {made}; serializable.",
-        "Some requests carry a key, the same however often they are sent: `charges.key`, "
-        + ("UNIQUE." if shop.unique else "which two charges may have in common."),
-        f"A voucher counts once (UNIQUE{'; requests with a key have none' if shop.unique else ''}), an account has at least 0 cents (CHECK), an order must exist (foreign key"
+        "Some requests carry a key, the same however often they are sent, in `charges.key`: "
+        + ("UNIQUE." if shop.unique else "not UNIQUE."),
+        f"A voucher counts once (UNIQUE{'; a request with a key has no voucher' if shop.unique else ''}), an account has at least 0 cents (CHECK), an order must exist (foreign key"
         + (", checked at the end of the statement)." if shop.whole else ", DEFERRABLE INITIALLY DEFERRED)."),
         "`55P03`, `lock_timeout`: "
         + (
@@ -257,8 +264,9 @@ def brief(variant: Variant) -> str:
     by = "by its key"
     if shop.noted:
         by += ", or else by `pg_xact_status` of the transaction's number, which is noted at the start"
+    phases = "always `'statement'` here" if shop.whole else "`'statement'` or `'COMMIT'`"
     return (
-        f"{variant.story}: each time a payment meets an error, a loop asks your function `def {SIGNATURE}`: the SQLSTATE as text; what was sent last, `'statement'` or `'COMMIT'`; whether "
+        f"{variant.story}: each time a payment meets an error, a loop asks your function `def {SIGNATURE}`: the SQLSTATE as text; what was sent last, {phases}; whether "
         "the request carries a key (True or False). It returns one of\n\n"
         f"- `'retry'`: the payment is made again from its beginning, on a new connection where the old one is gone; after {ATTEMPTS} attempts the customer is told 'no'\n"
         "- `'give up'`: the customer is told that nothing was charged\n"
@@ -291,7 +299,13 @@ def third_hint(variant: Variant) -> str:
 def why(variant: Variant) -> str:
     shop = variant.shop
     return (
-        "An error that the server sends says that the transaction is rolled back, also at COMMIT: `40001`, `57P01` and a deferred foreign key are refusals like any other. Silence says nothing, "
+        "An error that the server sends says that the transaction is rolled back"
+        + (
+            ". "
+            if shop.whole
+            else ", also at COMMIT: `40001`, `57P01` and a deferred foreign key are refusals like any other. "
+        )
+        + "Silence says nothing, "
         + (
             "and in autocommit each statement is a COMMIT, so that any lost answer leaves a doubt. "
             if shop.whole
@@ -340,6 +354,7 @@ EXERCISE = register(
             "error-is-no": "An error means that nothing was saved.",
             "errors-are-final": "A transaction that the server refused has failed for good.",
             "errors-are-unknown": "After an error nobody knows what was done.",
+            "nobody-knows": "Where no answer came, only a person can find out what was done.",
             "always-ask": "One can always look whether it was saved.",
         },
     )

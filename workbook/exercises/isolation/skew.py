@@ -125,7 +125,7 @@ def _bosses(left: Outcome) -> str:
 
 VARIANTS = (
     Variant(
-        "A warehouse has three gates, and all are open. Ana wants to close gate 1, ben gate 2",
+        "A warehouse has three gates, and all are open. Ana wants to close gate 1, Ben gate 2",
         "CREATE TABLE gate (gate_id int PRIMARY KEY, open boolean NOT NULL);\nINSERT INTO gate VALUES (1, true), (2, true), (3, true)",
         "at least two gates are open",
         _gates,
@@ -134,7 +134,7 @@ VARIANTS = (
         "SERIALIZABLE, or one row for the site that both lock first",
     ),
     Variant(
-        "Customer 7 has 70 euros on the giro account and 80 in savings. Either may be overdrawn as long as the other one covers it. Ana draws 100 euros from the one, ben 100 from the other",
+        "Customer 7 has 70 euros on the giro account and 80 in savings. Either may be overdrawn as long as the other one covers it. Ana draws 100 euros from the one, Ben 100 from the other",
         "CREATE TABLE account (customer int, kind text, euros int NOT NULL, PRIMARY KEY (customer, kind));\n"
         "INSERT INTO account VALUES (7, 'giro', 70), (7, 'savings', 80), (8, 'giro', 500)",
         "the accounts of a customer together are never below 0",
@@ -144,7 +144,7 @@ VARIANTS = (
         "SERIALIZABLE, or `SELECT ... FOR UPDATE` on all accounts of the customer before they are added up",
     ),
     Variant(
-        "Room 1 is taken from 8 to 9. Ana and ben want it later in the morning, for two hours each. The key of the table keeps two bookings from beginning at the same hour; nothing else is checked by it",
+        "Room 1 is taken from 8 to 9. Ana and Ben want it later in the morning, for two hours each. The key of the table keeps two bookings from beginning at the same hour; nothing else is checked by it",
         "CREATE TABLE booking (room int, from_hour int, to_hour int NOT NULL, who text NOT NULL, PRIMARY KEY (room, from_hour), CHECK (from_hour < to_hour));\n"
         "INSERT INTO booking VALUES (1, 8, 9, 'cem')",
         "no two bookings of a room overlap (one that ends at 9 and one that begins at 9 do not)",
@@ -155,7 +155,7 @@ VARIANTS = (
         "first hour",
     ),
     Variant(
-        "For project 3, 600 of 1000 euros are claimed. Ana and ben each want to hand in a claim of 300. The lines of a project are numbered; any number that is free will do",
+        "For project 3, 600 of 1000 euros are claimed. Ana and Ben each want to hand in a claim of 300. The lines of a project are numbered; any number that is free will do",
         "CREATE TABLE claim (project int, line_no int, euros int NOT NULL CHECK (euros > 0), PRIMARY KEY (project, line_no));\n"
         "INSERT INTO claim VALUES (3, 1, 600), (4, 1, 50)",
         "at most 1000 euros are claimed for project 3",
@@ -166,7 +166,7 @@ VARIANTS = (
         "line number",
     ),
     Variant(
-        "Product 40 is for sale, and no order holds it. Ana takes an order for it; ben takes it off sale. Each looks first whether it may be done",
+        "Product 40 is for sale, and no order holds it. Ana takes an order for it; Ben takes it off sale. Each looks first whether it may be done",
         "CREATE TABLE product (product_id int PRIMARY KEY, for_sale boolean NOT NULL);\n"
         "CREATE TABLE line (order_id int, product_id int REFERENCES product, PRIMARY KEY (order_id, product_id));\n"
         "INSERT INTO product VALUES (40, true), (41, true);\nINSERT INTO line VALUES (1, 41)",
@@ -178,7 +178,7 @@ VARIANTS = (
         "order number",
     ),
     Variant(
-        "Ana, ben and cem have no boss yet. One request makes ben ana's boss, another makes ana ben's boss",
+        "Ana, Ben and Cem have no boss yet. One request makes Ben Ana's boss, another makes Ana Ben's boss",
         "CREATE TABLE staff (name text PRIMARY KEY, boss text REFERENCES staff, CHECK (boss <> name));\n"
         "INSERT INTO staff VALUES ('ana', NULL), ('ben', NULL), ('cem', NULL)",
         "nobody stands above herself or himself, whether directly or by way of others",
@@ -312,7 +312,7 @@ def not_through(run: Run, variant: Variant) -> Finding | None:
 def _failure(run: Run, event: Event, variant: Variant) -> Finding:
     """The finding on a step that PostgreSQL refused."""
     step = run.step(event)
-    seen = f"{step.name} is refused: {event.sqlstate} {event.message}."
+    seen = f"{step.session}'s {step.sql.split()[0].upper()} ({step.name}) is refused: {event.sqlstate} {event.message}."
     expected = "Both sessions commit, and nobody gets an error."
     keyed = "REFERENCES" in run.schedule.setup and any(
         one.sql.split()[0].upper() == "DELETE" for one in run.schedule.steps
@@ -483,8 +483,8 @@ def _wedged(wedged: ScheduleTimeout) -> Finding:
 def brief(variant: Variant) -> str:
     return (
         f"{variant.story}.\n\n```sql\n{variant.setup};\n```\n\n**The rule:** {variant.rule}.\n\n"
-        "The programs of both look first whether the rule allows what they want, and then do it, in one transaction at **repeatable read**. Other values than these, or another request of this world, "
-        "will do as well. Hand in what each sends and in which order, as the text of a "
+        "The programs of both look first whether the rule allows what they want, and then do it, in one transaction at **repeatable read**. They may also ask for other values, or for something else. "
+        "Hand in what each sends and in which order, as the text of a "
         "schedule with the two sessions `ana` and `ben`, a line a step (`ana: BEGIN`), so that\n\n"
         "- alone, each of them keeps the rule;\n- each looks before it writes, or in the statement that writes;\n- together both commit, without an error, and the rule is broken;\n"
         "- neither `ana` then `ben` nor `ben` then `ana` would have read and left the same: write skew.\n\n"

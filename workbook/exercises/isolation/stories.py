@@ -113,7 +113,9 @@ def _listed(outcome: Outcome) -> str:
 
 def _kept(outcome: Outcome) -> str:
     jobs = sorted(row["job_id"] for table in ("job", "archive") for row in outcome.rows(table))
-    return "" if jobs == [1, 2, 3] else f"the jobs {jobs} are left in both tables, of 1, 2 and 3"
+    gone = [job for job in (1, 2, 3) if job not in jobs]
+    twice = [job for job in (1, 2, 3) if jobs.count(job) > 1]
+    return f"job {gone[0]} is in neither table" if gone else f"job {twice[0]} is in both tables" if twice else ""
 
 
 def _duty(outcome: Outcome) -> str:

@@ -219,7 +219,7 @@ KINDS = {
     ),
     "whole row repeatable": Kind(
         "The form as before, one level up.",
-        "Two who write one row, whichever columns, are refused with 40001 at repeatable read: there is an error, and no loss.",
+        "The second who writes the row, whichever columns, is refused with 40001 at repeatable read: there is an error, and no loss.",
         "", "",
         ("BEGIN", PAGE_READ, PAGE_PUT["ana"], "COMMIT"), ("BEGIN", PAGE_READ, PAGE_PUT["ben"], "COMMIT"), levels=(RR, RR),
     ),

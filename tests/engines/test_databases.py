@@ -14,6 +14,7 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
+from tests import folders
 from workbook.btree import read_index, stepper
 from workbook.engines import Recipe, cluster, database, database_of, measure, shop
 from workbook.errors import Misuse, SqlError, SqlTimeout, TooManyRows
@@ -300,3 +301,41 @@ def test_begin_commit_and_rollback_are_what_they_say(small):
     )
     assert small.run("SELECT n FROM kept").rows == [(2,)]
     small.run("DROP TABLE kept")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no sockets with a path there")
+def test_a_path_that_is_too_long_for_a_socket_and_a_temporary_folder_that_is_emptied(tmp_path):
+    """The socket of such a server stands in the temporary folder, which macOS empties and others may write to."""
+    code = """
+import json, os, shutil, sys
+from pathlib import Path
+from workbook.engines import cluster
+from workbook.errors import Unavailable
+home = cluster()
+socket = Path(home.address()["host"])
+print(home.admin("SELECT 1"), socket.parent == Path(os.environ["TMPDIR"]), len(os.fsencode(home.server)) > 89)
+home.stop()
+shutil.rmtree(socket)
+print(cluster().ensure().admin("SELECT 2"))
+home.stop()
+shutil.rmtree(socket)
+socket.symlink_to("/")
+try:
+    cluster().ensure()
+except Unavailable as error:
+    print(str(error).splitlines()[0], "belongs to another user" in str(error))
+"""
+    with folders.open_folder() as short:
+        state = short / ("long" * 20) / "größe"
+        state.mkdir(parents=True)
+        for folder in (state, state.parent):
+            folder.chmod(0o755)
+        environment = private(state) | {"TMPDIR": str(short)}
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+        clean = "from workbook.engines.cluster import clean; clean()"
+        subprocess.run([sys.executable, "-c", clean], env=environment, check=True)
+    said = done.stdout.splitlines()
+    assert said[:2] == ["[(1,)] True True", "[(2,)]"], done.stderr
+    assert said[2].startswith("The PostgreSQL server of the profile counting cannot be had") and said[2].endswith(
+        " True"
+    )

@@ -339,3 +339,13 @@ except Unavailable as error:
     assert said[2].startswith("The PostgreSQL server of the profile counting cannot be had") and said[2].endswith(
         " True"
     )
+
+
+def test_duckdb_counts_what_its_scans_looked_at_and_nothing_where_it_knew_the_answer():
+    with database(SMALL, kind="duckdb") as made:
+        looked = made.measure("SELECT count(*) FROM orders WHERE order_id > 5")
+        known = made.measure("SELECT count(*) FROM orders")
+        assert (looked.rows, looked.steps) == (1, 995) and (known.rows, known.steps) == (1, 0)
+        assert made.measure("DELETE FROM order_lines WHERE order_id <= 5").steps
+        with made.engine.connect() as connection:
+            assert connection.execute(sa.text("SELECT count(*) FROM order_lines")).scalar() == 1990

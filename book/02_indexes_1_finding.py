@@ -331,6 +331,8 @@ print(f"plain index: {plain.buffers} pages, covering index: {covering.buffers} p
 assert plain.buffers.value > 50 * covering.buffers.value
 
 # %% [markdown]
+# What stands behind `INCLUDE` is only carried: a plain index scan looks at it after it has fetched the row, too late to leave that row alone.
+#
 # A fine pull request, and its test stays green for ever. Then the nightly job corrects prices: one line in fifty, a column that is not even in the index.
 #
 # **Predict.** The same query, the same index, the same result. How many pages, the morning after?
@@ -401,6 +403,8 @@ curve = {
 lines(curve, "All lines below a price", x="per cent of the rows", y="pages", log_x=True)
 
 # %% [markdown]
+# The plan changes somewhere between 50 and 60 per cent. (The table has 4,500 pages by now, and not 4,416: the nightly job's new row versions took the others.)
+#
 # Look where the curve meets the table's size. From a few per cent on, some wanted line lies on nearly *every* page. The plan says "index" far beyond that (a **bitmap scan**: collect the places, sort them, read each page once), and every
 # page is read all the same. "It uses the index" is not the question. The question is what the index lets you *not* read.
 
@@ -476,7 +480,7 @@ for claim in here:
 # %%
 plans_there = crossover(production)
 last_there = max(share for share, plan in plans_there.items() if plan.find(index="lines_price"))
-print(f"the index is chosen up to {last_share} per cent here, {last_there} per cent there")
+print(f"the last share asked for that goes by the index: {last_share} per cent here, {last_there} there")
 
 # %%
 assert there["cheapest, an index a column"] > 40 * there["cheapest, one index on both"]
@@ -486,7 +490,7 @@ assert there["pieces, the morning after"] > 20 * there["pieces, covering index"]
 
 # %% [markdown]
 # What an index lets you skip depends on the data and on the index, hardly on the settings. What moves is where the planner changes its mind: its statistics are a sample
-# there, and parallel workers make reading the whole table look cheaper. A line marked *changed* took another plan: open it with `explain(..., production)`.
+# there, and parallel workers make reading the whole table look cheaper. A line marked *changed* took another plan (4,416 pages are the whole table): `explain(..., production)` shows it.
 
 # %% [markdown]
 # ## What you know now
@@ -501,7 +505,8 @@ assert there["pieces, the morning after"] > 20 * there["pieces, covering index"]
 #
 # ## Tomorrow at work
 #
-# Three queries that only read. Which indexes begin with all the columns of another one, so that the shorter may go? (A unique one guards a rule: keep it.)
+# Three queries that only read. Which indexes begin with all the columns of another one, so that the shorter may go? (A unique one guards a rule: keep it.) You need not
+# read this one to run it: each row that it returns is a pair, the index that may go and the longer one.
 
 # %%
 prefixes = """SELECT short.indexrelid::regclass AS may_go, long.indexrelid::regclass AS because_of

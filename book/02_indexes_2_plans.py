@@ -79,8 +79,9 @@ guess.measured(plan.buffers.value)
 assert believed.cost.value < 10 * lookup.cost.value
 assert plan.buffers.value > 100 * lookup.buffers.value
 times_ms = [explain(number_4711, engine).time_ms.value for _ in range(5)]
-print(f"cost {lookup.cost.value}: {min(times_ms):.2f} ms; cost {plan.cost.value}: {plan.time_ms.value:.1f} ms")
 assert plan.time_ms.value > 20 * min(times_ms)
+quick_us, slow_us = 1000 * min(times_ms), 1000 * plan.time_ms.value
+print(f"cost {lookup.cost.value}: {quick_us:.0f} µs; cost {plan.cost.value}: {slow_us:,.0f} µs")
 
 # %% [markdown]
 # The planner believed that waiting orders are spread evenly, so that walking `orders_placed_at` from the oldest end meets one soon. But
@@ -169,8 +170,8 @@ costly = max((node for node in plan.nodes() if not node.children), key=lambda no
 assert guilty.relation == "order_lines" and costly.relation == "deliveries"
 
 # %% [markdown]
-# A lookup that costs next to nothing, fifteen thousand times, and each time it visits a few pages again: the sum is larger than the table. Numbers of an inner box are *per loop*: rows and cost must be multiplied by its loops,
-# pages are already the sum. Read them in this order:
+# A lookup that costs next to nothing, fifteen thousand times, and each time it visits a few pages again: the sum is larger than the table. In PostgreSQL's own text, rows and cost of an inner box are *per loop*, and pages
+# the sum. The drawing has multiplied the rows for you (hence the `~`), the cost not. Read them in this order:
 #
 # 1. **Touched**: which box touched the most pages *itself*?
 # 2. **Believed**: go down from there. Which is the deepest box whose rows came out ten times as many as estimated, or a tenth?
@@ -208,7 +209,8 @@ assert plan.buffers.value > 5 * mended.buffers.value
 
 # %% [markdown]
 # No index was made. One statement told the planner what the columns have to do with one another, it believed another number of rows, and chose another join. Plain
-# statistics are kept column by column, in every version of PostgreSQL; MySQL has no statistics over several columns at all.
+# statistics are kept column by column, in every version of PostgreSQL. MySQL's histograms are of single columns, too; over several, InnoDB counts distinct values for the prefixes
+# of an index (`n_diff_pfx02` in `mysql.innodb_index_stats`), and nothing without one.
 
 # %% [markdown]
 # ## 6. What the planner does for you

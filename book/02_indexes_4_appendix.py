@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Indexes, appendix: nine more surprises
 #
-# What did not fit into the three evenings. Each section stands alone and takes three minutes: a sentence that you have heard, a prediction, a
+# What did not fit into the three evenings. Each section stands alone (only the table at the end needs sections 2, 4 and 5) and takes three minutes: a sentence that you have heard, a prediction, a
 # measurement. Read the one that your working day brings up.
 
 # %%
@@ -373,7 +373,8 @@ assert brin.find(index="blocks") and brin.buffers.value < 100
 # %% [markdown]
 # ## The same in production
 #
-# All of this was measured in the profile `counting` (PostgreSQL 18, 300,000 orders; TPC-H at scale 0.1; SQLite; DuckDB 2). Some of the claims again, under PostgreSQL's own defaults.
+# All of this was measured in the profile `counting` (PostgreSQL 18, 300,000 orders; TPC-H at scale 0.1; SQLite; DuckDB 2). Some of the claims of sections 2, 4 and 5 again, under PostgreSQL's own defaults; run those
+# sections first.
 
 # %%
 production = shop(orders=300_000, profile="production")

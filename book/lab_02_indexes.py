@@ -7,6 +7,7 @@
 #
 # **How to work.** Read the task that `ask` shows. `practice("...")` gives you the same database to try on: `explain(sql, engine)` shows a plan with its
 # pages, `measure(sql, engine)` what a write truly costs, and you may add cells. Put your answer in the place of the `...`, run the cell and the one below it. Check as often as you like.
+# (The two comment lines around the `...` are for a teacher's tools: leave them as they are.)
 # `hint("...")`, three times at most, goes from a question to nearly the answer. Points are for answers, hints cost nothing.
 #
 # The core takes about seventy-five minutes. Agents are welcome. Nobody but you can say what your answer costs.
@@ -26,7 +27,7 @@ start_lab("02_indexes", seed=1)
 # ## 1. One index for an equality, a range and an order
 #
 # Most slow queries of a shop look like this one: something is equal, something is in a range, the result is wanted in an order, and only the first few. One index can
-# serve all of it. In which order its columns stand decides whether three pages are read or three hundred, and no rule of thumb decides it for you.
+# serve all of it. In which order its columns stand decides whether three pages are read or three hundred. *Equal, order, range* is where you begin; the pages decide.
 
 # %%
 ask("indexes-order")
@@ -83,16 +84,9 @@ check("indexes-act", granted)
 # ## 4. The other side of the crossover
 #
 # In the review of a new report an agent writes: *above five per cent of the rows PostgreSQL will not use the index.* It sounds like something that one
-# learns once and keeps for life. You have a table of 60,000 orders, one index on it, and a shop whose orders lie on disk in a certain way. Where does
-# PostgreSQL really change its mind?
+# learns once and keeps for life. Where does PostgreSQL really change its mind?
 #
-# You hand in a witness, not an opinion: two values of the report's parameter, next to one another, one on either side.
-#
-# - **Look:** how do the rows lie, how wide are they, how large is the index? (`pg_stats.correlation`, `pg_class.relpages`)
-# - **Bracket:** one value that goes by the index, one that reads the whole table; or the proof that there is no such value.
-# - **Narrow:** halve the gap until at most one per cent of the rows lie between the two.
-#
-# The judge asks PostgreSQL for both plans and believes nothing else. `engine = practice("indexes-crossover")` gives you the same table to try on.
+# You hand in a witness, not an opinion: two values of the report's parameter, one on either side. **Look** how the rows lie, **bracket** the place, **narrow** it by halves.
 
 # %%
 ask("indexes-crossover")
@@ -172,8 +166,7 @@ check("indexes-estimates", misestimate)
 # %% [markdown]
 # ## 7. Quick to read, and still HOT
 #
-# The read is slow, and one column changes all day. The index that makes the read fastest is the one that every update has to write into from then on. Find the one
-# that is nearly as good and that the updates do not touch.
+# The read is slow, and one column changes all day. The index that makes the read fastest is the one that every update has to write into from then on. Which one would you make?
 
 # %%
 ask("indexes-hot")
@@ -196,7 +189,7 @@ check("indexes-hot", quiet_index)
 #
 # - **Find out what the eight have in common.** No single one of them is a mistake.
 # - **Look for reads that could share.** What is allowed leaves room: a read need not be perfect.
-# - **Look at what changes.** Which of the indexes does each refresh have to write into?
+# - **Look at what changes.** Which of the indexes does each look have to write into?
 
 # %%
 ask("indexes-incident")
@@ -245,7 +238,7 @@ check("indexes-partial", few_rows)
 # %% [markdown]
 # ## 10. Further: the guilty step
 #
-# A plan, as it comes from production: most of the pages are touched in one place, and the mistake was made in another. Which step is to blame?
+# A plan, as it comes from production: most of the pages are touched in one place; the mistake may have been made in another. Which step is to blame?
 
 # %%
 ask("indexes-guilty")
@@ -254,8 +247,8 @@ ask("indexes-guilty")
 blamed = (
     ### BEGIN SOLUTION
     {
-        "step": 4,
-        "mend": "CREATE STATISTICS places (dependencies) ON product_id, shelf FROM lines; ANALYZE lines",
+        "step": 3,
+        "mend": "CREATE STATISTICS together (dependencies) ON country, city, carrier FROM orders; ANALYZE orders",
     }
     ### END SOLUTION
 )
@@ -413,7 +406,8 @@ check("indexes-budget", accept)
 # ## What you can do now
 #
 # You can say what an index costs before it exists, find the one that eight queries share, tell a wrong estimate from a dear step, say what an endpoint sends before it is
-# slow, and write down what an agent's design has to keep to. In a week, take the exercise that you liked least, and run `reset` on a copy of this lab: your seed stays, your answers do not.
+# slow, and write down what an agent's design has to keep to. In a week, run `python3 start.py reset 02_indexes` (the old file stays) and take the exercise that you
+# liked least: your seed stays, your answers do not.
 
 # %%
 progress()

@@ -58,7 +58,6 @@ def answers(variant: Variant) -> Answers:
                 Wrong(
                     pair(1, ROWS),
                     says="At 60,000 the plan is an Index Only Scan: 60,000 rows, 100.0 %",
-                    misconception="fixed-share",
                 ),
             ],
         )

@@ -364,6 +364,7 @@ def answers(variant: Variant) -> Answers:
             Wrong(lambda engine, **call: mended(engine, **call) or None, says="it is NoneType, no list"),
             Wrong(lambda engine, **call: json.dumps(mended(engine, **call)), says="it is str, no list"),
             Wrong(lambda engine: [], says="TypeError"),
+            Wrong(eval("lambda engine, **call: select(Order)", {"select": select}), says="Which cell defines that name, and has it been run?"),
             Wrong("SELECT 1", says="this is str"),
         ],
     )  # fmt: skip
@@ -444,6 +445,19 @@ def test_the_task_shows_the_agents_code_and_what_it_costs(variant: Variant) -> N
     ]
     numbers = [[float(cell.strip("| ").replace(",", "")) for cell in line[1:]] for line in lines]
     assert len(numbers) == 4 and any(row[2] > 2 * row[3] for row in numbers), task
+
+
+def test_a_budget_that_is_passed_is_that_of_the_call_that_is_told() -> None:
+    """Two calls with as many entries have allowances of their own."""
+    variant = VARIANTS[0]
+    limits = dict(zip(map(module.call_text, variant.calls), module.budgets(variant), strict=True))
+    found = verdict(EXERCISE, NEARLY["history"][1].answer, variant)
+    over = [finding for finding in found.findings if "for this call" in finding.expected]
+    assert over
+    for finding in over:
+        call = finding.seen.split("For ")[1].split(")`")[0] + ")`"
+        kind = "pages" if "pages" in finding.seen else "bytes" if "kB" in finding.seen else "rows"
+        assert module.amount(kind, getattr(limits[call], kind)) in finding.expected
 
 
 def test_a_statement_of_an_endpoint_is_not_told_by_its_text() -> None:

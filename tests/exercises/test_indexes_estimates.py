@@ -100,11 +100,32 @@ def half_mended(variant: Variant) -> list[Wrong]:
             Wrong(both(data, made), says="nothing is in them", misconception="create-suffices"),
             Wrong(both(data, f"{made}; ANALYZE shipments"), says="after ANALYZE alone", misconception="more-is-better"),
             Wrong(
-                both(data, "ANALYZE shipments (country)"), says="There are no extended", misconception="create-suffices"
+                both(data, "ANALYZE shipments (country)"),
+                says="before the planner hears of rows that have come since",
+                misconception="rows-are-known",
+            ),
+            Wrong(
+                both(data, "CREATE INDEX by_day ON shipments (ordered_day)"),
+                says="`by_day` says where rows lie",
+                misconception="index-tells",
             ),
         ]
+    unread = []
+    if number in (3, 4):
+        made = MENDS[number][1].split(";")[0].replace("INDEX ON", "INDEX parts ON")
+        unread = [
+            Wrong(both(data, made), says="The index `parts` holds an expression", misconception="create-suffices")
+        ]
     return [
-        Wrong(both(data, "ANALYZE shipments"), says="There are no extended statistics", misconception="fresh-suffices"),
+        *unread,
+        Wrong(
+            both(data, "CREATE INDEX plain ON shipments (country, ordered_day); ANALYZE shipments"),
+            says="`plain` says where rows lie",
+            misconception="index-tells",
+        ),
+        Wrong(
+            both(data, "ANALYZE shipments"), says="What would ANALYZE have to look at", misconception="fresh-suffices"
+        ),
         Wrong(both(data, MENDS[number][0].split(";")[0]), says="nothing is in them", misconception="create-suffices"),
         Wrong(both(data, WRONG_KIND[number]), says="are there. PostgreSQL expects", misconception="any-kind"),
     ]

@@ -7,7 +7,7 @@ from tests.exercises.harness import shown as told
 from workbook.exercises.indexes.guilty import EXERCISE, VARIANTS, Variant, guilty, shown
 
 EVERYTHING = """CREATE STATISTICS one ON country, city, carrier, status FROM orders; CREATE STATISTICS two ON product_id, shelf FROM lines;
-CREATE STATISTICS three ON (lower(city)), (lower(country)) FROM orders; CREATE INDEX four ON orders (placed_minute) WHERE status = 'open'; ANALYZE orders; ANALYZE lines"""
+CREATE STATISTICS three ON (lower(city)), (lower(country)) FROM orders; ANALYZE orders; ANALYZE lines"""
 """Made without a look at the plan, and quick in every variant."""
 FORGED = "SELECT pg_restore_relation_stats('schemaname', 'public', 'relname', 'orders', 'relpages', 2000::int, 'reltuples', 2e6::real)"
 
@@ -26,7 +26,7 @@ def answers(variant: Variant) -> Answers:
             {"step": right, "mend": "DELETE FROM lines WHERE line_id = 1; ANALYZE"}, says="changed rows of the table"
         ),
         Wrong({"step": right, "mend": "CREATE STATISTIC s"}, says="syntax error"),
-        Wrong({"step": right, "mend": EVERYTHING}, says="The mend makes 4 things", misconception="more-is-better"),
+        Wrong({"step": right, "mend": EVERYTHING}, says="The mend makes 3 things", misconception="more-is-better"),
         Wrong({"step": right}, says="the keys 'step' and 'mend'"),
         Wrong({"step": "3", "mend": variant.mend}, says="this is str"),
     ]

@@ -59,6 +59,11 @@ def answers(variant: Variant) -> Answers:
                 misconception="more-is-safer",
             ),
             Wrong(f"{best} WITH (fillfactor = 10)", says="What fills its pages"),
+            Wrong(
+                f"CREATE INDEX hashed ON parcels USING hash ({column})",
+                says="The hash index hashed takes 2,096 kB",
+                misconception="hash-is-small" if variant.best == column else "",
+            ),
             Wrong(f"{best}; CREATE INDEX ON parcels (note)", says="2 indexes were made", misconception="more-is-safer"),
             Wrong(
                 f"DELETE FROM parcels WHERE parcel_id % 10 = 0; CREATE INDEX c ON parcels ({variant.tempting})",

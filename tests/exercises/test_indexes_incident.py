@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.exercises.harness import Answers, ExerciseTests, Wrong
+from tests.exercises.harness import Answers, ExerciseTests, Wrong, verdict
 from workbook.exercises.indexes.incident import (
     COURIER,
     CUSTOMER,
@@ -43,6 +43,17 @@ TURNED = {
 def answers(variant: Variant) -> Answers:
     made = [f"CREATE INDEX ON {pair.index}" for pair in variant.pairs]
     bare = [*made[1:], "CREATE INDEX ON orders (customer_id)"]
+    fetching = []
+    if QUEUE in variant.pairs:
+        others = [f"CREATE INDEX ON {pair.index}" for pair in variant.pairs if pair is not QUEUE]
+        kinds = {
+            "(placed_minute) INCLUDE (country) WHERE status = 'open'": ("carries `country` along by INCLUDE", "carried-is-checked"),
+            "(placed_minute) WHERE status = 'open'": ("What would the index need to know to leave those rows alone?", "same-start"),
+        }  # fmt: skip
+        fetching = [
+            Wrong("; ".join([DROP, *others, f"CREATE INDEX ON orders {on}"]), says=says, misconception=belief)
+            for on, (says, belief) in kinds.items()
+        ]
     return Answers(
         right=variant.reference,
         also_right=[
@@ -60,7 +71,7 @@ def answers(variant: Variant) -> Answers:
             ),
             Wrong(
                 "; ".join([DROP, *made[1:], "CREATE INDEX ON orders (customer_id, placed_minute) INCLUDE (seen_minute)"]),
-                says="allowed. ✗ Seen: 500 refreshes write",
+                says="allowed. ✗ Seen: 500 looks write",
                 misconception="perfect-read",
             ),
             Wrong("; ".join([DROP, *bare]), says="pages by a Bitmap Heap Scan", misconception="same-start"),
@@ -82,6 +93,7 @@ def answers(variant: Variant) -> Answers:
             Wrong(f"{DROP}; DROP TABLE orders", says="dropped 1 table (orders)"),
             Wrong("CREATE MATERIALIZED VIEW quick AS SELECT * FROM orders", says="created 1 materialized view"),
             Wrong("DROP INDEX for_read_9", says='index "for_read_9" does not exist'),
+            *fetching,
         ],
     )  # fmt: skip
 
@@ -89,6 +101,15 @@ def answers(variant: Variant) -> Answers:
 class TestIncident(ExerciseTests):
     exercise = EXERCISE
     answers = staticmethod(answers)
+
+
+def test_a_question_is_asked_once() -> None:
+    """Too many indexes write too much and take too much: two findings, one question."""
+    variant = VARIANTS[0]
+    found = verdict(EXERCISE, "; ".join(f"CREATE INDEX ON {pair.index}" for pair in variant.pairs), variant)
+    wrong = [finding for finding in found.findings if not finding.ok]
+    asked = [finding.question for finding in wrong if finding.question]
+    assert len(wrong) > len(asked) == len(set(asked)) >= 1
 
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=[f"variant{n}" for n in range(len(VARIANTS))])

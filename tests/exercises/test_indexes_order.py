@@ -35,7 +35,7 @@ MISPLACED = {
     ],
     1: [
         ("orders (total_cents, country, placed_minute)", "Three calls touch 63 pages", "selective-first"),
-        ("orders (country, placed_minute, total_cents)", "Three calls touch 66 pages", "any-order"),
+        ("orders (country, placed_minute, total_cents)", "Three calls touch 66 pages", "order-first"),
         ("orders (country, total_cents)", "pages of the table are fetched", "two-will-do"),
     ],
     2: [
@@ -74,7 +74,7 @@ def answers(variant: Variant) -> Answers:
         wrong=[
             *(Wrong(index(on), says=says, misconception=key) for on, says, key in MISPLACED[place]),
             Wrong(index(PARTIAL[place]), says="With the values of the example", misconception="one-value"),
-            Wrong(index(f"{variant.index} INCLUDE (note)"), says="a quarter to spare", misconception="more-is-safer"),
+            Wrong(index(f"{variant.index} INCLUDE (note)"), says="a quarter more than the columns", misconception="more-is-safer"),
             Wrong(f"{right}; {index('orders (total_cents)')}", says="creates 2 indexes", misconception="one-each"),
             Wrong("ANALYZE orders", says="creates no index"),
             Wrong(f"CREATE INDEX ON orders ({columns}); DROP TABLE orders", says="dropped 1 table (orders)"),

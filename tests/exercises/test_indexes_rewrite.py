@@ -28,13 +28,27 @@ MORE = {
 """Of each page: a pair that is cut to its first part, rows that are counted again, a pair that is compared by its parts."""
 
 
+def looked_up(variant: Variant) -> str:
+    """The next page with its place taken from the order that was seen last, which may be gone."""
+    columns, comparison = ("total_cents, order_id", ">") if "total_cents," in variant.good.split("WHERE")[1] else ("placed_at, order_id", "<")  # fmt: skip
+    rest = variant.good[variant.good.index("ORDER BY") :]
+    return f"SELECT {COLUMNS} FROM orders WHERE ({columns}) {comparison} (SELECT {columns} FROM orders WHERE order_id = {variant.last}) {rest}"
+
+
 def answers(variant: Variant) -> Answers:
     body = variant.good.replace(
         f"SELECT {COLUMNS} FROM orders", "SELECT o.order_id, o.status, o.total_cents FROM orders o"
     )
     more: list[Wrong] = []
     if variant.paging:
-        more = [Wrong(MORE[variant.seen][2], says="Which comparison of the pair", misconception="pair-by-parts")]
+        more = [
+            Wrong(MORE[variant.seen][2], says="Which comparison of the pair", misconception="pair-by-parts"),
+            Wrong(
+                looked_up(variant),
+                says=f"Then the order {variant.last} itself was deleted, and the query returned 0 rows",
+                misconception="seen-stays",
+            ),
+        ]
     tie = re.sub(r"(ORDER BY \w+(?: DESC)?), order_id(?: DESC)?", r"\1", variant.good)
     if tie != variant.good:
         more = [*more, Wrong(tie, says="Which of two orders with the same total", misconception="order-by-luck")]
@@ -52,7 +66,12 @@ def answers(variant: Variant) -> Answers:
             Wrong(variant.good.replace("status,", "'shipped' AS status,"), says="Rows that are read, not typed"),
             Wrong(variant.good.replace("total_cents FROM", "total_cents, note FROM"), says="4 columns"),
             Wrong("DROP TABLE orders", says="dropped 1 table", misconception="only-indexes"),
-            Wrong("SELEC 1", says="syntax error"),
+            Wrong("SELEC 1", says='syntax error at or near "SELEC"'),
+            Wrong(
+                f"SELECT {COLUMNS} FROM orders WHERE total_cents > :total ORDER BY total_cents",
+                says="There are no parameters here",
+            ),
+            Wrong(variant.good.replace("status,", "state,"), says="Which columns has the table?"),
             Wrong(
                 f"WITH d AS (UPDATE orders SET status = 'x' RETURNING 1) {variant.good}",
                 says="changed rows of the table",

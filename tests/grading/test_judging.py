@@ -53,6 +53,8 @@ def test_not_attempted_says_what_to_do_first() -> None:
     ("raised", "seen", "question"),
     [
         (SqlError('syntax error at "SELEC"', sqlstate="42601"), "SELEC", "Which word"),
+        (SqlError('syntax error at or near ":"', sqlstate="42601", next="look"), ":", "There are no parameters here"),
+        (SqlError('column "day" does not exist', sqlstate="42703"), "day", "Which columns has the table?"),
         (SqlError("permission denied for schema public", sqlstate="42501"), "permission", "Which of its statements"),
         (SqlError("duplicate key", sqlstate="23505"), "duplicate", "on which rows"),
         (SqlTimeout("It ran longer than 5 s and was cancelled.", sqlstate="57014"), "cancelled", "for ever"),

@@ -173,6 +173,10 @@ def _of_sql(refusal: SqlError) -> Finding:
         question = "Which condition would leave only the rows that are asked for?"
     elif refusal.sqlstate.startswith("42501"):
         question = "Which of its statements does something that the task does not ask for?"
+    elif refusal.sqlstate == "42703":
+        question = "Which columns has the table?"
+    elif refusal.sqlstate == "42601" and 'near ":"' in refusal.what:
+        step, question = "", "There are no parameters here: which values stand in their place?"
     elif refusal.sqlstate.startswith("42"):
         question = "Which word in it does PostgreSQL read otherwise than you do?"
     elif refusal.sqlstate.startswith("25"):
@@ -198,6 +202,8 @@ def of_function(failure: FunctionFailed) -> Finding:
     question = (
         "For which arguments does that line not hold?" if failure.line else "Call it in a cell: what does it give?"
     )
+    if " raised NameError: " in failure.what:
+        question = "Which cell defines that name, and has it been run?"
     return Finding(False, seen, expected.get(failure.state, ""), question)
 
 

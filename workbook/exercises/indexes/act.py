@@ -326,7 +326,9 @@ def within(mine: Prices, budget: int, worths: list[Worth], best: Prices, variant
         return Finding(False, told, expected, question)
     return Finding(
         False, f"{seen}. Each order is written into {len(worths)} index{'' if len(worths) == 1 else 'es'} besides its key.", expected,
-        "What would the writes cost without them?",
+        f"Which of the {len(worths)} would the reads miss least, and what would the writes cost without it?"
+        if len(worths) > 1
+        else "What would the writes cost without that index?",
     )  # fmt: skip
 
 

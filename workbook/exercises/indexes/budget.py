@@ -369,8 +369,12 @@ def no_decision(said: Any) -> Finding:
 def told(right: int, count: int, let_pass: int, refused: int) -> Finding:
     if right == count:
         return Finding(True, f"All {count} designs are told rightly.")
-    kinds = ((let_pass, "that break a goal", "accepted"), (refused, "that keep to all goals", "refused"))
-    parts = [f"{number} {kind} {'was' if number == 1 else 'were'} {what}" for number, kind, what in kinds if number]
+    kinds = ((let_pass, ("breaks a goal", "break a goal"), "accepted"), (refused, ("keeps to all goals", "keep to all goals"), "refused"))  # fmt: skip
+    parts = [
+        f"{number} that {kind[number > 1]} {'was' if number == 1 else 'were'} {what}"
+        for number, kind, what in kinds
+        if number
+    ]
     seen = f"{right} of {count} designs are told rightly; {' and '.join(parts)}."
     return Finding(False, seen, "All of them.", "Which number in the two dicts belongs to which goal?")
 
@@ -388,8 +392,8 @@ def passed(why: str) -> Finding:
 def turned_away(large: Facts, variant: Variant) -> Finding:
     return Finding(
         False,
-        f"A design that keeps to every goal was refused: at {LARGE:,} orders {large['list_pages']:.0f}, {large['queue_pages']:.0f} and {large['lookup_pages']:.0f} pages, "
-        f"{large['index_bytes'] / 1e6:.1f} MB, {large['insert_wal']:.0f} and {large['update_wal']:.0f} bytes of WAL, {large['hot']:.0%} HOT.",
+        f"A design that keeps to every goal was refused: at {LARGE:,} orders {', '.join(f'`{name}` {large[name]:,.0f}' for name in (*READS, 'insert_wal', 'update_wal', 'index_bytes'))}, "
+        f"`hot` {large['hot']:.2f}.",
         "Acceptance: nobody asked for more.", "Which line of your function refused it, and which goal is that line for?", "strict-is-safe",
     )  # fmt: skip
 

@@ -494,13 +494,14 @@ def little(kind: str, served: Served, allowed: Sequence[Traffic], variant: Varia
     over = [n for n, number in enumerate(seen) if number > limits[n]]
     if not over:
         n = max(range(len(sizes)), key=sizes.__getitem__)
-        text = f"For {sizes[n]} {variant.unit} {measured(kind, seen[n])}, within the {amount(kind, limits[n])} allowed."
+        text = f"For {sizes[n]} {variant.unit} {measured(kind, seen[n])}, within the {amount(kind, limits[n])} allowed there."
         return Finding(True, text)
     idle = [n for n in over if not sizes[n] and served[n][1].rows > allowed[n].rows]
     n = max(idle or over, key=lambda n: seen[n] - limits[n])
     question, belief = variant.asks.get("idle" if idle else kind, IDLE if idle else NEEDLESS)
     return Finding(
-        False, f"For {sizes[n]} {variant.unit} {measured(kind, seen[n])}.", f"At most {amount(kind, limits[n])}.", question, belief
+        False, f"For {call_text(variant.calls[n])}, {sizes[n]} {variant.unit}, {measured(kind, seen[n])}.",
+        f"At most {amount(kind, limits[n])} for this call: what a good answer takes there, and a margin.", question, belief
     )  # fmt: skip
 
 
@@ -539,7 +540,8 @@ def brief(variant: Variant) -> str:
         f"It answers rightly. What went over the wire for {told[SMALL]}, and for {told[LARGE]}, and what PostgreSQL touched:\n\n"
         f"| | {head} |\n|---|---|---|---|---|\n{rows}\n\n"
         "Write an `endpoint` that takes the same arguments, gives **the same JSON**, and keeps within what is allowed. It is called with other values as well, "
-        "on a shop whose numbers and names are others, and once more after something has changed. What is counted is counted between your engine and the server. "
+        "each with an allowance of its own (what a good answer takes there, and a margin), on a shop whose numbers and names are others, and once more after something has changed. "
+        "What is counted is counted between your engine and the server. "
         "The schema is frozen: no index, no view. "
         '`engine = practice("indexes-endpoint")` is such a shop; after `engine.echo = True` it prints each statement that you send.'
     )

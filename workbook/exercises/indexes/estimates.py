@@ -31,7 +31,7 @@ from workbook.grading.sql import changes_allowed
 from workbook.plans import Plan, explain
 
 ROWS_MIN, ROWS_MAX = 5_000, 50_000
-WRONG_MIN, RIGHT_MAX = 100, 2
+WRONG_MIN, RIGHT_MAX, ABOUT_RIGHT = 100, 2, 1.1
 MEND_DEADLINE_S = 3
 TABLE = """CREATE TABLE shipments (
     shipment_id bigint, country text, city text, carrier text, status text,
@@ -182,8 +182,8 @@ def mending(
     if not only.ok:
         return Judgement(0.0, (*found, only), (before,))
     after = explain(variant.query, world.engine)
-    right = mended(world, after, believed(before), variant)
-    findings = (*found, only, right, lasts(world, created, variant)) if right.ok else (*found, only, right)
+    right = mended(world, after, believed(before), created, variant)
+    findings = (*found, right, lasts(world, created, variant)) if right.ok else (*found, right)
     return Judgement(float(all(finding.ok for finding in findings)), findings, (before, after))
 
 
@@ -228,6 +228,7 @@ def fooled(plan: Plan, variant: Variant) -> Finding:
     if too_few if variant.wrong == "few" else too_many:
         return Finding(True, f"{when} {told(plan)}: {off(plan):,.0f} times off.")
     other = too_few or too_many
+    far = "about right" if off(plan) < ABOUT_RIGHT else f"{off(plan):,.1f} times off"
     wanted = (
         "a hundred times as many rows as expected"
         if variant.wrong == "few"
@@ -235,7 +236,7 @@ def fooled(plan: Plan, variant: Variant) -> Finding:
     )
     return Finding(
         ok=False,
-        seen=f"{when} {told(plan)}: {off(plan):,.1f} times off{', in the other direction' if other else ''}.",
+        seen=f"{when} {told(plan)}: {far}{', in the other direction' if other else ''}.",
         expected=f"With your rows {wanted} should come.",
         question="From which numbers does the planner work this estimate out, and in which rows are these numbers right and the result wrong?",
         misconception="estimates-are-facts",
@@ -268,9 +269,7 @@ def mends_only(world: Database, before: Catalog, after: Catalog, rows: Rows, cre
             "how often one combination occurs (mcv), or how an expression is distributed?",
             misconception="more-is-better",
         )
-    return Finding(
-        True, f"'mend' creates {made[0]}{f' ({kinds[0]})' if kinds else ''}." if made else "'mend' creates nothing."
-    )
+    return Finding(True, "'mend' creates one object at most.")
 
 
 def too_long() -> Finding:
@@ -290,13 +289,14 @@ def kinds_of(world: Database) -> list[str]:
     return [KINDS[kind] for kind in kinds if kind != "e" or len(kinds) == 1]
 
 
-def mended(world: Database, after: Plan, before: int, variant: Variant) -> Finding:
+def mended(world: Database, after: Plan, before: int, created: Created, variant: Variant) -> Finding:
     if off(after) <= RIGHT_MAX:
         return Finding(True, f"After 'mend' {told(after)}.")
     kinds = kinds_of(world)
     built = "SELECT (SELECT count(*) FROM pg_catalog.pg_stats_ext WHERE coalesce(n_distinct::text, dependencies::text, most_common_vals::text) "
     built += "IS NOT NULL) + (SELECT count(*) FROM pg_catalog.pg_stats_ext_exprs WHERE n_distinct IS NOT NULL)"
     empty = bool(kinds) and not world.run(built).rows[0][0]
+    index = next((name for kind, name in created if kind == "index"), "")
     same = f"as before ({before:,})" if believed(after) == before else f"{before:,} before"
     if empty:
         seen, question, belief = (
@@ -304,19 +304,28 @@ def mended(world: Database, after: Plan, before: int, variant: Variant) -> Findi
             "Who fills them, and when does it come by?",
             "create-suffices",
         )
+    elif variant.yesterday:
+        seen, belief = "The statistics of `ordered_day` are still those of yesterday.", "rows-are-known"
+        question = "What has to happen before the planner hears of rows that have come since?"
     elif kinds:
         seen, belief = f"Statistics of the kind {kinds[0]} are there.", "any-kind"
         question = "Which question does that kind answer, and which one does this query ask?"
+    elif index and unread(world, index):
+        seen, question, belief = (
+            f"The index `{index}` holds an expression, and nothing is known of its values.",
+            "Who looks at them, and when does it come by?",
+            "create-suffices",
+        )
     else:
         seen, question, belief = (
             "There are no extended statistics.",
             "What would ANALYZE have to look at that it does not look at by itself?",
             "fresh-suffices",
         )
-    if variant.yesterday and not empty:
+    if index and belief in ("rows-are-known", "fresh-suffices"):
         question, belief = (
-            "Of which day are the statistics that the planner reads, and which statement takes new ones?",
-            "create-suffices",
+            f"`{index}` says where rows lie. From what does the planner work out how many will come?",
+            "index-tells",
         )
     return Finding(
         ok=False,
@@ -325,6 +334,13 @@ def mended(world: Database, after: Plan, before: int, variant: Variant) -> Findi
         question=question,
         misconception=belief,
     )
+
+
+def unread(world: Database, index: str) -> bool:
+    """Whether an index holds an expression of which no statistics have been taken."""
+    sql = """SELECT count(*) FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid WHERE c.relname = :index
+             AND i.indexprs IS NOT NULL AND NOT EXISTS (SELECT FROM pg_catalog.pg_stats s WHERE s.tablename = c.relname)"""
+    return bool(world.run(sql, {"index": index}).rows[0][0])
 
 
 def lasts(world: Database, created: Created, variant: Variant) -> Finding:
@@ -361,7 +377,9 @@ def brief(variant: Variant) -> str:
         else "it expects a hundred times as many as come"
     )
     table = (
-        "holds 20,000 rows with the days 0 to 399, of yesterday, and is analyzed" if variant.yesterday else "is empty"
+        f"was analyzed yesterday; its {YESTERDAY_ROWS:,} rows have the days 0 to 399"
+        if variant.yesterday
+        else "is empty"
     )
     analyze = (
         "Nobody runs ANALYZE after your rows: the statistics are of yesterday."
@@ -382,7 +400,7 @@ def why(variant: Variant) -> str:
     return (
         f"{variant.because} An estimate is a computation on a summary, and the summary leaves out whatever nobody asked for. What would change it: at work ANALYZE "
         "samples 30,000 rows at the default target of 100, so that rare values and pairs drop out; a higher `SET STATISTICS` makes its lists longer and planning "
-        "slower. Estimates of joins are not mended by extended statistics in PostgreSQL 18; MySQL has histograms of single columns only."
+        "slower. Estimates of joins are not mended by extended statistics in PostgreSQL 18; MySQL's histograms are of single columns; of several it counts distinct values, for the prefixes of an index."
     )
 
 
@@ -406,7 +424,7 @@ EXERCISE = register(
         declares="value",
         points=4,
         core=True,
-        minutes=11,
+        minutes=9,
         answer="a dict with the keys 'data' and 'mend', both SQL as text",
         accepts=accepts,
         variants=VARIANTS,
@@ -423,7 +441,9 @@ EXERCISE = register(
         misconceptions={
             "estimates-are-facts": "Estimates are facts: what the planner expects is what comes.",
             "fresh-suffices": "ANALYZE mends every misestimate.",
-            "create-suffices": "CREATE STATISTICS takes effect at once.",
+            "create-suffices": "What is created takes effect at once, statistics too.",
+            "rows-are-known": "The planner sees new rows as soon as they are there.",
+            "index-tells": "An index tells the planner how many rows will come.",
             "any-kind": "Extended statistics are one thing: any kind mends any misestimate.",
             "more-is-better": "The more statistics there are, the better.",
         },

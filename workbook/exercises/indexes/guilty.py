@@ -12,7 +12,8 @@ all sorts of things at once has found nothing out: at most one may be made, and 
     True
 
 Source: Leis and others, "How Good Are Query Optimizers, Really?" (VLDB 2015); PostgreSQL 18's manual, "Extended Statistics".
-Left out: misestimates of joins, which no statistics of PostgreSQL 18 mend.
+Left out: misestimates of joins, which no statistics of PostgreSQL 18 mend; and a count that is right of rows that lie elsewhere than believed, which
+statistics do not mend either (the second evening shows one).
 """
 
 from __future__ import annotations
@@ -95,19 +96,11 @@ VARIANTS = (
         "The statistics are of the day before, when one order in a thousand was open. The import was not counted yet.",
         stale=True,
     ),
-    Variant(
-        "The five orders that have been open longest, and their lines",
-        "SELECT o.order_id, l.cents FROM orders o JOIN lines l USING (order_id)\nWHERE o.status = 'open' ORDER BY o.placed_minute LIMIT 5",
-        "orders",
-        "CREATE INDEX ON orders (placed_minute) WHERE status = 'open'",
-        "CREATE INDEX ON lines (order_id, cents)",
-        "The planner takes open orders to be spread evenly over time, so that the first ones come soon. They are the latest ones, all of them.",
-    ),
 )  # fmt: skip
 
 
 def recipe(variant: Variant) -> Recipe:
-    """Orders and their lines. `stale`: most orders came after the statistics were taken. The last variant has an index on the time."""
+    """Orders and their lines. `stale`: most orders came after the statistics were taken."""
     half = ORDERS // 2
     if variant.stale:
         first, second = (
@@ -115,8 +108,7 @@ def recipe(variant: Variant) -> Recipe:
             for status, a, b in ((OLD, 1, half), ("'open'", half + 1, ORDERS))
         )
         return Recipe("orders after an import", TABLES + first + LINES_FILL + "ANALYZE;" + second, vacuum=False)
-    placed = "CREATE INDEX orders_placed ON orders (placed_minute);" if "LIMIT" in variant.query else ""
-    return Recipe("orders and lines", TABLES + FILL.format(status=NEW, first=1, last=ORDERS) + LINES_FILL + placed)
+    return Recipe("orders and lines", TABLES + FILL.format(status=NEW, first=1, last=ORDERS) + LINES_FILL)
 
 
 @cache
@@ -194,11 +186,9 @@ def pages_within(before: Plan, after: Plan, budget: int, variant: Variant) -> Fi
         return Finding(True, f"After the mend the query touches {now:,} pages, before {was:,}; {budget:,} are allowed.")
     step = after.find(relation=variant.guilty)[0]
     off = f"{step.title} still expects {step.rows_estimated} rows, and {step.rows} come"
-    if step.kind.startswith("Index Scan") and "LIMIT" in variant.query:
-        off = f"{step.title} still throws {step.rows_removed} rows away"
     return Finding(
         False, f"After the mend the query touches {now:,} pages, before {was:,}: {off}.", f"At most {budget:,} pages.",
-        "What does the planner have to know about these rows that it cannot work out from single columns, from old counts, or from the index that it has?",
+        "What does the planner have to know about these rows that it cannot work out from single columns, or from old counts?",
         "anything-helps",
     )  # fmt: skip
 

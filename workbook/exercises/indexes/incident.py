@@ -2,7 +2,7 @@
 
     read 1 ─▶ index 1        each is the best index for its read,
     ...                      and together they are the reason for the incident:
-    read 8 ─▶ index 8        every order is written nine times, and no refresh stays HOT
+    read 8 ─▶ index 8        every order is written nine times, and no look stays HOT
                              (a read of two columns that stand side by side serves its neighbour, too)
 
 The evidence is a table of pages, WAL and bytes, measured before it is shown. The answer drops indexes and creates others; it
@@ -21,7 +21,9 @@ Source: Lightstone, Teorey and Nadeau, "Physical Database Design" (2007), chapte
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 
 from workbook.engines import Recipe
@@ -45,6 +47,10 @@ INSERT = (
 )
 INDEXES = """SELECT count(*), coalesce(sum(pg_catalog.pg_relation_size(indexrelid)), 0) FROM pg_catalog.pg_index
              WHERE indrelid = 'public.orders'::regclass AND NOT indisprimary"""
+CARRIED = """SELECT c.relname, a.attname FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
+             JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indexrelid AND a.attnum > i.indnkeyatts WHERE i.indrelid = 'public.orders'::regclass"""
+COLUMNS = ("customer_id", "courier_id", "status", "country", "parcel_code", "placed_minute", "total_cents")
+FETCHED_IN_VAIN = 5
 VERBS = frozenset({"created", "dropped"})
 REFRESH = f"UPDATE orders SET seen_minute = 43200 WHERE order_id % {ROWS // REFRESHED} = 3 AND order_id <= {ROWS}"
 
@@ -86,7 +92,7 @@ CUSTOMER = Pair(
         ((77,), (500,), (9,)),
     ),
     Read(
-        "The five that she looked at last",
+        "The five that a customer looked at last",
         "SELECT order_id, seen_minute FROM orders WHERE customer_id = {} ORDER BY seen_minute DESC LIMIT 5",
         "orders (customer_id, seen_minute DESC)",
         ((77,), (500,), (9,)),
@@ -115,7 +121,7 @@ QUEUE = Pair(
         "orders (status, placed_minute)",
     ),
     Read(
-        "The ten of one country",
+        "The ten oldest open orders of a country",
         "SELECT order_id, total_cents FROM orders WHERE status = 'open' AND country = '{}' ORDER BY placed_minute LIMIT 10",
         "orders (status, country, placed_minute)",
         (("CH",), ("IT",), ("BE",)),
@@ -130,7 +136,7 @@ DEAREST = Pair(
         (("DK",), ("NL",), ("AT",)),
     ),
     Read(
-        "How many of them pass a limit",
+        "How many orders of a country pass a limit",
         "SELECT count(*) FROM orders WHERE country = '{}' AND total_cents >= {}",
         "orders (total_cents, country)",
         (("DK", 90_000), ("NL", 96_000), ("AT", 88_000)),
@@ -200,7 +206,8 @@ VARIANTS = (
 
 @dataclass(frozen=True)
 class Measured:
-    """What a design costs: the plans of each read's calls, bytes of WAL of each write, HOT updates, the number and bytes of the indexes but the key."""
+    """What a design costs: the plans of each read's calls, bytes of WAL of each write, HOT updates, the number and bytes of the indexes but the key; what indexes
+    carry along by INCLUDE, as pairs of index and column."""
 
     plans: tuple[tuple[Plan, ...], ...]
     insert_wal: int
@@ -208,6 +215,7 @@ class Measured:
     hot: int
     indexes: int
     bytes: int
+    carried: frozenset[tuple[str, str]]
 
     @property
     def worst(self) -> list[Plan]:
@@ -232,7 +240,9 @@ def cost(trial: Trial, variant: Variant) -> Measured:
     plans = tuple(tuple(trial.plan(call) for call in read.calls) for read in variant.reads)
     count, size = orders.run(INDEXES).rows[0]
     insert, refresh = orders.measure(INSERT), orders.measure(REFRESH)
-    return Measured(plans, insert.wal_bytes, refresh.wal_bytes, refresh.tuples["orders"].hot_updated, count, int(size))
+    carried = frozenset((str(index), str(column)) for index, column in orders.run(CARRIED).rows)
+    hot = refresh.tuples["orders"].hot_updated
+    return Measured(plans, insert.wal_bytes, refresh.wal_bytes, hot, count, int(size), carried)
 
 
 @cache
@@ -262,22 +272,21 @@ def budgets(variant: Variant) -> tuple[list[int], int, int, int]:
 def brief(variant: Variant) -> str:
     bare, agents, _ = designs(variant)
     pages, insert, refresh, size = budgets(variant)
+    asked = "\n".join(f"-- {number}: {read.asks}\n{read.sql};" for number, read in enumerate(variant.reads, 1))
     reads = "\n".join(
-        f"| {number} | {read.asks}: `{read.sql}` | {was:,} | {now:,} | {may:,} |"
-        for number, (read, was, now, may) in enumerate(
-            zip(variant.reads, bare.pages, agents.pages, pages, strict=True), 1
-        )
+        f"| read {number} | {now:,} pages | {may:,} |"
+        for number, (now, may) in enumerate(zip(agents.pages, pages, strict=True), 1)
     )
     made = "\n".join(f"CREATE INDEX {name} ON {read.agents};" for name, read in zip(NAMES, variant.reads, strict=True))
     return (
-        f"{variant.story}. On the day before, an agent was asked to make eight reads fast, one ticket each, and it did:\n\n```sql\n{made}\n```\n\n"
-        f"What was measured on `orders` ({ROWS:,} rows, `fillfactor = 85`), in pages touched by each read, bytes of WAL of each write, bytes on disk. Each read was asked with the values "
-        "that you see and with two others (the judge does so, too); its worst call is given:\n\n"
-        f"| | | without them | now | allowed |\n|---|---|---|---|---|\n{reads}\n"
-        f"| | {NEW} new orders: `INSERT` | {bare.insert_wal:,} | {agents.insert_wal:,} | {insert:,} |\n"
-        f"| | {REFRESHED} orders are looked at: `UPDATE orders SET seen_minute = ...` | {bare.refresh_wal:,} | {agents.refresh_wal:,} | {refresh:,} |\n"
-        f"| | all indexes but the key | 0 kB | {kilobytes(agents.bytes)} | {kilobytes(size)} |\n\n"
-        f"Of the {REFRESHED} updates {bare.hot} were HOT before; now {agents.hot} are.\n\n"
+        f"{variant.story}. On the day before, an agent was asked to make eight reads fast, one ticket each, and it did:\n\n```sql\n{asked}\n\n{made}\n```\n\n"
+        f"This was measured on `orders` ({ROWS:,} rows, `fillfactor = 85`). Each read was asked with the values that you see and with two others (the judge does so, too); "
+        "its worst call is given:\n\n"
+        f"| | now | allowed |\n|---|---|---|\n{reads}\n"
+        f"| {NEW} new orders (`INSERT`) | {agents.insert_wal:,} bytes of WAL | {insert:,} |\n"
+        f"| {REFRESHED} looks (`UPDATE orders SET seen_minute = ...`) | {agents.refresh_wal:,} bytes of WAL | {refresh:,} |\n"
+        f"| all indexes but the key | {kilobytes(agents.bytes)} | {kilobytes(size)} |\n\n"
+        f"Of the {REFRESHED} looks {bare.hot} were HOT before; now {agents.hot} are.\n\n"
         "Write the `DROP INDEX` and `CREATE INDEX` statements after which **every line** of the table is within what is allowed. "
         '`engine = practice("indexes-incident")` is that table with the eight indexes.'
     )
@@ -291,13 +300,24 @@ def judge(answer: str, variant: Variant) -> Judgement:
             return Judgement(0.0, (nothing(),))
         mine = cost(trial, variant)
     pages, insert, refresh, size = budgets(variant)
-    findings = (
-        reads_within(mine, pages, variant, bool(trial.made)),
-        inserts_within(mine, insert, variant),
-        refreshes_within(mine, refresh, variant),
-        bytes_within(mine, size, variant),
+    findings = each_asks_once(
+        (
+            reads_within(mine, pages, variant, bool(trial.made)),
+            inserts_within(mine, insert, variant),
+            refreshes_within(mine, refresh, variant),
+            bytes_within(mine, size, variant),
+        )
     )
     return Judgement(whole(*findings), findings, tuple(mine.worst[number] for number in over(mine, pages)[:1]))
+
+
+def each_asks_once(findings: Sequence[Finding]) -> tuple[Finding, ...]:
+    """The findings; a question that one of them has asked is asked by none of the later ones."""
+    asked = [finding.question for finding in findings]
+    return tuple(
+        replace(finding, question="" if finding.question in asked[:at] else finding.question)
+        for at, finding in enumerate(findings)
+    )
 
 
 def over(mine: Measured, pages: list[int]) -> list[int]:
@@ -327,6 +347,17 @@ def reads_within(mine: Measured, pages: list[int], variant: Variant, made: bool)
         f"Read {number + 1} touches {mine.pages[number]:,} pages by {article(kind)}",
         f"At most {pages[number]:,} for read {number + 1}.",
     )
+    column, vain = fetched_in_vain(mine.worst[number])
+    if any((node.index, column) in mine.carried for node in mine.worst[number].nodes()):
+        return Finding(
+            False, f"{told}: {vain:,} rows were fetched only to be refused by `{column}`.{others}", expected,
+            f"The index carries `{column}` along by INCLUDE. At which moment does PostgreSQL look at it there: before it fetches the row, or after?", "carried-is-checked",
+        )  # fmt: skip
+    if column and kind != "Seq Scan":
+        return Finding(
+            False, f"{told}: {vain:,} rows were fetched only to be refused by `{column}`.{others}", expected,
+            "What would the index need to know to leave those rows alone?", "same-start",
+        )  # fmt: skip
     if kind != "Seq Scan":
         return Finding(
             False, f"{told}.{others}", expected,
@@ -343,6 +374,16 @@ def reads_within(mine: Measured, pages: list[int], variant: Variant, made: bool)
     )  # fmt: skip
 
 
+def fetched_in_vain(plan: Plan) -> tuple[str, int]:
+    """The column by which rows were refused after they had been fetched by an index, and how many; '' where there are next to none."""
+    scan = plan.find(relation="orders")[0]
+    removed = int(scan.rows_removed.value or 0)
+    column = re.search("|".join(COLUMNS), dict(scan.conditions).get("Filter", ""))
+    if scan.kind == "Seq Scan" or removed <= FETCHED_IN_VAIN or column is None:
+        return "", 0
+    return column[0], removed
+
+
 def inserts_within(mine: Measured, budget: int, variant: Variant) -> Finding:
     if mine.insert_wal <= budget:
         return Finding(True, f"{NEW} new orders write {mine.insert_wal:,} bytes of WAL, within the {budget:,} allowed.")
@@ -354,9 +395,9 @@ def inserts_within(mine: Measured, budget: int, variant: Variant) -> Finding:
 
 def refreshes_within(mine: Measured, budget: int, variant: Variant) -> Finding:
     if mine.refresh_wal <= budget:
-        return Finding(True, f"{REFRESHED} refreshes write {mine.refresh_wal:,} bytes of WAL; {mine.hot} are HOT.")
+        return Finding(True, f"{REFRESHED} looks write {mine.refresh_wal:,} bytes of WAL; {mine.hot} are HOT.")
     return Finding(
-        False, f"{REFRESHED} refreshes write {mine.refresh_wal:,} bytes of WAL: {mine.hot} of them are HOT.", f"At most {budget:,} bytes.",
+        False, f"{REFRESHED} looks write {mine.refresh_wal:,} bytes of WAL: {mine.hot} of them are HOT.", f"At most {budget:,} bytes.",
         "Which index holds the column that changes, and how many rows would its read have to sort without it?", "perfect-read",
     )  # fmt: skip
 
@@ -432,6 +473,7 @@ EXERCISE = register(
             "one-by-one": "Tune each query by itself, and the whole is tuned.",
             "drop-all": "If indexes slow the writes down, they must go.",
             "same-start": "An index that begins with the right column serves the read.",
+            "carried-is-checked": "A column that an index carries along (INCLUDE) is checked in the index, before the row is fetched.",
             "one-value": "An index made for the values of the example serves all others.",
             "perfect-read": "An index that makes one read perfect has no other price than its bytes.",
         },

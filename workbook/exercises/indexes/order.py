@@ -194,7 +194,7 @@ def size_within(trial: Trial, wanted: Budget) -> Finding:
     return Finding(
         ok=False,
         seen=f"The index takes {kilobytes(size)}.",
-        expected=f"At most {kilobytes(wanted.bytes)}: what the columns of the conditions and of the order take, a quarter to spare.",
+        expected=f"At most {kilobytes(wanted.bytes)}: a quarter more than the columns of the conditions and of the order take.",
         question="Which of its columns helps to find rows or to leave one out, and which only travels along?",
         misconception="more-is-safer",
     )
@@ -231,8 +231,11 @@ def why_so_many(
     """What the plan of the dearest call does too much of; a question; the misconception."""
     plan = max(found, key=pages_of)
     scan = plan.find(relation="orders")[0]
-    first = next((variant.role[column.split()[0]] for column in columns if column.split()[0] in variant.role), "")
+    roles = [variant.role[column.split()[0]] for column in columns if column.split()[0] in variant.role]
+    first = next(iter(roles), "")
     belief = "selective-first" if first in ("range", "order", "range and order") else "any-order"
+    if sorting_is_right and roles[:2] == ["equality", "order"]:
+        belief = "order-first"
     if scan.kind == "Seq Scan" and any(other.find(relation="orders")[0].kind != "Seq Scan" for other in found):
         return (
             "With the values of the example the index is used, with others the whole table is read.",
@@ -277,9 +280,8 @@ def brief(variant: Variant) -> str:
     return (
         f"{variant.story}:\n\n```sql\n{variant.query}\n```\n\n"
         f"`orders` has {ROWS:,} rows and only its primary key:\n\n```sql\n{TABLES.split(';')[0].strip()};\n```\n\n"
-        "Create **one** index for this query. It is judged by the pages that three calls touch, each with other values (one has "
-        f"{values}), against a well-ordered index, a quarter to spare; and by its own size: no larger than the columns that the "
-        "conditions and the order need, a quarter to spare, so that the rest of the row cannot travel along. "
+        f"Create **one** index for this query. It is asked three times, each time with other values (one call has {values}), and may touch "
+        "at most a quarter more pages than a good index needs, and take a quarter more kB than its columns need. "
         'Try it on `engine = practice("indexes-order")`.'
     )
 
@@ -330,6 +332,7 @@ EXERCISE = register(
         why=why,
         misconceptions={
             "selective-first": "The most selective column goes first.",
+            "order-first": "With a LIMIT the order always goes before the range.",
             "any-order": "An index with the right columns serves, in whatever order they stand.",
             "sort-is-free": "Once the rows are found by an index, sorting them for a LIMIT costs nothing.",
             "two-will-do": "Only the columns that decide where to begin belong into the index.",

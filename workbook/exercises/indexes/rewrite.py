@@ -7,7 +7,7 @@
     WHERE (placed_at, order_id) < (...)         goes on where the last page ended
 
 Each variant hides a column in another way. The judge compares the rows on a copy where it changed their status, added orders like the first
-and the last of them and, where pages are turned, took one away that the reader has seen: rows typed by hand, boundaries read off the
+and the last of them and, where pages are turned, took one away that the reader has seen, at last the very one behind which the page begins: rows typed by hand, boundaries read off the
 result and counted rows do not pass. Since what a verdict tells of the rows can be typed as well, it changes the copy once more, and of those rows tells nothing.
 It runs the query once more with the indexes switched off, since an order that only a plan brings is none.
 Pages are counted on another copy, where nothing was changed, beside those of a query that it knows to be good: a quarter more are allowed, and
@@ -50,7 +50,7 @@ WITHOUT_INDEXES = "SET enable_indexscan = off; SET enable_indexonlyscan = off; S
 @dataclass(frozen=True)
 class Variant:
     """A slow query, a good one, what the brief adds, and why the slow one is slow. `narrow` is a near miss that returns other rows;
-    `seen`, where pages are turned, an order of the page before that shares its place with the last one."""
+    `seen` and `last`, where pages are turned, are orders of the page before: the last one, and one that shares its place."""
 
     story: str
     slow: str
@@ -59,6 +59,7 @@ class Variant:
     because: str
     more: str = ""
     seen: int = 0
+    last: int = 0
 
     @property
     def paging(self) -> bool:
@@ -80,9 +81,10 @@ VARIANTS = (
         f"SELECT {COLUMNS} FROM orders WHERE (placed_at, order_id) < ('2024-03-24 08:00:00+00', 40001) ORDER BY placed_at DESC, order_id DESC LIMIT 10",
         f"SELECT {COLUMNS} FROM orders WHERE (placed_at, order_id) <= ('2024-03-24 08:00:00+00', 40001) ORDER BY placed_at DESC, order_id DESC LIMIT 10",
         "OFFSET reads all that it skips. The reader has just seen the page before: where that ended is a place in the index, and the next page begins right behind it.",
-        "The page before ended with the order 40001, placed at `2024-03-24 08:00:00+00`; the client may send both along. Orders come and go while somebody reads: "
-        "the page must begin right behind that order, whatever became of those before it.",
+        "The page before ended with the order 40001, placed at `2024-03-24 08:00:00+00`; write both into the query as literals. Orders come and go while somebody reads: "
+        "the page must begin right behind that place, whatever became of that order and of those before it.",
         seen=40003,
+        last=40001,
     ),
     Variant(
         "Orders of forty-nine euros and some cents",
@@ -111,9 +113,10 @@ VARIANTS = (
         f"SELECT {COLUMNS} FROM orders WHERE (total_cents, order_id) > (18355, 32037) ORDER BY total_cents, order_id LIMIT 20",
         f"SELECT {COLUMNS} FROM orders WHERE (total_cents, order_id) >= (18355, 32037) ORDER BY total_cents, order_id LIMIT 20",
         "OFFSET reads all that it skips. The reader has just seen the page before: where that ended is a place in the index, and the next page begins right behind it.",
-        "The page before ended with the order 32037, whose total is 18355; the client may send both along. Orders come and go while somebody reads: "
-        "the page must begin right behind that order, whatever became of those before it.",
+        "The page before ended with the order 32037, whose total is 18355; write both into the query as literals. Orders come and go while somebody reads: "
+        "the page must begin right behind that place, whatever became of that order and of those before it.",
         seen=28655,
+        last=32037,
     ),
 )  # fmt: skip
 
@@ -162,6 +165,11 @@ def judge(answer: str, variant: Variant) -> Judgement:
             change(orders, variant, turn=2)
             if orders.run(answer).rows != orders.run(variant.good).rows:
                 same = by_heart()
+        if same.ok and variant.paging:
+            orders.run(f"DELETE FROM orders WHERE order_id = {variant.last}")
+            got = orders.run(answer)
+            if got.rows != orders.run(variant.good).rows:
+                same = by_the_last(variant, len(got.rows))
     with database(recipe(variant)) as orders:
         good = explain(variant.good, orders.engine)
         plan = explain(answer, orders.engine)
@@ -201,6 +209,13 @@ def by_heart() -> Finding:
     return Finding(
         False, "Later that day a few more orders like those had come, with numbers of their own; then the query returned other rows than are right.",
         "The right rows, whichever orders there are.", "Which numbers stand in your query: those that the task names, or those that the rows had today?", "right-today",
+    )  # fmt: skip
+
+
+def by_the_last(variant: Variant, count: int) -> Finding:
+    return Finding(
+        False, f"Then the order {variant.last} itself was deleted, and the query returned {count} row{'' if count == 1 else 's'}, which are not the next page.",
+        "The page behind the place where that order stood.", "From where does your query know that place, once the order is gone?", "seen-stays",
     )  # fmt: skip
 
 
@@ -309,6 +324,7 @@ EXERCISE = register(
             "offset-is-free": "OFFSET is free: the rows are not returned.",
             "the-index-sees-through": "The index sees through a function or a cast.",
             "pair-by-parts": "A pair is compared part by part, with AND and OR, and the index follows.",
+            "seen-stays": "What the reader has seen is still there.",
             "right-today": "A query that returns the right rows today is right.",
             "order-by-luck": "Rows that come in the right order were asked for in that order.",
         },

@@ -14,6 +14,7 @@ import pytest
 from tests.draw.shapes import SVG, assert_readable, points, texts
 from workbook.draw.picture import BLUE, INK, ORANGE, PURPLE, VERMILION
 from workbook.draw.timeline import rows_of, timeline_picture
+from workbook.errors import TooManyRows
 from workbook.schedules import Run, Schedule, Stage
 from workbook.schedules.graph import dependencies
 from workbook.schedules.scenarios import SCENARIOS, SETUP
@@ -186,3 +187,14 @@ def test_levels_that_differ_stand_with_their_sessions(stage: Stage) -> None:
     assert {"T1, read committed", "T2, serializable"} <= set(texts(drawn(run)))
     snapshots = {(one["session"], one["covers"]) for one in run.data()["snapshots"]}
     assert snapshots == {("T1", "statement"), ("T2", "transaction")} and "snapshot" in texts(drawn(run))
+
+
+def test_a_value_of_a_book_s_length_is_neither_taken_nor_drawn(stage: Stage) -> None:
+    run = stage.run(schedule("T1: BEGIN\nT1: SELECT repeat('x', 20000000)\nT1: SELECT repeat('y', 100000)\nT1: COMMIT"))
+    assert run.end("T1.2").message == "the step returns a value of 20,000,000 characters, and 100,000 are taken"
+    assert run.end("T1.3").rows == (("y" * 100_000,),) and run.outcomes == {"T1": "committed"}
+    picture = timeline_picture(run.data(), "")
+    assert len(picture.svg) < 20_000 and "yyy…" in picture.svg
+    with pytest.raises(TooManyRows, match="A value in the table book is 20,000,000 characters long"):
+        stage.run(Schedule("", "CREATE TABLE book AS SELECT repeat('x', 20000000)", schedule("T1: SELECT 1").steps))
+    assert stage.run(schedule("T1: SELECT 1")).end("T1.1").rows == ((1,),)

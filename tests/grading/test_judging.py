@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from typing import Any
 
 import pytest
 
+from tests import folders
 from tests.grading.toys import Sum, a_function, a_sum
 from workbook.errors import SqlError, SqlTimeout, TooManyRows, Unavailable
 from workbook.grading.exercise import Finding, Judgement
@@ -120,3 +124,47 @@ def test_html_and_text_say_the_same() -> None:
     ):
         assert words in page and words in str(found)
     assert "var(--jp-" in page and page == judged(7, judge=lambda a, v: Judgement(0, (finding,)))._repr_html_()
+
+
+STOPPED = """
+import sys
+from workbook.engines import cluster, database, shop
+from workbook.grading.exercise import Exercise, Finding, Judgement
+from workbook.grading.judging import verdict_of
+
+stops = int(sys.argv[1])
+
+def judge(answer, variant):
+    global stops
+    with database(shop(orders=1_000)) as made, made.connect() as session:
+        if stops:
+            stops -= 1
+            cluster().stop()
+        rows = session.execute(answer).fetchall()
+    return Judgement(float(rows == [(2,)]), (Finding(rows == [(2,)], str(rows), "2", "Two?"),))
+
+exercise = Exercise(
+    id="toy-stop", lab="toy", number=1, title="Two", kind="R", declares="value", points=2, core=True, minutes=1,
+    answer="SQL", accepts=lambda a: "", variants=(5, 7), brief=str, hints=(str, str, str), why=str, judge=judge,
+)
+cluster()
+verdict = verdict_of(exercise, "SELECT 2", 5)
+print(verdict.state, verdict.points, verdict.findings[0].seen)
+cluster().stop()
+"""
+
+
+@pytest.mark.parametrize(
+    ("stops", "said"),
+    [
+        ("0", "graded 2.0 [(2,)]"),
+        ("1", "graded 2.0 [(2,)]"),
+        ("2", "error 0.0 The PostgreSQL server was stopped or killed, twice, while the check ran."),
+    ],
+)
+def test_a_server_that_is_stopped_while_a_check_runs_is_no_fault_of_the_answer(stops: str, said: str) -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "WORKBOOK_POSTGRES_URL"}
+    with folders.open_folder() as state:
+        environment["WORKBOOK_STATE"] = str(state)
+        done = subprocess.run([sys.executable, "-c", STOPPED, stops], capture_output=True, text=True, env=environment)
+    assert done.stdout.strip() == said, done.stderr

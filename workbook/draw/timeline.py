@@ -53,7 +53,7 @@ from workbook.draw.picture import (
 WIDTH, LEFT, RIGHT, GUTTER = 840, 16, 12, 34
 SQL_PX, SAID_PX, MONO, LINE, PAD = 12, 12, 0.602, 16, 9
 BAR, CHANNEL, LANES_AT = 7, 17, 78
-SQL_LINES, SAID_LINES, ROWS_TOLD = 3, 2, 6
+SQL_LINES, SAID_LINES, ROWS_TOLD, VALUE_TOLD, TIP_TOLD = 3, 2, 6, 200, 2_000
 APART = 3.5
 """What leaves a row stands so much lower than its middle, what comes to it so much higher."""
 ENGINES = {"postgresql": "PostgreSQL", "sqlite": "SQLite", "sqlite-rollback": "SQLite, rollback journal"}
@@ -116,9 +116,17 @@ def told_rows(rows: Sequence[Sequence[Any]]) -> str:
     >>> told_rows([[1, None], [2, "a"]]), told_rows([])
     ("(1, NULL) (2, 'a')", 'no row')
     """
-    parts = [f"({', '.join('NULL' if value is None else repr(value) for value in row)})" for row in rows]
-    more = f" and {len(parts) - ROWS_TOLD} more" if len(parts) > ROWS_TOLD else ""
-    return " ".join(parts[:ROWS_TOLD]) + more if parts else "no row"
+    parts = [f"({', '.join(map(_told, row))})" for row in rows[:ROWS_TOLD]]
+    more = f" and {len(rows) - ROWS_TOLD} more" if len(rows) > ROWS_TOLD else ""
+    return " ".join(parts) + more if parts else "no row"
+
+
+def _told(value: Any) -> str:
+    return "NULL" if value is None else _cut(repr(value), VALUE_TOLD)
+
+
+def _cut(text: str, characters: int) -> str:
+    return text if len(text) <= characters else f"{text[: characters - 1]}…"
 
 
 @dataclass
@@ -204,7 +212,8 @@ class _Timeline:
         lines = [line for one in said for line in _wrapped(one, room / (SAID_PX * CHAR_PX), SAID_LINES)]
         count = 1 if waited else SQL_LINES
         shown = _wrapped(sql, room / (SQL_PX * MONO), count)
-        tip = "\n".join([f"{step['name']}: {step['sql']}", *([] if later else said)])
+        told = [f"{step['name']}: {step['sql']}", *([] if later else said)]
+        tip = "\n".join(_cut(one, TIP_TOLD) for one in told)
         return _Row(event["at"], lane, event["step"], event["kind"], shown, lines, tip, mark, later=later, again=waited)
 
     def _said(self, event: Mapping[str, Any], step: Mapping[str, Any], waited: bool) -> tuple[list[str], str]:
@@ -474,6 +483,7 @@ def _wrapped(text: str, characters: float, lines: int) -> list[str]:
     >>> _wrapped("one two three four", 9, 2)
     ['one two', 'three …']
     """
+    text = text[: (lines + 2) * max(int(characters), 8)]  # wrapping takes the square of a text's length
     found = textwrap.wrap(text, max(int(characters), 8), break_on_hyphens=False) or [""]
     if len(found) <= lines:
         return found

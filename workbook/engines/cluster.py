@@ -37,6 +37,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import psutil
 import psycopg
 from filelock import FileLock
 from sqlalchemy import URL, make_url
@@ -44,7 +45,7 @@ from sqlalchemy.exc import ArgumentError
 
 from workbook.engines import disk, places, profiles
 from workbook.engines.profiles import Profile
-from workbook.errors import Misuse, Unavailable, Unsuitable
+from workbook.errors import Misuse, Unavailable, Unsuitable, WorkbookError
 
 START_S_MAX = 120
 END_S_MAX = 10
@@ -443,8 +444,6 @@ class Cluster:
 
     def _drop_stale_lock(self) -> None:
         """Remove the pid file of a server that is gone: PostgreSQL takes any living process of that number for itself."""
-        import psutil
-
         file = self.server / "data" / "postmaster.pid"
         try:
             number = int(file.read_text().split()[0])
@@ -514,6 +513,18 @@ def graded() -> Iterator[None]:
         yield
     finally:
         _judging.depth -= 1
+
+
+def lives() -> dict[str, str]:
+    """What each running server of this person is known by: another one when it is started again."""
+    found = {}
+    for profile in profiles.SERVER:
+        with suppress(OSError, IndexError, ValueError, WorkbookError):
+            file = places.servers_folder() / f"{profile}-{places.MAJOR}" / "server" / "data" / "postmaster.pid"
+            number, _, begun = file.read_text().split("\n")[:3]
+            if psutil.pid_exists(int(number)):
+                found[profile] = f"{number} {begun}"
+    return found
 
 
 def stop() -> list[str]:

@@ -6,6 +6,7 @@
            ── judge(answer, variant) ──▶ Judgement
                  │ SqlError, SqlTimeout, TooManyRows, FunctionFailed      ──▶ a finding
                  │ another WorkbookError (no server)                      ──▶ could not be judged: why, what to do
+                 │ the server was stopped meanwhile                       ──▶ judged once more, then the same
                  └ anything else: a mistake of the judge's own            ──▶ could not be judged: our fault
 
 No exception of ours reaches a learner, and one exercise never takes another's marks along.
@@ -25,8 +26,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
 import traceback
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any
 
 from workbook.errors import SqlError, SqlTimeout, TooManyRows, WorkbookError
@@ -71,6 +74,18 @@ def verdict_of(exercise: Exercise[Any], answer: Any, variant: Any, *, note: str 
     sentence = NUL if _holds_nul(answer) else _accepts(exercise, answer)
     if sentence:
         return _refused(exercise, sentence)
+    for _ in range(2):
+        before = _servers()
+        verdict = _judged(exercise, answer, variant, note)
+        gone = [profile for profile, life in before.items() if _servers().get(profile) != life]
+        if verdict.full or not gone:
+            return verdict
+        _start(gone)
+    stopped = "The PostgreSQL server was stopped or killed, twice, while the check ran."  # no answer can do that
+    return _verdict(exercise, 0.0, "error", findings=(Finding(False, stopped),), next=_TROUBLE)
+
+
+def _judged(exercise: Exercise[Any], answer: Any, variant: Any, note: str) -> Verdict:
     try:
         with _counted():
             judgement = exercise.judge(answer, variant)
@@ -98,6 +113,21 @@ def _holds_nul(answer: Any) -> bool:
     if isinstance(answer, (list, tuple, set, frozenset)):
         return any(map(_holds_nul, answer))
     return isinstance(answer, str) and "\0" in answer
+
+
+def _servers() -> dict[str, str]:
+    """What the running servers are known by, where the engines are in use at all."""
+    cluster = sys.modules.get("workbook.engines.cluster")
+    return cluster.lives() if cluster else {}
+
+
+def _start(profiles: Sequence[str]) -> None:
+    """Start servers that were stopped; where that fails, the judge will say so."""
+    from workbook.engines.cluster import cluster
+
+    for profile in profiles:
+        with suppress(WorkbookError):
+            cluster(profile).ensure()  # type: ignore[arg-type]
 
 
 def _counted() -> AbstractContextManager[None]:

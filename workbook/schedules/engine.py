@@ -31,6 +31,8 @@ from workbook.schedules.schedule import Schedule
 ROWS_MAX = 10_000
 """More rows of one step are not taken: a query without an end would fill the memory."""
 TOO_MANY = f"the step returns more than {ROWS_MAX:,} rows, and was stopped"
+VALUE_MAX = 100_000
+"""Longer texts are not compared with those of other orders, nor drawn."""
 State = Literal["idle", "open", "failed", "lost"]
 Rows = tuple[tuple[Any, ...], ...]
 
@@ -115,9 +117,23 @@ class Engine(ABC):
         """Close every connection and remove the database."""
 
 
+def longest(rows: Iterable[Iterable[Any]]) -> int:
+    """The length of the longest value.
+
+    >>> longest([(1, "abc"), (2, None)]), longest([])
+    (3, 0)
+    """
+    return max((len(value) for row in rows for value in row if hasattr(value, "__len__")), default=0)
+
+
 def of_table(name: str, rows: Iterable[tuple[Any, ...]]) -> Rows:
-    """A table's rows, sorted. Raises `TooManyRows` where there are more than `ROWS_MAX`."""
+    """A table's rows, sorted. Raises `TooManyRows` where there are more than `ROWS_MAX`, or values above `VALUE_MAX`."""
     taken = in_order(itertools.islice(rows, ROWS_MAX + 1))
+    if (length := longest(taken)) > VALUE_MAX:
+        raise TooManyRows(
+            f"A value in the table {name} is {length:,} characters long, too long to compare what schedules leave.",
+            next="make it shorter",
+        )
     if len(taken) > ROWS_MAX:
         raise TooManyRows(
             f"The table {name} has more than {ROWS_MAX:,} rows, too many to compare what schedules leave.",

@@ -36,7 +36,7 @@ from typing import Any
 
 from workbook.engines.profiles import Profile
 from workbook.errors import Misuse, SqlError, TooManyRows, Unavailable
-from workbook.schedules.engine import Answer, Engine, ScheduleBroken, Wait, cycle
+from workbook.schedules.engine import VALUE_MAX, Answer, Engine, ScheduleBroken, Wait, cycle, longest
 from workbook.schedules.run import ENGINES, Event, Kind, Run, ScheduleTimeout
 from workbook.schedules.schedule import Schedule, Step
 
@@ -346,6 +346,9 @@ class _Play:
     def _note(self, turn: _Turn, answer: Answer) -> None:
         """An answer to a part of a step: a probe's rows are kept, the step's own answer ends it or leads to the next
         part."""
+        if answer.rows and (length := longest(answer.rows)) > VALUE_MAX:
+            told = f"the step returns a value of {length:,} characters, and {VALUE_MAX:,} are taken"
+            answer = replace(answer, failed=True, columns=(), rows=None, message=told)
         if turn.part == "step":
             turn.answer = answer
             if answer.failed or answer.state == "lost":

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import _thread
 import json
+import threading
+import time
+from pathlib import Path
 
+import psutil
 import pytest
 
 from workbook.cli import build
@@ -87,6 +92,27 @@ def test_an_output_that_names_this_machine_is_refused(home: House) -> None:
 
 def test_an_address_in_a_compared_output_is_refused(home: House) -> None:
     assert "an address in memory" in wrong(home, '# %% tags=["nbval-check-output"]\nobject()')
+
+
+def test_a_keyboard_interrupt_ends_the_kernel_and_stores_nothing(home: House, tmp_path: Path) -> None:
+    """It comes when the cell is seen to run, from a thread as from a terminal."""
+    sign = tmp_path / "runs"
+    cell = f"import os, time\nopen({str(sign)!r}, 'w').write(str(os.getpid()))\nwhile True: time.sleep(1)"
+    (home.book / "00_lesson.py").write_text(f"# %%\n{cell}\n", encoding="utf-8")
+
+    def interrupt() -> None:
+        until = time.monotonic() + 60
+        while not (sign.exists() and sign.read_text()) and time.monotonic() < until:
+            time.sleep(0.01)
+        _thread.interrupt_main()
+
+    watcher = threading.Thread(target=interrupt, daemon=True)
+    watcher.start()
+    with pytest.raises(KeyboardInterrupt):
+        build.make(home, build.books(home, ["00_lesson"])[0], show=False)
+    watcher.join()
+    assert not psutil.pid_exists(int(sign.read_text()))
+    assert not (home.notebooks / "00_lesson.ipynb").exists()
 
 
 PLAYS = """# %%

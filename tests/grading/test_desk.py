@@ -162,3 +162,12 @@ def test_two_kernels_write_one_record(my_work: Path) -> None:
     for thread in threads:
         thread.join()
     assert Record(my_work).tries()["toy-sum"].tries == 40
+
+
+def test_a_seed_that_cannot_be_kept_and_an_id_that_is_no_text() -> None:
+    with pytest.raises(Misuse, match="more than 62 bits"):
+        start_lab("99_toys", seed=10**30)
+    for wrong in ([], None, 7):
+        with pytest.raises(Misuse, match="An exercise's id is a text"):
+            check(wrong, 1)
+    assert check("toy-sum", ...).state == "not attempted"

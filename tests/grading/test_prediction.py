@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from workbook.grading.prediction import Said, advice, calibration, calibration_picture, predict
+from workbook.grading.progress import progress
 from workbook.grading.record import record
 
 pytestmark = pytest.mark.usefixtures("my_work")
@@ -109,7 +110,7 @@ class Exact:
 def test_values_of_plans_and_others() -> None:
     from decimal import Decimal
 
-    for value, plain in ((Exact(), 12), (Decimal("2.5"), 2.5), (7, 7), ("x", "x"), (None, "None")):
+    for value, plain in ((Exact(), 12), (Decimal("2.5"), 2.5), (7, 7), ("x", "x"), (None, None)):
         assert predict("v", between=(0, 1)).measured(value).value == plain
 
 
@@ -136,3 +137,25 @@ def test_calibration_counts_by_confidence() -> None:
 )
 def test_advice(predictions: list[Said], says: str) -> None:
     assert says in advice(calibration(predictions))
+
+
+class Several:
+    """What stands in for an array: it has no one value."""
+
+    def __eq__(self, other: object) -> bool:
+        raise ValueError("the truth of an array is ambiguous")
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def item(self) -> float:
+        raise ValueError("only arrays of one element")
+
+
+def test_what_is_no_number_is_said_in_a_sentence_and_stays_harmless() -> None:
+    for odd in (10**400, 1e308, float("nan"), Several(), [1, 2]):
+        assert "not made yet" in str(predict("odd-a", between=(0, odd)))
+        assert "not made yet" in str(predict("odd-a", choice="x", confidence=odd))
+    assert "not understood" in str(predict("odd-a", Several()))
+    for number, odd in enumerate((10**400, Several(), None)):
+        assert str(predict(f"odd-{number}", between=(0, 5)).measured(odd))
+    assert str(progress())

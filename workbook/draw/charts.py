@@ -250,7 +250,7 @@ def calibration(points: Sequence[Confidence], title: str = "Are your predictions
         canvas.line([place(point.claimed, point.low), place(point.claimed, point.high)], SKY, width=4)
         canvas.circle(x, y, 5, BLUE, tip=_held(point))
         canvas.label(x + 9, y + 4, f"{point.held} of {point.count}", size=11)
-    text = [title] + ([f"  {_held(point)}" for point in points] or ["  no prediction has been measured yet"])
+    text = [title, *(f"  {_held(point)}" for point in points)]
     return Picture(canvas.svg(), "\n".join(text))
 
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from workbook.grading.exercise import Exercise
 
 MODES = ("desk", "strict", "class")
-SEED = 1
+SEED, SEED_BITS = 1, 62
 _seeds: dict[str, int] = {}
 
 
@@ -98,11 +98,14 @@ def start_lab(lab: str, seed: int = SEED) -> Note:
     not."""
     if type(seed) is not int:
         raise Misuse(f"The seed {seed!r} is no whole number.", next='write start_lab("02_indexes", seed=1)')
+    if seed.bit_length() > SEED_BITS:
+        raise Misuse(f"The seed has more than {SEED_BITS} bits.", next="take a smaller number")
+    lab = str(lab)
     _seeds[lab] = seed
     if mode() == "class":
         from workbook.grading.channel import to_judge
 
-        to_judge().start(str(lab), seed)
+        to_judge().start(lab, seed)
         return Note(f"Lab {lab}, seed {seed}: answers are handed to the judge.")
     from workbook.grading.registry import exercises, labs
 

@@ -36,6 +36,8 @@ from workbook.grading.verdict import BAD, GOOD, OPEN, card, inline
 
 INTERVAL_HOLDS = 0.8
 NO_IDEA = "no idea"
+NUMBER_MAX = 1e300
+"""Above, arithmetic with floats overflows."""
 _HOW = 'Write `between=(low, high)`, or `choice="..."` with `confidence=` from 0 to 1, or "no idea".'
 
 
@@ -154,7 +156,7 @@ def _understood(said: Any, between: Any, choice: Any, confidence: Any) -> tuple[
     if any(part is ... for part in parts) or all(part is None for part in parts):
         return None, f"Replace the `...` and run the cell before you go on. {_HOW}"
     if said is not None:
-        if said == NO_IDEA:
+        if isinstance(said, str) and said == NO_IDEA:
             return {"no idea": True}, ""
         return None, f"{said!r} is not understood. {_HOW}"
     if between is not None:
@@ -174,20 +176,22 @@ def _understood(said: Any, between: Any, choice: Any, confidence: Any) -> tuple[
 
 def plain_value(value: Any) -> Any:
     """A measured value as plain data: a number of a plan gives its `.value`, a numpy number its `.item()`."""
-    for name in ("value", "item"):
-        if hasattr(value, name) and type(value) not in (int, float, str):
-            inner = getattr(value, name)
-            value = inner() if callable(inner) else inner
-    if type(value) in (int, float, str, bool):
-        return value
     try:
-        return float(value)
-    except (TypeError, ValueError):
+        for name in ("value", "item"):
+            if hasattr(value, name) and type(value) not in (int, float, str):
+                inner = getattr(value, name)
+                value = inner() if callable(inner) else inner
+        if value is None or type(value) in (float, str, bool):
+            return value
+        return value if type(value) is int and abs(value) <= NUMBER_MAX else float(value)
+    except OverflowError:
+        return math.inf
+    except (TypeError, ValueError):  # an array has no one value
         return str(value)
 
 
 def _is_number(value: Any) -> bool:
-    return type(value) in (int, float) and math.isfinite(value)
+    return type(value) in (int, float) and abs(value) <= NUMBER_MAX
 
 
 def held(said: dict[str, Any] | None, value: Any) -> bool | None:

@@ -52,7 +52,11 @@ def register(exercise: Exercise[Any]) -> Exercise[Any]:
 
 def find(id: str) -> Exercise[Any]:
     """The exercise with this id. Raises `Misuse` with the nearest ids when there is none."""
-    if id not in _known and isinstance(id, str):
+    if not isinstance(id, str):
+        raise Misuse(
+            f"An exercise's id is a text; this is {type(id).__name__}.", next='write "indexes-order", in quotes'
+        )
+    if id not in _known:
         for source in SOURCES:
             _load(f"{source}.{id.partition('-')[0]}")
     if id not in _known:

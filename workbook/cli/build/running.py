@@ -23,7 +23,8 @@ import os
 import re
 import tempfile
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -86,7 +87,7 @@ def run(
             store_widget_state=False,
         )  # fmt: skip
         try:
-            client.execute(env=environment(mode, Path(scratch)))
+            _execute(client, environment(mode, Path(scratch)))
         except CellExecutionError as error:
             what = _COLOUR.sub("", f"raises {error.ename}: {error.evalue}")
             raise DoesNotBuild(name, notebook.cells[running], running + 1, what) from None
@@ -100,6 +101,22 @@ def run(
             cell.outputs = [cleaned(output) for output in cell.outputs]
             cell.metadata.pop("execution", None)
             refuse(name, cell, number, forbidden)
+
+
+def _execute(client: Any, environment: Mapping[str, str]) -> None:
+    """Run a notebook's cells, in a thread: in the main one nbclient would take a Ctrl-C for the kernel's own end."""
+    with ThreadPoolExecutor(1) as thread:
+        ended = thread.submit(client.execute, env=environment)
+        try:
+            while not ended.done():
+                wait([ended], 0.2)  # Windows has no Ctrl-C for a wait without an end
+        except KeyboardInterrupt:
+            while not ended.done():  # the kernel may be about to start
+                if kernel := getattr(client.km.provisioner, "process", None):
+                    kernel.kill()
+                wait([ended], 0.1)
+            raise
+        ended.result()
 
 
 def environment(mode: str, scratch: Path) -> dict[str, str]:

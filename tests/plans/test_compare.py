@@ -138,3 +138,57 @@ def test_old_and_new_versions_of_one_plan_differ_in_nothing():
     for path in sorted((SAVED / "postgresql-15").glob("nested-loop*.json")):
         new = read_plan((SAVED / "postgresql-18" / path.name).read_text())
         assert not [change for change in compare(read_plan(path.read_text()), new).changes if "became" in change]
+
+
+def scan(title, *, rows="rows=5 loops=1", under="", believed=5):
+    ran = f" (actual {rows})" if rows else ""
+    return f"{under}{title}  (cost=0..9 rows={believed} width=8){ran}"
+
+
+def test_an_index_of_another_table_below_a_step_is_not_its_own():
+    subplan = ["  SubPlan 1", scan("Index Scan using b_a on b", under="    ->  ")]
+    before = text(scan("Seq Scan on s"), subplan[0], scan("Seq Scan on b", under="    ->  "))
+    assert compare(before, text(scan("Seq Scan on s"), *subplan)).changes == (
+        "b: Seq Scan became Index Scan using b_a",
+    )
+    write = [
+        text(scan("Update on b"), scan(f"{how} on b", under="  ->  ")) for how in ("Seq Scan", "Index Scan using i")
+    ]
+    assert compare(*write).changes == ("b: Seq Scan became Index Scan using i",)
+
+
+def test_the_indexes_of_a_bitmap_are_the_steps_own():
+    assert compare(saved("seq-scan"), saved("bitmap-and")).changes[1] == (
+        "orders: Seq Scan became Bitmap Heap Scan using orders_total and orders_customer"
+    )
+
+
+@pytest.mark.parametrize("which", ["first", "second"])
+def test_a_plan_that_was_not_run_has_no_counters_to_compare(which):
+    believed = text(scan("Seq Scan on t", believed=4000, rows=""), "  Filter: (c = 5)")
+    ran = text(scan("Seq Scan on t", believed=4000), "  Filter: (c = 5)", "  Rows Removed by Filter: 299997")
+    plans = (believed, ran) if which == "first" else (ran, believed)
+    assert compare(*plans).changes == (f"the {which} plan was not run: it has no counters to compare",)
+
+
+def test_a_step_that_is_no_longer_executed_is_told():
+    ran, asleep = (
+        text(scan("Result"), "  ->  " + step)
+        for step in (scan("Seq Scan on s") + "\n        Filter: a\n        Rows Removed by Filter: 101",
+                     "Seq Scan on s  (cost=0..9 rows=5 width=8) (never executed)\n        Filter: a")
+    )  # fmt: skip
+    assert compare(ran, asleep).changes == ("s: was run, now never executed",)
+    assert compare(asleep, ran).changes == ("s: was never executed, now run",)
+
+
+def test_an_estimate_that_a_limit_keeps_from_being_judged_is_not_called_right():
+    stopped = text(scan("Limit", believed=5), scan("Seq Scan on t", believed=5000, under="  ->  "))
+    assert compare(stopped, text(scan("Seq Scan on t", believed=5000))).changes == ("Limit is gone",)
+
+
+def test_one_loop_is_one_loop_and_a_partition_has_its_own_name():
+    before, after = (
+        text(scan("Append"), scan("Seq Scan on p2019 p_1", rows=f"rows=5 loops={loops}", under="  ->  "))
+        for loops in (1, 3)
+    )
+    assert compare(before, after).changes == ("p2019: 1 loop became 3",)

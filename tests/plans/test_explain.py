@@ -123,6 +123,33 @@ def test_a_function_hides_its_statements_and_the_note_says_so(engine):
     assert not explain("SELECT * FROM orders", engine).notes
 
 
+@pytest.mark.parametrize("sql", ["VALUES (1)", "(SELECT 1)", "SELECT 1 IN (1, 2) -- f(x)", "SELECT 'f(x)'"])
+def test_a_parenthesis_is_no_function(engine, sql):
+    assert explain(sql, engine).notes == ()
+
+
+def test_a_statement_without_a_plan_is_told_so(engine):
+    with engine.begin() as connection:
+        connection.execute(sa.text("CREATE MATERIALIZED VIEW seen AS SELECT 1 AS one"))
+    with pytest.raises(SqlError, match="PostgreSQL has no plan for this statement"):
+        explain("REFRESH MATERIALIZED VIEW seen", engine)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "DELETE FROM customers",
+        "/* all */ delete from customers",
+        "-- one\nINSERT INTO customers (customer_id, email, country, created_at) VALUES (9999999, 'a', 'AT', '2026-01-01')",
+    ],
+)
+def test_sqlite_prints_no_step_of_some_changes(sql):
+    with database(SMALL, kind="sqlite") as made:
+        before = explain("SELECT * FROM customers", made.engine).rows.value
+        assert explain(sql, made.engine).root.number("vm_steps").value > 0
+        assert explain("SELECT * FROM customers", made.engine).rows.value == before > 0
+
+
 @pytest.mark.parametrize("second", ["SELECT 2", "DROP TABLE stock", "COMMIT", "DROP TABLE stock; COMMIT"])
 def test_several_statements_are_refused_and_none_is_run(any_engine, second):
     with pytest.raises(SqlError, match="one at a time"):

@@ -66,6 +66,78 @@ def test_a_plan_is_read_however_it_was_pasted(text):
     assert read_plan(text).text == WANTED
 
 
+PRINTED = sorted((SAVED / "psql").glob("*.txt"))
+
+
+@pytest.mark.parametrize("path", PRINTED, ids=lambda path: path.stem)
+def test_psql_prints_a_plan_by_each_of_its_settings(path):
+    assert read_plan(path.read_text()).text == read_plan((SAVED / "psql" / "plain.txt").read_text()).text
+
+
+@pytest.mark.parametrize("rule", [True, False])
+def test_dbeaver_closes_each_line_with_a_bar(rule):
+    lines = ["QUERY PLAN", *rows(TEXT)]
+    width = max(map(len, lines)) + 2
+    made = [f"{line:{width}}|" for line in lines]
+    assert read_plan("\n".join([made[0], *(["-" * width + "+"] if rule else []), *made[1:]])).text == WANTED
+
+
+def test_spaces_that_do_not_break_are_spaces():
+    assert read_plan(TEXT.replace("  ", " \u00a0")).text == WANTED
+
+
+A = "Seq Scan on a  (cost=0.00..9.00 rows=1 width=4)\n  Filter: (x = 1)\n"
+J = '[\n  {\n    "Plan": {\n      "Node Type": "Seq Scan",\n      "Relation Name": "j"\n    }\n  }\n]\n'
+Y = '- Plan: \n    Node Type: "Seq Scan"\n    Relation Name: "y"\n    Filter: "(n <> \'(cost=1\'::text)"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "relation", "plans"),
+    [
+        (A + J, "a", 2),
+        (A + A + J, "a", 3),
+        (J + A, "j", 2),
+        (J + J, "j", 2),
+        (Y + Y, "y", 2),
+        (psql(Y, True) + "\n" + psql(Y, True), "y", 2),
+        (A + Y, "a", 2),
+        (Y + A, "y", 2),
+        (Y, "y", 1),
+        ('{"a": 1}\n' + A, "a", 1),
+        ('{"a": 1}\n' + J, "j", 1),
+        ('{"a": 1}\n[2]\n' + J + A, "j", 2),
+    ],
+)
+def test_the_first_of_several_plans_is_shown_and_the_others_are_told(text, relation, plans):
+    one = read_plan(text)
+    assert one.root.relation == relation
+    assert one.notes == ((f"This is the first of {plans} plans: save each in a file of its own.",) if plans > 1 else ())
+
+
+@pytest.mark.parametrize("form", ["csv", "json"])
+def test_a_log_whose_first_line_is_no_plan_is_read_and_its_quotes_undone(form):
+    log = (SAVED / "logs" / f"{form}.txt").read_text()
+    one = read_plan(log)
+    assert (one.root.title, one.root.conditions) == ("Seq Scan on Order", (("Filter", '("My Col" = 3)'),))
+    assert one.notes[0].startswith("This is the first of 2 plans")
+    second = log[: log.rindex("\n2026") + 1] if form == "csv" else log.splitlines()[1]
+    assert read_plan(second).root == one.root
+
+
+def test_the_tree_of_an_older_sqlite_says_table():
+    text = "QUERY PLAN\n|--SCAN TABLE orders AS o\n`--SEARCH TABLE lines AS l USING INDEX by_order (order_id=?)"
+    scan, search = read_plan(text).root.children
+    assert (scan.kind, scan.relation, scan.alias) == ("SCAN", "orders", "o")
+    assert (search.relation, search.alias, search.index) == ("lines", "l", "by_order")
+    assert search.conditions == (("Index Cond", "order_id=?"),)
+    assert read_plan("`--SCAN TABLE USING INDEX i").root.children[0].relation == "TABLE"
+
+
+def test_sqlite_tells_a_left_join_behind_the_condition():
+    text = "|--SCAN u\n`--SEARCH t USING PRIMARY KEY (a=?) LEFT-JOIN"
+    assert read_plan(text).root.children[1].conditions == (("Index Cond", "a=?"),)
+
+
 def test_psql_splits_a_literal_with_a_line_break_by_marks():
     text = "Seq Scan on t  (cost=0..9 rows=1 width=4)\n  Filter: (note <> 'a                    +\n b'::text)\n  Buffers: shared hit=3"
     one = read_plan(text)

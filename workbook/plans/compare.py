@@ -7,7 +7,8 @@
 
 A step that reads a relation is lined up with the step of the other plan that reads it: by the relation's name and its
 alias, else by its name and role. What has no relation (joins, sorts, aggregates) is compared as a collection: which
-appeared, which vanished.
+appeared, which vanished. Counters are compared only where both steps were run, estimates only where both can be
+judged. A pair is named by its alias, or by its relation where the planner made that alias up for a partition.
 
     >>> from workbook.plans import read_plan
     >>> before = read_plan("Seq Scan on orders  (cost=0..9 rows=1 width=4)\\n  Filter: (id = 1)")
@@ -19,14 +20,14 @@ appeared, which vanished.
 
 from __future__ import annotations
 
+import re
 from collections import Counter, deque
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from workbook.plans.tree import MARKED_FROM, Node, Plan
+from workbook.plans.tree import MARKED_FROM, WRITES, Node, Plan
 
-WRITES = ("Insert", "Update", "Delete", "Merge", "Foreign Insert", "Foreign Update", "Foreign Delete")
 ACCESS = ("Index Cond", "Recheck Cond", "Filter")
 
 
@@ -71,13 +72,13 @@ class Comparison:
 def compare(before: Plan, after: Plan) -> Comparison:
     """Line two plans up by the relation and role of each step, and say what changed."""
     pairs, gone, new = _lined_up(before, after)
-    changes: list[str] = []
+    changes = _unrun(before, after)
     if before.buffers.value and after.buffers.value is not None:
         changes += _pages(before, after)
     for a, b in pairs:
         changes += _access(a, b)
-    changes += [f"{node.relation or node.index}: {node.kind} is gone" for node in gone]
-    changes += [f"{node.relation or node.index}: {node.kind} is new" for node in new]
+    changes += [f"{node.relation}: {node.kind} is gone" for node in gone]
+    changes += [f"{node.relation}: {node.kind} is new" for node in new]
     changes += _collections(before, after)
     return Comparison(before, after, tuple(changes), tuple(pairs))
 
@@ -117,36 +118,62 @@ def _pages(before: Plan, after: Plan) -> list[str]:
     return [f"pages: {a:,.0f} became {b:,.0f}{factor}"]
 
 
+def _unrun(before: Plan, after: Plan) -> list[str]:
+    """What is said where one plan was run and the other only believed."""
+    ran = [plan.root.loops.value is not None for plan in (before, after)]
+    which = {(True, False): "second", (False, True): "first"}.get((ran[0], ran[1]))
+    return [f"the {which} plan was not run: it has no counters to compare"] if which else []
+
+
+def _named(node: Node) -> str:
+    """The name of a step in a sentence: `part_2` is what the planner calls a partition `p2019` of `part`."""
+    made_up = re.fullmatch(r"(.+)_\d+", node.alias)
+    return node.relation if made_up and made_up[1] != node.relation else node.alias or node.relation
+
+
+def _own_steps(node: Node) -> Iterator[Node]:
+    """A step and those that make its bitmap."""
+    yield node
+    for child in node.children:
+        if child.kind in ("BitmapAnd", "BitmapOr") or child.kind.endswith("Bitmap Index Scan"):
+            yield from _own_steps(child)
+
+
 def _how(node: Node) -> str:
-    indexes = [leaf.index for leaf in node.walk() if leaf.index]
+    indexes = [step.index for step in _own_steps(node) if step.index]
     return node.kind + (f" using {' and '.join(indexes)}" if indexes else "")
 
 
 def _access(a: Node, b: Node) -> list[str]:
-    name, lines = b.alias or b.relation, []
+    name, lines = _named(b), []
     if _how(a) != _how(b):
         lines.append(f"{name}: {_how(a)} became {_how(b)}")
     lines += [f"{name}: {text} moved from {old} to {new}" for text, old, new in _moved(a, b)]
-    if (a.rows_removed.value or 0) != (b.rows_removed.value or 0):
-        lines.append(
-            f"{name}: {a.rows_removed.value or 0:,.0f} rows read for nothing became {b.rows_removed.value or 0:,.0f}"
-        )
-    if max(a.misestimate, b.misestimate) >= MARKED_FROM and abs(a.misestimate - b.misestimate) > 1:
-        lines.append(f"{name}: estimate off by a factor of {a.misestimate:,.0f}, now of {b.misestimate:,.0f}")
-    if (a.loops.value or 1) != (b.loops.value or 1):
-        lines.append(f"{name}: {a.loops.value or 0:,.0f} loops became {b.loops.value or 0:,.0f}")
+    return lines + [f"{name}: {line}" for line in _counted(a, b)]
+
+
+def _counted(a: Node, b: Node) -> list[str]:
+    """What the counters of two steps say, where both were run."""
+    if a.loops.value is None or b.loops.value is None:
+        return []
+    if a.never_executed or b.never_executed:
+        if a.never_executed and b.never_executed:
+            return []
+        return ["was run, now never executed" if b.never_executed else "was never executed, now run"]
+    lines, removed = [], (a.rows_removed.value or 0, b.rows_removed.value or 0)
+    if removed[0] != removed[1]:
+        lines.append(f"{removed[0]:,.0f} rows read for nothing became {removed[1]:,.0f}")
+    off = (a.misestimate, b.misestimate)
+    if a.judged and b.judged and max(off) >= MARKED_FROM and abs(off[0] - off[1]) > 1:
+        lines.append(f"estimate off by a factor of {off[0]:,.0f}, now of {off[1]:,.0f}")
+    if a.loops.value != b.loops.value:
+        lines.append(f"{a.loops.value:,.0f} loop{'s' * (a.loops.value != 1)} became {b.loops.value:,.0f}")
     return lines
 
 
 def _moved(a: Node, b: Node) -> list[tuple[str, str, str]]:
     def conditions(node: Node) -> dict[str, str]:
-        return {
-            text: label
-            for step in node.walk()
-            if step is node or step.index
-            for label, text in step.conditions
-            if label in ACCESS
-        }
+        return {text: label for step in _own_steps(node) for label, text in step.conditions if label in ACCESS}
 
     old, new = conditions(a), conditions(b)
     return [(text, old[text], new[text]) for text in old if text in new and old[text] != new[text]]

@@ -33,6 +33,18 @@ NO_STEPS = Plan("sqlite", Node("QUERY PLAN"), notes=read_sqlite([(1, 0, "")]).no
 UNRUN_NOTE = "DuckDB answered this without running a step, and counted nothing."
 FUNCTION_NOTE = "A function hides its statements from the plan: measure(...) counts what they touch, too."
 
+CALL = re.compile(r'(\w+|"[^"]+")\s*\(')
+NO_FUNCTION = re.compile(
+    r"(?i:values|select|in|any|all|some|exists|and|or|not|as|case|when|then|else|cast|row|array|"
+    r"coalesce|nullif|greatest|least|numeric|decimal|varchar|char|from|on|using|union|except|intersect|limit|offset|with|over|filter)"
+)
+"""Words before a parenthesis that call no function."""
+SKIPPED = r"(?:\s|--[^\n]*(?:\n|$)|/\*.*?\*/)"
+UNPLANNED = re.compile(SKIPPED + r"*(INSERT|REPLACE|WITH|DELETE)\b", re.IGNORECASE | re.DOTALL)
+"""Changes of rows for which SQLite may print no step: of given values, or of all rows of a table."""
+NO_PLAN = "{} has no plan for this statement."
+ASK_FOR = "explain a query or a change of rows"
+
 
 def explain(
     sql: str,
@@ -115,10 +127,19 @@ def _postgresql(sql: str, engine: sa.Engine, params: dict[str, Any], analyze: bo
                     document = _answer(connection, command, params)
                 finally:
                     transaction.rollback()
-    plan = read_json(document if not isinstance(document, str) else json.loads(document))
-    if plan.root.kind == "Result" and not plan.root.children and "(" in sql:
+    document = json.loads(document) if isinstance(document, str) else document
+    if not any(isinstance(one, Mapping) and "Plan" in one for one in document):
+        raise SqlError(NO_PLAN.format("PostgreSQL"), next=ASK_FOR)
+    plan = read_json(document)
+    if plan.root.kind == "Result" and not plan.root.children and _calls(sql):
         plan = replace(plan, notes=(*plan.notes, FUNCTION_NOTE))
     return plan
+
+
+def _calls(sql: str) -> bool:
+    """Whether a statement calls a function, as far as its words say."""
+    words = re.sub(rf"'[^']*'|{SKIPPED}+", " ", sql, flags=re.DOTALL)
+    return any(not NO_FUNCTION.fullmatch(found[1]) for found in CALL.finditer(words))
 
 
 def _answer(connection: sa.Connection, command: sa.TextClause, params: dict[str, Any]) -> Any:
@@ -136,8 +157,8 @@ def _sqlite(sql: str, engine: sa.Engine, params: dict[str, Any], analyze: bool, 
     with engine.connect() as connection:
         raw: Any = connection.connection.driver_connection
         rows = [(row[0], row[1], row[3]) for row in connection.execute(sa.text(f"EXPLAIN QUERY PLAN {sql}"), params)]
-        if not rows and not re.match(r"(INSERT|REPLACE|WITH)\b", sql, re.IGNORECASE):
-            raise SqlError("SQLite has no plan for this statement.", next="explain a query or a change of rows")
+        if not rows and not UNPLANNED.match(sql):
+            raise SqlError(NO_PLAN.format("SQLite"), next=ASK_FOR)
         plan = read_sqlite(rows) if rows else replace(NO_STEPS)
         if not analyze:
             return plan

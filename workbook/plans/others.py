@@ -15,17 +15,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from workbook.errors import Unsuitable
 from workbook.plans.tree import AGAIN, DEPTH_MAX, Node, Number, Plan, too_deep
 
 SENTENCE = re.compile(
-    r"^(SCAN|SEARCH) (\S+)(?: AS (\S+))?(?: USING (?:AUTOMATIC )?(?:(?:PARTIAL )?(?:COVERING )?INDEX ([^\s(]\S*)?|INTEGER PRIMARY KEY))?(.*)$"
+    r"^(SCAN|SEARCH) (?:(?:TABLE|SUBQUERY) (?!USING |AS ))?(\S+)(?: AS (\S+))?(?: USING (?:AUTOMATIC )?(?:(?:PARTIAL )?(?:COVERING )?INDEX ([^\s(]\S*)?|INTEGER PRIMARY KEY))?(.*)$"
 )
 DUCKDB = "EXPLAIN (ANALYZE, FORMAT JSON)"
 PRINTED = {"children", "extra_info", "timing", "operator_timing"}
 """DuckDB prints one of these for each step, in every version."""
+DUCK_WHOLE = {"ORDER_BY", "TOP_N", "HASH_GROUP_BY", "PERFECT_HASH_GROUP_BY", "UNGROUPED_AGGREGATE", "WINDOW"}
+"""Steps of DuckDB that read what stands below them to its end, even where they are stopped themselves."""
+DUCK_FILLED = {"LEFT", "OUTER", "FULL", "ANTI", "MARK", "SINGLE"}
+"""Joins of DuckDB that need their left side even where their right one is empty."""
 DUCK_CONDITIONS = (
     "Filters",
     "Dynamic Filters",
@@ -54,7 +59,7 @@ def read_sqlite(rows: Iterable[tuple[int, int, str]], vm_steps: int | None = Non
         found = SENTENCE.match(detail)
         if not found:
             return Node(kind=detail, children=children)
-        condition = re.search(r"\(([^()]*)\)\s*$", found[5])
+        condition = re.search(r"\(([^()]*)\)(?: LEFT-JOIN)?\s*$", found[5])
         covering = " COVERING" if "COVERING INDEX" in detail else ""
         return Node(
             kind=found[1] + covering,
@@ -101,7 +106,37 @@ def read_duckdb(document: Any) -> Plan:
         top = top["children"][0]
     if not isinstance(top, Mapping) or not _name(top) or not PRINTED & top.keys():
         raise Unsuitable("This JSON has no plan of PostgreSQL or DuckDB.", next=f"{AGAIN}; in DuckDB, {DUCKDB}")
-    return Plan("duckdb", _duck(top, 0), notes=("DuckDB counts rows and row groups, no pages.",))
+    return Plan(
+        "duckdb", _judged(_duck(top, 0), False, False)[0], notes=("DuckDB counts rows and row groups, no pages.",)
+    )
+
+
+def _judged(node: Node, cut: bool, under: bool) -> tuple[Node, int, bool]:
+    """The step with a mark on those whose rows cannot be held against their estimate; whether its rows are thinned
+    out (2 where what did it may stand below), and whether they come late.
+
+    A LIMIT that came to its count stops what it reads (`cut`), and so does a join whose right side is empty. A join
+    or a TOP_N above (`under`) may hand a filter down to a scan, of which the estimates between the two know nothing:
+    those rows are thinned out. And DuckDB may put a LIMIT below a join by row number, which fetches the other columns
+    late: the estimates from there on up are those without it.
+    """
+    kind, right = node.kind, node.children[1:2]
+    join = kind.endswith("_JOIN") or kind == "CROSS_PRODUCT"
+    empty = join and node.details.get("Join Type") not in DUCK_FILLED and any(one.rows.value == 0 for one in right)
+    count = node.details.get("Limit", "")
+    reached = kind in ("LIMIT", "STREAMING_LIMIT") and not (count.isdigit() and (node.rows.value or 0) < int(count))
+    thin = int("Dynamic Filters" in node.details or "Dynamic Filter" in node.details.get("Filters", ""))
+    late = "SEMI" in node.details.get("Join Type", "") and "rowid = rowid" in node.details.get("Conditions", "")
+    children = []
+    for place, child in enumerate(node.children):
+        stopped = (cut and kind not in DUCK_WHOLE) or reached or empty
+        one, thinner, later = _judged(child, stopped and not (join and place), under or join or kind == "TOP_N")
+        children.append(one)
+        thin, late = max(thin, thinner), late or later
+    if kind.endswith(("_GROUP_BY", "_AGGREGATE")) and thin == 2:
+        thin = 0
+    made = replace(node, children=tuple(children), cut_short=cut or (bool(thin) and under) or late)
+    return made, 2 if thin and join else thin, late
 
 
 def _name(fields: Mapping[str, Any]) -> str:
@@ -131,9 +166,10 @@ def _duck(fields: Mapping[str, Any], depth: int) -> Node:
                 f"The step {_name(fields)} has {came} rows, and DuckDB counts from 0 up.",
                 next=f"save the whole output of {DUCKDB}",
             )
-        numbers["rows"] = Number(came)
+        uncounted = Number(None, False, "DuckDB does not count them here, and prints 0")
+        numbers["rows"] = uncounted if _name(fields) == "CTE" and not came else Number(came)
         numbers["loops"] = Number(1)
-    if info.get("Estimated Cardinality", "").isdigit():
+    if info.get("Estimated Cardinality", "").isdigit() and int(info["Estimated Cardinality"]):  # 0: made none
         numbers["rows_estimated"] = Number(int(info["Estimated Cardinality"]), False, "an estimate")
     for source in (fields, info):
         for printed, name in (

@@ -30,14 +30,17 @@ ACTUAL = re.compile(rf"\(actual (?:time=({NUMBER})\.\.({NUMBER}) )?rows=({NUMBER
 NEVER = re.compile(r"\((?:actual )?never executed\)")
 COUNTERS = re.compile(r"  \((?:cost=|actual )")
 PREFIX = re.compile(
-    r"(?:<[a-z][^<>]*>|>+ ?|[\w.-]+ *\| |(?:<\d+>)?(?:[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d|\d{4}-\d\d-\d\dT\S+) \S+ "
+    r"(?:<[a-z][^<>]*>|(?:[|│║] )?(?:QUERY PLAN (?:[|│║] )?| {10} [|│║] )|>+ ?|[\w.-]+ *\| |(?:<\d+>)?(?:[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d|\d{4}-\d\d-\d\dT\S+) \S+ "
     r"[\w./-]+(?:\[\d+\])?: (?:\[\d+-\d+\] ?)?)+"
 )
-"""What a mail, a web page, a container's log or syslog puts before a line."""
+"""What a mail, a web page, psql's expanded output, a container's log or syslog puts before a line."""
+RECORD = re.compile(r"\W*\[ RECORD \d+ \]\W*|\* Record \d+ *")
 LOST = re.compile(r"\S.*->  [A-Z].*\((?:cost=|actual |never executed)")
 SUBPLAN = re.compile(r"^(CTE \S.*|(?:SubPlan|InitPlan) .+)$")
 PROPERTY = re.compile(r"^([A-Z][A-Za-z\- ]*?(?: \([^)]*\))?):\s?(.*)$")
+FIRST_OF = "This is the first of"
 COUNT_IN = re.compile(rf"\b(\w+)=({NUMBER})")
+BARS, MARKS = ("|", "│", "║"), ("+", "↵")
 FRAME = re.compile(r"^[\s|+─━┌┐└┘├┤┬┴┼═╔╗╚╝-]*$")
 NAME = r"(?:\"(?:[^\"]|\"\")*\"|[^\s\".()]+)"
 QUALIFIED = rf"((?:{NAME}\.)*({NAME}))(?: ({NAME}))?"
@@ -109,7 +112,7 @@ def read_text(text: str) -> Plan:
 
 def several_notes(plans: int) -> tuple[str, ...]:
     """What is said where a text holds more plans than the one that is shown."""
-    return (f"This is the first of {plans:,} plans: save each in a file of its own.",) if plans > 1 else ()
+    return (f"{FIRST_OF} {plans:,} plans: save each in a file of its own.",) if plans > 1 else ()
 
 
 class _Reader:
@@ -346,12 +349,15 @@ def _summary(lines: list[str]) -> tuple[dict[str, Number], dict[str, str], list[
 
 def _unframed(text: str) -> list[str]:
     """The lines of the plan without what psql, a table frame or a log put around them."""
-    lines = [line.rstrip().expandtabs() for line in _bare_lines(text)]
-    framed = [line for line in lines if line.startswith(("|", "│", "║")) and line.endswith(("|", "│", "║"))]
+    lines = [line.rstrip().expandtabs() for line in _bare_lines(text) if not RECORD.fullmatch(line)]
+    framed = [line for line in lines if line.startswith(BARS) and line.endswith(BARS)]
     if framed:
         lines = [line[1:-1].rstrip() for line in framed]
+    elif any(re.fullmatch(r"-+\+", line) for line in lines) or _first(lines).endswith(BARS):  # DBeaver's table
+        lines = [line[:-1].rstrip() if line.endswith(BARS) else line for line in lines]
     lines = [
-        line[:-1].rstrip() if (line.endswith("+") and "(" in line) or line.endswith("  +") else line for line in lines
+        line[:-1].rstrip() if (line.endswith(MARKS) and "(" in line) or line.endswith(("  +", "  ↵")) else line
+        for line in lines
     ]
     kept = [
         line
@@ -367,8 +373,12 @@ def _unframed(text: str) -> list[str]:
 def _bare_lines(text: str) -> list[str]:
     """The lines, without what a log or a mail puts before each, where the plan's first line has such a thing."""
     lines = (unescape(text) if "-&gt;  " in text else text).split("\n")
-    first = next((line for line in lines if COST.search(line) or ACTUAL.search(line)), "")
-    if not PREFIX.match(first):
+    if not PREFIX.match(_first(lines)):
         return lines
     bare = [line[found.end() :] if (found := PREFIX.match(line)) else line for line in lines]
     return [line.replace("#011", "\t", 1) if line.startswith("#011") else line for line in bare]
+
+
+def _first(lines: list[str]) -> str:
+    """The first line with costs or counters."""
+    return next((line for line in lines if COST.search(line) or ACTUAL.search(line)), "")

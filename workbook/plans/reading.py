@@ -19,23 +19,35 @@ import re
 import warnings
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import islice, takewhile
 from typing import Any
 
 from workbook.errors import Unsuitable
 from workbook.plans.others import read_duckdb, read_sqlite_text
 from workbook.plans.postgres import read_json
-from workbook.plans.postgres_text import read_text, several_notes
+from workbook.plans.postgres_text import FIRST_OF, FRAME, MARKS, RECORD, read_text, several_notes
 from workbook.plans.tree import AGAIN, DEPTH_MAX, Plan, too_deep
 
 SIZE_MAX = 5_000_000
 STARTS_MAX = 3
 ROWS_MAX = 1_000_000
 """Rows as Python prints them are read up to so many characters: its parser is slow."""
+STARTS = re.compile(r"^[ \t|│\"]*([\[{(])", re.MULTILINE)
+PLANNED = re.compile(r'Plan\\?"\s*:|"(?:Node Type|children|message)"\s*:|\((?:cost=|actual )')
+"""Some of it stands in every plan, in whichever way a client wrapped it."""
 MORE = re.compile(r'(?<!\\)"Plan"\s*:')
-PLAN_LINE = re.compile(r"^[ \t]*(?:-[ \t]*)?Plan:[ \t]*(?:\+[ \t]*)?$", re.MULTILINE)
-DRAWN_BY_DUCKDB = re.compile(r"Physical Plan|Total Time|~[\d,]+ rows?\b|\b\d{1,20} rows?\s*│")
+PLAN_LINE = re.compile(r"^[ \t]*(?:-[ \t]*)?Plan:[ \t]*$", re.MULTILINE)
+ROOT_LINE = re.compile(r"^(?!.*(?:->  |: \")).*\((?:cost=\d|actual (?:time|rows)=\d)", re.MULTILINE)
+"""The first line of a plan in text."""
+TEXT_FROM = re.compile(rf" *QUERY PLAN$|(?=[A-Z]){ROOT_LINE.pattern[1:]}")
+"""Where YAML ends and something else begins."""
+FRAMED = re.compile(r"^(?:(?:QUERY PLAN| {10}) [|│║] |[|│║] (?:(?:QUERY PLAN| {10}) [|│║] )?(?=.*[|│║]$))")
+"""What psql puts before a line of a table with borders, or of its expanded output."""
+LOGGED_CSV = re.compile(r',"(duration: [\d.]+ ms  plan:\n[^"]*(?:""[^"]*)*)(?:"|\Z)')
+"""What auto_explain writes into a log of PostgreSQL in CSV, and how its message begins in any log."""
+LOGGED = re.compile(r"duration: [\d.]+ ms  plan:\n")
+DRAWN_BY_DUCKDB = re.compile(r"Physical Plan|(?<!Actual )Total Time|~[\d,]+ rows?\b|\b\d{1,20} rows?\s*│")
 
 
 def read_plan(text: str) -> Plan:
@@ -51,7 +63,8 @@ def read_plan(text: str) -> Plan:
         )
     newline = "" if "\n" in text else "\n"
     try:
-        return _read(text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", newline))
+        plain = text.removeprefix("\ufeff").replace("\u00a0", " ")
+        return _read(plain.replace("\r\n", "\n").replace("\r", newline))
     except RecursionError as error:
         raise too_deep() from error
     except (ValueError, OverflowError) as error:
@@ -61,18 +74,31 @@ def read_plan(text: str) -> Plan:
 def _read(text: str) -> Plan:
     if not text.strip():
         raise Unsuitable("This text is empty.", next=AGAIN)
-    document, more = _json(text)
+    if logged := _logged(text):
+        return _of_several(_read(logged[0]), len(logged))
+    first = found.start() if (found := ROOT_LINE.search(text)) else len(text)
+    one = _json(text)
+    document = one.document
     if isinstance(document, Mapping) and isinstance(document.get("message"), str):  # a line of PostgreSQL's jsonlog
         return _read(document["message"])
     if isinstance(document, str):
         text = document
-    elif document is not None:
-        return _of(document, more)
+    elif document is not None and one.start < first:
+        try:
+            return _of(document, len(_tops(document)) + one.more + len(ROOT_LINE.findall(text, one.end)))
+        except Unsuitable:
+            if found is None or _plans_in(document):  # else it is what another statement printed
+                raise
+    elif document is not None and (behind := one.more + _plans_in(document)):
+        return _of_several(read_text(text[: one.start]), len(ROOT_LINE.findall(text, 0, one.start)) + behind)
     if re.search(r"^[| ]*(?:\|--|`--)", text, re.MULTILINE) and "(cost=" not in text:
         return read_sqlite_text(text)
-    if PLAN_LINE.search(text):
-        return _of(_yaml(text), 0)
-    if "┌" in text and DRAWN_BY_DUCKDB.search(text):
+    lines = _lines_of_yaml(text) if "Plan:" in text else ""
+    if yaml := PLAN_LINE.search(lines):
+        plans = len(PLAN_LINE.findall(lines)) + len(ROOT_LINE.findall(lines))
+        before = ROOT_LINE.search(lines, 0, yaml.start())
+        return _of_several(read_text(text), plans) if before else _of(_yaml(lines), plans)
+    if "┌" in text and DRAWN_BY_DUCKDB.search(text) and "Node Type" not in text:
         raise Unsuitable(
             "This is a plan as DuckDB draws it.", next="save what EXPLAIN (ANALYZE, FORMAT JSON) prints instead"
         )
@@ -81,38 +107,86 @@ def _read(text: str) -> Plan:
     return read_text(text)
 
 
-def _of(document: Any, more: int) -> Plan:
-    """The plan of a document, the first of a list; `more` plans stand behind it."""
-    tops = document if isinstance(document, list | tuple) else [document]
-    top = tops[0] if tops else None
+def _logged(text: str) -> list[str]:
+    """The messages of auto_explain in a log that PostgreSQL wrote as CSV or, a line each, as JSON."""
+    if ',"duration: ' in text:
+        return [found[1].replace('""', '"') for found in LOGGED_CSV.finditer(text)]
+    messages = []
+    for line in text.split("\n") if '"message":"duration: ' in text else ():
+        with suppress(ValueError):
+            entry = json.loads(line)
+            message = entry.get("message") if isinstance(entry, Mapping) else None
+            messages += [message] if isinstance(message, str) and LOGGED.match(message) else []
+    return messages
+
+
+def _of_several(plan: Plan, plans: int) -> Plan:
+    """The plan with a note where it is the first of several."""
+    said = (note for note in plan.notes if not note.startswith(FIRST_OF))
+    return replace(plan, notes=(*said, *several_notes(plans)))
+
+
+def _plans_in(document: Any) -> int:
+    """How many plans of PostgreSQL a document holds at its top."""
+    return sum(isinstance(top, Mapping) and ("Plan" in top or "Node Type" in top) for top in _tops(document))
+
+
+def _tops(document: Any) -> list[Any] | tuple[Any, ...]:
+    return document if isinstance(document, list | tuple) else [document]
+
+
+def _of(document: Any, plans: int) -> Plan:
+    """The plan of a document, the first of a list; so many plans are in the text."""
+    top = next(iter(_tops(document)), None)
     if isinstance(top, Mapping) and "Node Type" in top:  # the root alone
         top = {"Plan": top}
     if not isinstance(top, Mapping) or "Plan" not in top:
         return read_duckdb(document)
-    plan = read_json(top)
-    return replace(plan, notes=(*plan.notes, *several_notes(len(tops) + more)))
+    return _of_several(read_json(top), plans)
 
 
-def _json(text: str) -> tuple[Any, int]:
+@dataclass(frozen=True)
+class _Document:
+    """What a text holds in JSON: None where it is none. `more` plans in JSON stand behind it; it is what stands from
+    `start` to `end`."""
+
+    document: Any
+    more: int = 0
+    start: int = 0
+    end: int = 0
+
+
+def _json(text: str) -> _Document:
     """The document in the text, psql's heading and continuation marks around it or none; where a client wrapped its
-    rows into JSON, the text that they make; None where it is no JSON. And how many plans stand behind it."""
-    cut = False
-    for start in islice(re.finditer(r"^[ \t|│\"]*([\[{(])", text, re.MULTILINE), STARTS_MAX):
+    rows into JSON, the text that they make. Of several the first that has a plan, or the first."""
+    cut, spare, passed = False, None, 0
+    starts = (start for start in STARTS.finditer(text) if start.start() >= passed)
+    for start in islice(starts, STARTS_MAX):
         whole = text[start.start(1) :]
         for way in (str, _unmarked, _unquoted):
             with suppress(ValueError):
-                document, end = json.JSONDecoder().raw_decode(candidate := way(whole))
-                return _unwrapped(document), len(MORE.findall(candidate, end))
-        python = re.match(r"[\[(]\s*[\[({]", whole)
-        if python and len(whole) > ROWS_MAX and not text[: start.start(1)].strip() and whole.rstrip()[-1] in "])":
-            raise Unsuitable(f"These are rows of more than {ROWS_MAX:,} characters, and no JSON.", next=AGAIN)
-        if python and len(whole) <= ROWS_MAX:
-            with suppress(ValueError, SyntaxError, MemoryError), warnings.catch_warnings(action="ignore"):
-                return _unwrapped(ast.literal_eval(whole.strip().removesuffix("```").strip())), 0
-        cut = cut or bool(re.match(r"[\[{][\s+]*([\"{\[]|$)", whole))
-    if cut:
+                read, end = json.JSONDecoder().raw_decode(candidate := way(whole))
+                passed = start.start(1) + end if way is str else len(text)
+                more = len(MORE.findall(candidate, end))
+                one = _Document(_unwrapped(read), more, start.start(), passed)
+                if PLANNED.search(candidate, 0, end):
+                    return one
+                if not more:
+                    return spare or one
+                spare = spare or one
+                break
+        else:
+            python = re.match(r"[\[(]\s*[\[({]", whole)
+            if python and len(whole) > ROWS_MAX and not text[: start.start(1)].strip() and whole.rstrip()[-1] in "])":
+                raise Unsuitable(f"These are rows of more than {ROWS_MAX:,} characters, and no JSON.", next=AGAIN)
+            if python and len(whole) <= ROWS_MAX:
+                with suppress(ValueError, SyntaxError, MemoryError), warnings.catch_warnings(action="ignore"):
+                    rows = ast.literal_eval(whole.strip().removesuffix("```").strip())
+                    return _Document(_unwrapped(rows), 0, start.start(), len(text))
+            cut = cut or bool(re.match(r"[\[{][\s+]*([\"{\[]|$)", whole))
+    if cut and not spare:
         raise Unsuitable("This JSON is cut off or damaged.", next=AGAIN)
-    return None, 0
+    return spare or _Document(None)
 
 
 def _unmarked(text: str) -> str:
@@ -122,7 +196,7 @@ def _unmarked(text: str) -> str:
 
 def _ended(line: str) -> str:
     line = line.rstrip()
-    return line[:-1].rstrip() if line.endswith("+") else line
+    return line[:-1].rstrip() if line.endswith(MARKS) else line
 
 
 def _unquoted(text: str) -> str:
@@ -157,14 +231,21 @@ def _cell(row: Any) -> Any:
     return row[0] if isinstance(row, list | tuple) and len(row) == 1 else row
 
 
+def _lines_of_yaml(text: str) -> str:
+    """The text without psql's frame, its marks of lines that go on, and its headings of records."""
+    lines = (line for line in text.split("\n") if not (FRAME.fullmatch(line) or RECORD.fullmatch(line)))
+    bare = ((line[found.end() :].rstrip("|│║ ") if (found := FRAMED.match(line)) else line) for line in lines)
+    return "\n".join(_ended(line) for line in bare)
+
+
 def _yaml(text: str) -> Any:
     import yaml
 
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    lines = [_ended(line) for line in text.split("\n")]
+    lines = text.split("\n")
     start = next(number for number, line in enumerate(lines) if PLAN_LINE.match(line))
     margin = len(lines[start]) - len(lines[start].lstrip())
-    of_it = takewhile(lambda line: not line[:margin].strip() and line.strip() != "QUERY PLAN", lines[start:])
+    of_it = takewhile(lambda line: not line[:margin].strip() and not TEXT_FROM.match(line), lines[start:])
     kept = [line[margin:] for line in of_it if line.strip() and not re.match(r"\s*\(\d+ rows?\)", line)]
     if any(len(line) - len(line.lstrip()) > 6 * DEPTH_MAX for line in kept):
         raise too_deep()

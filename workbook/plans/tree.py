@@ -19,6 +19,7 @@ the root (they do not repeat), per-worker numbers.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -27,6 +28,9 @@ from workbook.errors import Unsuitable
 
 MARKED_FROM = 10.0
 """An estimate is marked from this factor on."""
+WRITES = ("Insert", "Update", "Delete", "Merge", "Foreign Insert", "Foreign Update", "Foreign Delete")
+READ_WHOLE = {"Sort", "Hash", "HashAggregate", "Aggregate", "Bitmap Heap Scan", *WRITES}
+"""Steps that read what stands below them to its end, even where they are stopped themselves."""
 HANGING = ("initplan", "cte")
 """Roles of steps that hang under one step and are run by another."""
 READER = "a step that hangs here may have been run by another"
@@ -72,6 +76,8 @@ class Node:
     `kind` is the name that PostgreSQL's text form uses ("Hash Left Join", "Index Scan Backward", "HashAggregate");
     `role` is what it is to its parent: outer, inner, member, subplan, initplan, cte, or '' for the root.
     `conditions` are pairs such as ("Index Cond", "(order_id = 4711)"), `details` whatever else was printed.
+    `cut_short` is true where the step may have been stopped before its end, `read_again` where some of its rows may
+    have been counted several times.
     """
 
     kind: str
@@ -84,6 +90,7 @@ class Node:
     numbers: Mapping[str, Number] = field(default_factory=dict)
     details: Mapping[str, str] = field(default_factory=dict)
     cut_short: bool = False
+    read_again: bool = False
 
     def number(self, name: str) -> Number:
         """A counter by name; `NOTHING` where the engine did not print it."""
@@ -144,16 +151,24 @@ class Node:
         return self.loops.value == 0
 
     @property
-    def misestimate(self) -> float:
-        """By what factor the estimate was off, 1 or more; 1 where it is not known, or where a LIMIT above stopped the
-        step before it could return what was estimated."""
+    def judged(self) -> bool:
+        """Whether the rows that came can be held against the estimate.
+
+        They cannot where a number is missing, the step was never run, or it wrote and returned nothing; where fewer
+        came and the step may have been stopped before its end; where more came and some may have been read again.
+        """
         believed, came = self.rows_estimated.value, self.rows.value
-        if believed is None or came is None or self.never_executed:
+        if believed is None or came is None or self.never_executed or (self.kind in WRITES and not came):
+            return False
+        return not ((self.cut_short and came < believed) or (self.read_again and came > believed))
+
+    @property
+    def misestimate(self) -> float:
+        """By what factor the estimate was off, 1 or more; 1 where it cannot be judged."""
+        if not self.judged:
             return 1.0
         loops = self.loops.value or 1
-        believed, came = max(believed / loops, 1.0), max(came / loops, 1.0)
-        if self.cut_short and came < believed:
-            return 1.0
+        believed, came = (max((number.value or 0) / loops, 1.0) for number in (self.rows_estimated, self.rows))
         return max(believed / came, came / believed)
 
     @property
@@ -317,13 +332,92 @@ def _data(node: Node) -> dict[str, Any]:
 
 
 def settled(node: Node) -> Node:
-    """The tree with what follows from its printed numbers: own buffers, and which steps a LIMIT cut short.
+    """The tree with what follows from its printed numbers: own buffers, and which steps may have been stopped early.
 
     An InitPlan or a CTE hangs under one step and is run by another that reads it: its pages are taken off the reader,
     not off the step that it hangs under. Where a plan does not name the reader, it is looked for among the steps that
     hold as many pages; where several do, their own pages are marked as not exact.
     """
-    return _settle(node, _Debts(node), False)
+    return _settle(node, _Debts(node), _Stops(node))
+
+
+class _Stops:
+    """Which steps of PostgreSQL may have been stopped before their end, and which may have been read again.
+
+    A LIMIT, an EXISTS or a join stops what it reads, and so all below that, down to a step that reads everything
+    before it gives its first row. A plan does not always say whether it came to that. Such a step counts as stopped,
+    so that its estimate is not called wrong where it was right: below a LIMIT that ran several times, or that was
+    itself estimated at a tenth of its input (as one is whose count is computed); a subplan that is not hashed; the
+    inner side of a nested loop with a Join Filter (it is left at the first match where the planner knows that there
+    is one at most); both sides of a merge join but the one whose rows all come out. Left out: a cursor that was not
+    read to its end, whose plan in a log says nothing of it.
+
+    Source: PostgreSQL's manual, "Using EXPLAIN", Caveats; nodeLimit.c, nodeSubplan.c, nodeNestloop.c, nodeMergejoin.c,
+    nodeHashjoin.c, nodeSetOp.c, nodeWindowAgg.c.
+    """
+
+    def __init__(self, root: Node) -> None:
+        self.cut: set[int] = set()
+        self.again: set[int] = set()
+        self._scans: Counter[tuple[str, bool]] = Counter()
+        self._visit(root, False)
+
+    def _visit(self, node: Node, cut: bool) -> None:
+        kind = _plain_kind(node)
+        ctes = [(child, child.details.get("Subplan Name", "")[4:]) for child in node.children if child.role == "cte"]
+        before = {(name, way): self._scans[name, way] for _, name in ctes for way in (True, False)}
+        cut = (cut or any(label == "Run Condition" for label, _ in node.conditions)) and kind != "Hash"
+        if cut:
+            self.cut.add(id(node))
+        if kind == "CTE Scan":
+            self._scans[node.relation, cut] += 1
+        for child in node.children:
+            if child.role != "cte":
+                whole = kind in READ_WHOLE or kind.startswith("HashSetOp") or child.role == "initplan"
+                self._visit(child, (cut and not whole) or _may_stop(node, child))
+            if child.role == "inner" and kind.startswith("Merge ") and kind.endswith("Join"):
+                self.again.add(id(child))  # an outer row with the same key goes back to the first match
+        for child, name in reversed(ctes):  # a CTE reads those before it
+            stopped, ended = (self._scans[name, way] - before[name, way] for way in (True, False))
+            self._visit(child, stopped > 0 and not ended and child.kind not in WRITES)
+
+
+def _plain_kind(node: Node) -> str:
+    """The kind without what is said of its workers."""
+    return re.sub(r"^(?:(?:Parallel|Async|Partial|Finalize) )+", "", node.kind)
+
+
+def _may_stop(node: Node, child: Node) -> bool:
+    """Whether a step may have stopped one right below it before that had given all its rows."""
+    if child.rows.value == 0 and child.rows.exact:  # it was asked for a row, and came to its end
+        return False
+    kind, labels = _plain_kind(node), [label for label, _ in node.conditions]
+    if kind == "Limit":
+        return _may_be_reached(node, child)
+    if child.role == "initplan":  # EXISTS stops at the first row; an ARRAY is read whole
+        return (child.rows.value or 0) <= (child.loops.value or 0)
+    if child.role == "subplan":
+        name = child.details.get("Subplan Name", "").partition(" (")[0]
+        return not any(f"(hashed {name})" in text for _, text in node.conditions)
+    if kind.startswith("Nested Loop"):
+        return child.role == "inner" and (kind.endswith(("Semi Join", "Anti Join")) or "Join Filter" in labels)
+    if kind.startswith("Merge ") and kind.endswith("Join"):
+        whole = {"outer": ("Left", "Full", "Anti"), "inner": ("Right", "Full")}.get(child.role, ())
+        return not kind.removeprefix("Merge ").startswith(whole)
+    if kind.startswith("Hash ") and kind.endswith("Join") and child.role == "outer":
+        return not kind.removeprefix("Hash ").startswith(("Left", "Full", "Anti")) and any(
+            (other.rows.value or 0) < (other.loops.value or 1) for other in node.children if other.role == "inner"
+        )
+    return kind.startswith("SetOp") and child.role == "inner"
+
+
+def _may_be_reached(limit: Node, child: Node) -> bool:
+    """Whether a LIMIT may have come to its count: one that gave fewer rows has read what is below it to its end."""
+    came, believed = limit.rows.value or 0, limit.rows_estimated.value
+    if came == 0 and limit.rows.exact:
+        return False
+    computed = believed == max(round(0.1 * (child.rows_estimated.value or 0)), 1)
+    return believed is None or computed or came >= believed or (limit.loops.value or 1) > 1
 
 
 class _Debts:
@@ -431,13 +525,16 @@ class _Debts:
         return self._below[id(parent)]
 
 
-def _settle(node: Node, debts: _Debts, cut: bool) -> Node:
-    cuts = cut or node.kind == "Limit"
-    stops = node.kind in ("Sort", "Hash", "HashAggregate", "Aggregate", "GroupAggregate")
+def _settle(node: Node, debts: _Debts, stops: _Stops) -> Node:
     numbers = dict(node.numbers)
     if node.buffers.value is not None:
         own = debts.left(node)
         why = debts.unsure.get(id(node), "" if own >= 0 else READER)
         numbers["buffers_own"] = Number(max(own, 0), not why, why)
-    children = tuple(_settle(child, debts, cuts and not stops) for child in node.children)
-    return replace(node, numbers=numbers, children=children, cut_short=cut)
+    return replace(
+        node,
+        numbers=numbers,
+        children=tuple(_settle(child, debts, stops) for child in node.children),
+        cut_short=id(node) in stops.cut,
+        read_again=id(node) in stops.again,
+    )

@@ -67,6 +67,12 @@ FILE = """
 CREATE EXTENSION file_fdw; CREATE SERVER files FOREIGN DATA WRAPPER file_fdw;
 CREATE FOREIGN TABLE people (name text, uid text) SERVER files OPTIONS (program 'printf "a:1\\nb:2\\n"', delimiter ':');
 """
+TICKETS = """
+CREATE TABLE tickets (id int PRIMARY KEY, status text, country text);
+INSERT INTO tickets SELECT i, CASE WHEN i % 2 = 0 THEN 'open' ELSE 'shut' END,
+    CASE WHEN i % 2 = 0 AND i > {} THEN 'de' ELSE 'at' END FROM generate_series(1, 2000) i;
+ANALYZE tickets;
+"""
 PARALLEL = (
     "max_parallel_workers_per_gather=2 parallel_setup_cost=0 parallel_tuple_cost=0 min_parallel_table_scan_size=0 "
     "min_parallel_index_scan_size=0 parallel_leader_participation=on "
@@ -92,6 +98,7 @@ class Case:
 
 
 JOINED = "SELECT c.name FROM customers c {} JOIN orders o ON o.customer_id = c.customer_id{}"
+SEQUENTIAL = "enable_indexscan=off enable_indexonlyscan=off enable_bitmapscan=off"
 NO_HASH, NO_MERGE, NO_LOOP = "enable_hashjoin=off ", "enable_mergejoin=off ", "enable_nestloop=off "
 HASH, MERGE, LOOP = NO_MERGE + NO_LOOP, NO_HASH + NO_LOOP, NO_HASH + NO_MERGE
 MATCHED = "SELECT * FROM customers c WHERE {} EXISTS (SELECT 1 FROM orders o WHERE o.customer_id = c.customer_id AND o.total > c.city + 60)"
@@ -207,6 +214,18 @@ CASES = [
     Case("no-timing", "SELECT count(*) FROM customers WHERE city = 1", options="ANALYZE, TIMING OFF, SUMMARY OFF, COSTS OFF"),
     Case("serialize-memory", "SELECT * FROM products WHERE price = 4", options=EVERY + ", SERIALIZE TEXT, MEMORY", since=17),
     Case("generic-plan", "SELECT * FROM orders WHERE customer_id = $1", options="GENERIC_PLAN", since=16),
+    Case("stopped-group", "SELECT customer_id, count(*) FROM orders GROUP BY customer_id ORDER BY customer_id LIMIT 3", "enable_hashagg=off enable_sort=off enable_seqscan=off"),
+    Case("stopped-exists", "SELECT count(*) FROM products WHERE EXISTS (SELECT 1 FROM orders WHERE total = 5)", SEQUENTIAL),
+    Case("stopped-sub-plan", "SELECT EXISTS (SELECT 1 FROM orders o WHERE o.total < p.price + 9) FROM products p", SEQUENTIAL),
+    Case("stopped-semi-join", "SELECT * FROM products p WHERE EXISTS (SELECT 1 FROM orders o WHERE o.total < p.price + 9)", LOOP),
+    Case("stopped-merge-join", "SELECT * FROM products p JOIN orders o ON o.order_id = p.product_id", MERGE),
+    Case("stopped-merge-join-again", "SELECT count(*) FROM customers a JOIN customers b ON a.city = b.city", MERGE + "enable_material=off"),
+    Case("stopped-hash-join", "SELECT * FROM orders o JOIN products p ON p.product_id = o.total WHERE p.price = -1", HASH),
+    Case("stopped-setop", "SELECT product_id FROM products EXCEPT ALL SELECT order_id FROM orders", "enable_hashagg=off enable_seqscan=off"),
+    Case("stopped-cte", "WITH c AS MATERIALIZED (SELECT * FROM orders) SELECT * FROM c LIMIT 3"),
+    Case("stopped-limit-computed", "SELECT * FROM orders LIMIT (SELECT 3)"),
+    Case("unstopped-limit", "SELECT * FROM tickets WHERE status = 'open' AND country = 'at' ORDER BY id LIMIT 10", "enable_sort=off", setup=TICKETS.format(0)),
+    Case("unstopped-build", "SELECT * FROM orders o JOIN tickets t ON t.id = o.order_id AND t.status = 'open' AND t.country = 'at' LIMIT 2", HASH, setup=TICKETS.format(20)),
     Case("foreign-scan", "SELECT * FROM far WHERE city = 4", setup=FOREIGN, contrib=True),
     Case("foreign-join", "SELECT * FROM far JOIN far_orders USING (customer_id) WHERE far.city = 3", setup=FOREIGN, contrib=True),
     Case("foreign-update", "UPDATE far SET city = 5 WHERE customer_id = 4", setup=FOREIGN, contrib=True),

@@ -91,6 +91,8 @@ def main() -> None:
         if (folder / "postgres").exists():
             with _server(folder) as (version, connect, host):
                 _save(version, connect, host, asked.only)
+                if version == "15":
+                    _psql(folder / "psql", host, asked.only)
     _embedded(asked.only)
     _show("done\n")
 
@@ -115,6 +117,34 @@ def _save(version: str, connect: Callable[[], psycopg.Connection[Any]], host: st
         (target / f"{case.name}.json").write_text(as_json + "\n")
         (target / f"{case.name}.txt").write_text(as_text + "\n")
     _show(f"PostgreSQL {version}: {len(cases)} plans\n")
+
+
+PRINTED = {
+    "plain": ("TEXT", "-At"),
+    "json-unicode": ("JSON", "-P linestyle=unicode"),
+    "json-unicode-border": ("JSON", "-P linestyle=unicode -P border=2"),
+    "yaml-unicode": ("YAML", "-P linestyle=unicode"),
+    "yaml-unicode-border": ("YAML", "-P linestyle=unicode -P border=2"),
+    "yaml-border": ("YAML", "-P border=2"),
+    "yaml-expanded": ("YAML", "-x"),
+    "expanded": ("TEXT", "-x"),
+    "expanded-borderless": ("TEXT", "-x -P border=0"),
+    "expanded-unicode": ("TEXT", "-x -P linestyle=unicode"),
+    "expanded-unicode-border": ("TEXT", "-x -P linestyle=unicode -P border=2"),
+    "json-expanded-unicode": ("JSON", "-x -P linestyle=unicode -P border=2"),
+}
+
+
+def _psql(program: Path, host: str, only: str) -> None:
+    """One plan as psql prints it by each of its settings."""
+    (HERE / "psql").mkdir(exist_ok=True)
+    sql = "SELECT c.name FROM orders o JOIN customers c USING (customer_id) WHERE o.order_id < 4 AND c.city >= 0"
+    for name, (form, settings) in PRINTED.items():
+        if only in name:
+            command = f"EXPLAIN (ANALYZE, TIMING OFF, SUMMARY OFF, FORMAT {form}) {sql}"
+            call = [program, "-X", "-h", host, "-U", "postgres", *settings.split(), "-c", command]
+            done = subprocess.run(call, check=True, capture_output=True, text=True, encoding="utf-8")
+            (HERE / "psql" / f"{name}.txt").write_text(done.stdout, encoding="utf-8")
 
 
 def _steady(connection: psycopg.Connection[Any], case: Case, host: str) -> tuple[str, str]:
@@ -215,6 +245,10 @@ EMBEDDED = {
     "join": "SELECT c.name, sum(o.total) FROM customers c JOIN orders o ON o.customer_id = c.customer_id WHERE c.city = 3 GROUP BY c.name ORDER BY 2 DESC LIMIT 5",
     "left-join": "SELECT * FROM customers c LEFT JOIN orders o ON o.customer_id = c.customer_id AND o.total > 90",
     "subquery": "SELECT * FROM customers c WHERE EXISTS (SELECT 1 FROM orders o WHERE o.customer_id = c.customer_id AND o.total > c.city)",
+    "stopped-limit": "SELECT * FROM orders LIMIT 3",
+    "unstopped-limit": "SELECT * FROM orders WHERE total + customer_id = 5 AND total - customer_id = 3 LIMIT 30",
+    "stopped-late": "SELECT * FROM orders ORDER BY total, order_id LIMIT 3",
+    "stopped-join": "SELECT o.order_id FROM orders o JOIN (SELECT * FROM customers WHERE city + customer_id = -1) c ON c.customer_id = o.customer_id",
     "union": "SELECT customer_id FROM customers UNION SELECT customer_id FROM orders",
     "cte": "WITH big AS (SELECT customer_id, sum(total) t FROM orders GROUP BY customer_id) SELECT * FROM big a JOIN big b ON a.t = b.t AND a.customer_id < b.customer_id",
 }

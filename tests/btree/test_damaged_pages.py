@@ -357,6 +357,16 @@ class TestSqlite:
             outcome(lambda name=name, key=key: read_sqlite(path, name, key=key))
         outcome(lambda: pages_of(path))
 
+    def test_a_damaged_schema_that_sqlite_quotes(self, tmp_path: Path) -> None:
+        """What SQLite says of it is no text, and Python's module raises for that what is no error of SQLite's."""
+        good, log = logged()
+        path = tmp_path / "t.sqlite"
+        path.write_bytes(good.replace(b"CREATE TABLE t", b"CREATE\xffTABLE\xfet", 1))
+        Path(f"{path}-wal").write_bytes(log[:32])
+        assert outcome(lambda: read_sqlite(path, "t")) == "tree"
+        path.write_bytes(good.replace(b"tablett\x02CREATE TABLE", b"table\xfft\x02CREATE TABLX", 1))
+        assert outcome(lambda: read_sqlite(path, "t")) != "tree"
+
 
 _logged: list[tuple[bytes, bytes]] = []
 

@@ -102,22 +102,23 @@ def opened(path: Path) -> Iterator[tuple[Source, Header]]:
     if not path.is_file():
         what = "is a folder" if path.is_dir() else "is not there"
         raise Unavailable(f"The file {path} {what}.", next="correct its name")
-    with _reading(path):
-        descriptor = _descriptor(path)
-        stored = os.fstat(descriptor).st_size
-        pages, count = _log(path) if stored else ({}, 0)  # beside an empty file it is another's, and SQLite removes it
-        head = pages.get(1) or _bytes(descriptor, 0, HEADER_BYTES)
-        _look(head, str(path))
-        header = header_of(head[:HEADER_BYTES], str(path))
-        layout = Layout(header.page_bytes, header.reserved, header.encoding, str(path))
-        if pages and len(next(iter(pages.values()))) != layout.page_bytes:
-            damaged(layout, 1, "the pages of its log have another size")
-        most = stored // layout.page_bytes
-        try:
+    try:
+        with _reading(path):
+            descriptor = _descriptor(path)
+            stored = os.fstat(descriptor).st_size
+            # Beside an empty file a log is another's, and SQLite removes it.
+            pages, count = _log(path) if stored else ({}, 0)
+            head = pages.get(1) or _bytes(descriptor, 0, HEADER_BYTES)
+            _look(head, str(path))
+            header = header_of(head[:HEADER_BYTES], str(path))
+            layout = Layout(header.page_bytes, header.reserved, header.encoding, str(path))
+            if pages and len(next(iter(pages.values()))) != layout.page_bytes:
+                damaged(layout, 1, "the pages of its log have another size")
+            most = stored // layout.page_bytes
             yield OnDisk(descriptor, layout, count or min(header.pages or most, most), pages), header
-        finally:
-            if not POSIX:
-                _let_go(path)
+    finally:
+        if not POSIX:
+            _let_go(path)
 
 
 def _look(head: bytes, name: str) -> None:
@@ -177,7 +178,7 @@ def _reading(path: Path) -> Iterator[None]:
             connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=WAIT_S)
             connection.execute("BEGIN")
             connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
-    except sqlite3.DatabaseError as error:  # what is wrong with the bytes is said by those who read them
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # in Python, SQLite may quote damaged text
         if connection is not None:
             connection.close()
             connection = None

@@ -31,7 +31,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -200,7 +200,7 @@ class Cluster:
     def known(self) -> bool:
         """Whether the cluster has been made; where its server answers, if it runs, is known from then on."""
         try:
-            self._facts = json.loads((self.folder / FACTS).read_text())
+            self._facts = json.loads(_patient((self.folder / FACTS).read_text))
         except FileNotFoundError:
             return False
         return True
@@ -396,7 +396,7 @@ class Cluster:
         draft = self.folder / f"{FACTS}.draft"
         draft.touch(mode=0o600)
         draft.write_text(json.dumps(self._facts))
-        draft.replace(self.folder / FACTS)
+        _patient(lambda: draft.replace(self.folder / FACTS))
 
     def _place(self) -> str:
         """The folder of the server's socket; on Windows the address on which it listens."""
@@ -411,22 +411,35 @@ class Cluster:
         """See that the server can answer where it is to answer; what `pg_ctl` is told of it. A port that was free the
         last time may be another program's by now, and a temporary folder may be gone."""
         if places.WINDOWS:
-            with socket.socket() as probe:
-                probe.bind(("127.0.0.1", 0))
-                self._tell(self._facts | {"port": int(probe.getsockname()[1])})
+            try:  # a server that runs, and only does not answer at the moment, stays where it is
+                port = int((self.server / "data" / "postmaster.pid").read_text().splitlines()[3])
+            except (OSError, ValueError, IndexError):
+                with socket.socket() as probe:
+                    probe.bind(("127.0.0.1", 0))
+                    port = int(probe.getsockname()[1])
+            self._tell(self._facts | {"port": port})
             return ["-o", f"-p {self._facts['port']}"]
         if (folder := Path(self._facts["host"])) != self.server:
             places.open_to_server(folder)
         return []
 
     def _start(self) -> None:
-        log, at = self.server / "log", self._at()
+        log, lock = self.server / "log", self.server / "data" / "postmaster.pid"
         deadline = time.monotonic() + START_S_MAX
         while True:
             self._drop_stale_lock()
             known = log.stat().st_size if log.exists() else 0
             _program(
-                "pg_ctl", "-D", str(self.server / "data"), "-l", str(log), "-w", "-t", str(START_S_MAX), *at, "start"
+                "pg_ctl",
+                "-D",
+                str(self.server / "data"),
+                "-l",
+                str(log),
+                "-w",
+                "-t",
+                str(START_S_MAX),
+                *self._at(),
+                "start",
             )
             if self.answers():
                 return self._watch()
@@ -434,6 +447,7 @@ class Cluster:
             said = text.strip().splitlines()[-3:]
             # After a kill, the dead server's backends may still be on their way out; only that is worth another try.
             leaving = "still in use" in text or ("lock file" in text and "No space" not in text)
+            leaving = leaving or (places.WINDOWS and lock.exists())  # which lets no second server write the log
             if not leaving or not disk.left_mb(self.folder) or time.monotonic() > deadline:
                 raise disk.trouble(
                     f"The PostgreSQL server of the profile {self.profile} does not start.",
@@ -466,6 +480,18 @@ class Cluster:
             stderr=subprocess.DEVNULL,
             **places.apart(),
         )
+
+
+def _patient(work: Callable[[], Any]) -> Any:
+    """What it gives. Windows lets nobody replace a file that is being read, or read one that is being replaced."""
+    until = time.monotonic() + 2
+    while True:
+        try:
+            return work()
+        except PermissionError:
+            if not places.WINDOWS or time.monotonic() > until:
+                raise
+            time.sleep(0.001)
 
 
 def _program(name: str, *arguments: str, said: Path | None = None) -> int:

@@ -29,7 +29,7 @@ import psycopg
 import sqlalchemy as sa
 from filelock import FileLock
 
-from workbook.engines import catalog, disk, profiles, running
+from workbook.engines import catalog, disk, places, profiles, running
 from workbook.engines.catalog import Catalog
 from workbook.engines.cluster import OWNERS, Cluster, cluster
 from workbook.engines.costs import Cost, cost_of
@@ -81,6 +81,8 @@ class Database:
         """A new connection as the learner's role, with the profile's settings; the server is started again where it
         was killed. Raises `Unavailable` where `workbook clean` has removed the database, or the disk is full."""
         options = {"options": profiles.session_options(self.profile)} if profiles.SESSION[self.profile] else {}
+        if places.WINDOWS and not self.cluster.url:
+            self.cluster.known()  # another process may have started it on another port
         for last in (False, True):
             try:
                 made = psycopg.connect(**self.cluster.address(), **self._login, **options)  # type: ignore[arg-type]

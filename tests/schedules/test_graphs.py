@@ -6,7 +6,7 @@ import pytest
 
 from workbook.schedules import Run, Schedule, Stage, Step
 from workbook.schedules.graph import Edge, Graph, dependencies, shortest
-from workbook.schedules.names import Name, named_cycle, of_scenario
+from workbook.schedules.names import Name, named_cycle, of_scenario, scenario_code
 from workbook.schedules.scenarios import SCENARIOS
 from workbook.schedules.tracing import Tracer
 from workbook.schedules.transactions import transactions
@@ -228,6 +228,38 @@ def test_a_scenario_that_shows_what_it_is_called_says_nothing_more(postgres: Sta
         "The scenario is called P4: lost update; it was not observed, nor any other anomaly."
     )
     assert of_scenario("the incident of Tuesday", [Name("P4", "lost update")]) == ""
+
+
+@pytest.mark.parametrize(
+    ("title", "code", "fits", "does_not"),
+    [
+        ("Write skew: doctors on call", "G2-item", "G2", "P4"),
+        ("G2-item: doctors on call", "G2-item", "G2-item", "G2"),
+        ("Dirty read", "G1a", "G1b", "G-single"),
+        ("Non-repeatable reads", "G-single", "G-single", "G2"),
+        ("The aborted reader is no anomaly", "", "P4", ""),
+    ],
+)
+def test_what_a_title_says_in_words_may_be_each_of_its_kinds(title: str, code: str, fits: str, does_not: str) -> None:
+    assert scenario_code(title) == code
+    assert of_scenario(title, [Name(fits, "")]) == ""
+    assert not does_not or "what was observed is" in of_scenario(title, [Name(does_not, "")])
+    assert bool(code) == bool(of_scenario(title, []))
+
+
+def test_a_row_without_a_key_is_one_row_whatever_it_is_called_by_then(postgres: Stage) -> None:
+    graph = graphed(
+        postgres,
+        """
+        T1: BEGIN
+        T1: SELECT value FROM test WHERE name = 'a'
+        T2: UPDATE test SET value = 12 WHERE name = 'a'
+        T1: SELECT value FROM test WHERE name = 'a'
+        T1: COMMIT
+        """,
+        setup="CREATE TABLE test (name text, value int); INSERT INTO test VALUES ('a', 11), ('b', 20)",
+    )
+    assert graph.name == "G-single non-repeatable read"
 
 
 def edge(

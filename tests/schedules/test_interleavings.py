@@ -196,6 +196,42 @@ def test_the_number_that_an_aborted_insert_took_is_no_anomaly(postgres: Stage) -
     assert explore(found.program, levels="read committed", stage=postgres).tallies["read committed"].anomaly == 12
 
 
+SERIAL = "CREATE TABLE test (id serial, value int)"
+
+
+@pytest.mark.parametrize(
+    ("setup", "sessions", "orders"),
+    [
+        (
+            "CREATE TABLE test (id int, at timestamptz DEFAULT now())",
+            {"T1": ["INSERT INTO test VALUES (1)"], "T2": ["INSERT INTO test VALUES (2)"]},
+            20,
+        ),
+        (
+            SERIAL,
+            {
+                "T1": ["BEGIN", "INSERT INTO test (value) VALUES (1) RETURNING id", "ROLLBACK"],
+                "T2": ["INSERT INTO test (value) VALUES (2) RETURNING id"],
+            },
+            20,
+        ),
+        (
+            SERIAL,
+            {
+                "T1": ["INSERT INTO test (value) VALUES (1) RETURNING id"],
+                "T2": ["INSERT INTO test (value) VALUES (2) RETURNING id", "INSERT INTO test (value) VALUES (3)"],
+            },
+            35,
+        ),
+    ],
+)
+def test_clocks_and_sequences_make_no_anomaly(
+    postgres: Stage, setup: str, sessions: dict[str, list[str]], orders: int
+) -> None:
+    found = explore(Program("numbered", setup, sessions), levels="serializable", stage=postgres)
+    assert found.tallies["serializable"].texts == {"serial": orders}
+
+
 def test_an_order_that_comes_to_no_end_is_told_and_the_next_ones_run(postgres: Stage) -> None:
     keeps = {"T1": ["SELECT pg_advisory_lock(7)"], "T2": ["SELECT pg_advisory_lock(7)"]}
     found = explore(Program("kept", SETUP, keeps), levels="read committed", stage=postgres)

@@ -12,9 +12,9 @@ import pytest
 from tests.draw.shapes import assert_readable, texts
 from workbook.draw.heatmap import KINDS
 from workbook.schedules import Program, Remedies, Schedule, Stage, explore, remedies
-from workbook.schedules.candidates import overlapping, pairs
+from workbook.schedules.candidates import ADVISORY, overlapping, pairs
 from workbook.schedules.interleavings import Examiner
-from workbook.schedules.retrying import TRIES, run_with_retries
+from workbook.schedules.retrying import TRIES, _from_its_begin, run_with_retries
 from workbook.schedules.scenarios import SETUP
 
 READ, BOTH = "SELECT id, value FROM test WHERE id = 1", "SELECT id, value FROM test WHERE id IN (1, 2)"
@@ -229,6 +229,93 @@ def test_a_loop_gives_up_where_the_error_does_not_go_away(postgres: Stage) -> No
     same = Program("", setup, {name: [f"INSERT INTO test VALUES ({id}, 30)"] for name, id in (("T1", 3), ("T2", 4))})
     looped = run_with_retries(same, next(same.serial()), "read committed", postgres)
     assert looped.retries == TRIES - 1 and looped.given_up == ("T2",)
+
+
+TWICE = Program(
+    "two transactions each",
+    f"{SETUP} CREATE TABLE log (n int);",
+    {
+        name: [
+            *("BEGIN", f"INSERT INTO log VALUES ({value})", "COMMIT", "BEGIN", READ),
+            *(f"UPDATE test SET value = {value} WHERE id = 1", "COMMIT"),
+        ]
+        for name, value in (("T1", 11), ("T2", 12))
+    },
+)
+
+
+def test_a_loop_runs_again_what_has_failed_and_not_what_has_committed(postgres: Stage) -> None:
+    order = TWICE.order(["T1", "T1", "T1", "T2", "T2", "T2", "T1", "T1", "T2", "T2", "T1", "T1", "T2", "T2"])
+    looped = run_with_retries(TWICE, order, "repeatable read", postgres)
+    assert (looped.retries, looped.given_up) == (1, ())
+    assert looped.run.final == {"test": ((1, 12), (2, 20)), "log": ((11,), (12,))}
+    assert [step.name for step in looped.run.schedule.steps][-4:] == [f"T2.{at}, try 2" for at in (4, 5, 6, 7)]
+
+
+def test_a_statement_that_is_a_transaction_of_its_own_is_run_again_alone() -> None:
+    own = Program("", SETUP, {"T1": ["BEGIN", READ, "COMMIT", "UPDATE test SET value = 11 WHERE id = 1"]})
+    last = own.sessions["T1"][-1]
+    assert _from_its_begin(own.sessions["T1"], last.name) == ((last,), False)
+
+
+def test_an_advisory_lock_begins_every_transaction(postgres: Stage) -> None:
+    found = remedies(TWICE, level="read committed", stage=postgres, limit=60)
+    trial = found.trial("an advisory lock")
+    assert trial.works and trial.remedy.changes == 4
+    at_once = Program("", SETUP, {name: [f"BEGIN; {READ}", *steps] for name, (_, _, *steps) in
+        ((name, [step.sql for step in own]) for name, own in LOST.sessions.items())})  # fmt: skip
+    trial = remedies(at_once, level="read committed", stage=postgres).trial("an advisory lock")
+    assert trial.works and trial.remedy.changes == 2
+    assert [step.sql for step in trial.remedy.program.sessions["T1"]][:3] == ["BEGIN", ADVISORY["postgresql"], READ]
+
+
+def test_a_comment_behind_a_read_swallows_no_lock(lost: Remedies, postgres: Stage) -> None:
+    for tail in (" -- read it", "; -- read it", " /* read it */"):
+        sessions = {name: [READ + tail, steps[2].sql] for name, steps in LOST.sessions.items()}
+        found = remedies(Program("lost update", SETUP, sessions), level="read committed", stage=postgres, limit=20)
+        assert found.cheapest.remedy.name == "FOR NO KEY UPDATE in T1.2 and T2.2"
+
+
+@pytest.mark.parametrize("levels", [{"T1": "read committed"}, {"T1": "serializable"}])
+def test_a_level_is_one_for_all_sessions(lost: Remedies, postgres: Stage, levels: dict[str, str]) -> None:
+    program = Program("", LOST.setup, LOST.sessions, level="read committed", levels=levels)
+    found = remedies(program, stage=postgres)
+    for level in ("repeatable read", "serializable"):
+        assert counts(found, level) == counts(lost, level)
+        assert not found.trial(level).remedy.program.levels
+    own = " (T1 serializable)" if "serializable" in levels.values() else ""
+    assert f" · read committed{own} · all 70" in found.title
+    weak = Program("", LOST.setup, LOST.sessions, level="serializable", levels=dict.fromkeys(levels, "read committed"))
+    assert counts(remedies(weak, stage=postgres), "serializable") == counts(lost, "serializable")
+
+
+def test_a_remedy_with_more_orders_says_how_many_were_tried(postgres: Stage) -> None:
+    found = remedies(ONE_EACH, level="read committed", stage=postgres, limit=20)
+    trial = found.trial("an advisory lock")
+    assert (trial.tally.orders, trial.of, trial.sampled) == (20, 70, True)
+    assert (found.as_it_is.of, found.as_it_is.sampled) == (20, False)
+    (line,) = [line for line in str(found).split("\n") if "an advisory lock  " in line]
+    assert "  20 of 70  " in line and "all 20 orders" in found.title
+    (data,) = [one for one in found.data()["trials"] if one["name"] == "an advisory lock"]
+    assert (data["orders"], data["of"], data["sampled"]) == (20, 70, True)
+    root = ElementTree.fromstring(found.picture.svg)
+    assert_readable(root)
+    assert "of 70" in texts(root)
+
+
+def test_names_that_need_quotes_get_them(postgres: Stage) -> None:
+    setup = """CREATE TABLE "Test" ("Id" int PRIMARY KEY, "end" int); INSERT INTO "Test" VALUES (1, 10), (2, 20);"""
+    new = """INSERT INTO "Test" SELECT {0}, 30 WHERE NOT EXISTS (SELECT FROM "Test" WHERE "end" = 30)"""
+    found = remedies(Program("", setup, {"T1": [new.format(3)], "T2": [new.format(4)]}), stage=postgres)
+    tried = {trial.remedy.name: trial for trial in found.trials}
+    assert tried["UNIQUE (end) on Test"].works and tried["an index on Test (end)"].tally
+    spans = BOOKING.replace("room", '"Room"').replace("ends", '"end"').replace("booking", '"Booking"')
+    double = {
+        name: [step.sql.replace("room", '"Room"').replace("ends", '"end"').replace("booking", '"Booking"')]
+        for name, (_, step, _) in DOUBLE.sessions.items()
+    }
+    found = remedies(Program("", spans, double), stage=postgres)
+    assert found.trial("EXCLUDE overlapping (starts, end) of the same Room on Booking").works
 
 
 def test_two_rows_agree_in_columns_and_overlap_in_intervals() -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
+from xml.etree import ElementTree
 
 import pytest
 
+from tests.draw.shapes import assert_readable, texts
 from workbook.engines import places
 from workbook.errors import Misuse, SqlError, TooManyRows
 from workbook.schedules import Program, Run, Schedule, ScheduleTimeout, Stage, Step
@@ -128,6 +130,24 @@ def test_immediate_waits_at_begin(sqlite: Stage) -> None:
     run = sqlite.run(read("T1: BEGIN\nT2: BEGIN\nT1: SELECT 1\nT1: COMMIT\nT2: COMMIT"), "immediate")
     assert told(run)[1] == "T2.1 waits for T1: the database's write lock"
     assert run.outcomes == {"T1": "committed", "T2": "committed"}
+
+
+@pytest.mark.parametrize(
+    ("own", "head"),
+    [
+        ({"T1": "immediate"}, "deferred (T1 immediate)"),
+        ({"T1": "immediate", "T2": "immediate"}, "immediate"),
+        ({"T1": "deferred"}, "deferred"),
+    ],
+)
+def test_the_head_of_a_run_shows_the_levels_that_its_sessions_ran_at(
+    sqlite: Stage, own: dict[str, str], head: str
+) -> None:
+    run = sqlite.run(replace(read("T1: BEGIN\nT2: SELECT 1\nT1: COMMIT"), levels=own))
+    assert str(run).split("\n")[0].endswith(f" · {head}") and run.data()["level"] == "deferred"
+    root = ElementTree.fromstring(run.picture.svg)
+    assert_readable(root)
+    assert [text for text in texts(root) if text.endswith(f" · {head}")]
 
 
 def test_those_who_wait_go_on_in_the_order_in_which_they_came(sqlite: Stage) -> None:

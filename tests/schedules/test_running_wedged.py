@@ -9,13 +9,15 @@ import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
+from threading import Timer
 from types import FrameType
 from typing import Any
 
 import pytest
 
 from workbook.errors import Misuse, SqlError, SqlTimeout
-from workbook.schedules import Schedule, ScheduleBroken, ScheduleTimeout, Stage, Step
+from workbook.schedules import Schedule, ScheduleBroken, ScheduleTimeout, Stage, Step, threads
+from workbook.schedules.mariadb_server import installed
 from workbook.schedules.scenarios import SCENARIOS
 
 TEST = "CREATE TABLE test (id int PRIMARY KEY, value int); INSERT INTO test VALUES (1, 10), (2, 20)"
@@ -331,6 +333,146 @@ def test_breaking_off_and_breaking_off_what_cleans_up(
         monkeypatch.setattr(stage.seats, "abandon", abandon)
         goes_on(stage)
     assert broken > 5
+
+
+def embedded(engine: str, timeout_s: float = 10) -> Stage:
+    if engine == "mariadb" and not installed():
+        pytest.skip("there is no MariaDB here")
+    return Stage(engine, timeout_s=timeout_s)
+
+
+EMBEDDED = ("sqlite", "sqlite-rollback", "duckdb", pytest.param("mariadb", marks=pytest.mark.slow))
+
+
+@pytest.mark.parametrize("again", [0, 9, 40])
+@pytest.mark.parametrize("engine", EMBEDDED)
+def test_breaking_off_sessions_in_threads(engine: str, again: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = read("T1: BEGIN\nT1: UPDATE test SET value = 0\nT1: COMMIT\nT2: DELETE FROM test")
+    before, broken = sys.gettrace(), 0
+    with closing(embedded(engine)) as stage:
+        goes_on(stage)
+        for line in range(1, 3_000, 31):
+            monkeypatch.setattr(stage.seats, "abandon", before_line(again, stage.seats.abandon))
+            sys.settrace(CtrlC(line))
+            try:
+                stage.run(steps)
+            except KeyboardInterrupt:
+                broken += 1
+            else:
+                line = 3_000
+            finally:
+                sys.settrace(before)
+                monkeypatch.undo()
+            goes_on(stage)
+            if line == 3_000:
+                break
+    assert broken > 5
+
+
+def before_line(line: int, run: Any) -> Any:
+    def broken_off() -> None:
+        sys.settrace(CtrlC(line) if line else None)
+        run()
+
+    return broken_off
+
+
+@pytest.mark.parametrize("engine", EMBEDDED)
+def test_an_answer_that_was_taken_and_lost_is_waited_for_by_nobody(
+    engine: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A Ctrl-C just after an answer was taken from the queue: nothing runs any more, and so nothing times out."""
+    steps = read("T1: BEGIN\nT1: UPDATE test SET value = 0\nT1: SELECT 1\nT1: COMMIT")
+    with closing(embedded(engine)) as stage:
+        goes_on(stage)
+        seats: Any = stage.seats
+        stopped: list[object] = []
+        monkeypatch.setattr(seats.came, "_queue", Losing(seats.came._queue, 3))
+        monkeypatch.setattr(seats, "interrupt", stopped.append)
+        with pytest.raises(KeyboardInterrupt):
+            stage.run(steps)
+        monkeypatch.undo()
+        assert len(stopped) < 5 and not seats.workers and not seats.seated
+        goes_on(stage)
+
+
+class Losing:
+    """A queue from which the n-th item is taken, and lost to a Ctrl-C."""
+
+    def __init__(self, queue: Any, left: int) -> None:
+        self.queue, self.left, self.put = queue, left, queue.put
+
+    def get(self, timeout: float) -> Any:
+        item = self.queue.get(timeout=timeout)
+        self.left -= item is not None
+        if item is not None and self.left == 0:
+            raise KeyboardInterrupt
+        return item
+
+    def get_nowait(self) -> Any:
+        return self.get(timeout=0) if self.queue.qsize() else self.queue.get_nowait()
+
+
+def test_a_file_that_somebody_holds_is_left_for_a_new_one() -> None:
+    import apsw
+
+    with closing(embedded("sqlite")) as stage:
+        goes_on(stage)
+        seats: Any = stage.seats
+        holder, path = apsw.Connection(str(seats._path)), seats._path
+        holder.execute("BEGIN IMMEDIATE; DELETE FROM test")
+        goes_on(stage)
+        assert seats._path != path
+        holder.close()
+
+
+def test_a_ctrl_c_in_a_statement_of_duckdb_s_is_one(capfd: pytest.CaptureFixture[str]) -> None:
+    """DuckDB makes a RuntimeError of it."""
+    with closing(embedded("duckdb")) as stage:
+        goes_on(stage)
+        seats: Any = stage.seats
+        for raises in ("execute", "fetchall"):
+            seats._root = Raising(seats._root, raises)
+            with pytest.raises(KeyboardInterrupt):
+                stage.run(read("T1: SELECT 1", f"{TEST}; SELECT {len(raises)}"))
+            goes_on(stage)
+    assert "Exception in thread" not in capfd.readouterr().err
+
+
+class Raising:
+    """A connection that is interrupted in the setup."""
+
+    def __init__(self, connection: Any, at: str) -> None:
+        self.connection, self.at = connection, at
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.connection, name)
+
+    def execute(self, sql: str) -> Any:
+        found = self.connection.execute(sql)
+        if sql.startswith("CREATE"):
+            if self.at == "execute":
+                raise RuntimeError("Query interrupted")
+            return self
+        return found
+
+    def fetchall(self) -> Any:
+        raise RuntimeError("Query interrupted")
+
+
+def test_an_alarm_for_a_connection_that_is_closed_is_silent() -> None:
+    import duckdb
+
+    connection = duckdb.connect(":memory:")
+    connection.close()
+    late: Timer = threads.alarm(0, connection.interrupt)
+    late.start()
+    late.join()  # pytest tells of what a thread raises
+
+
+def test_a_session_in_which_nothing_was_begun_has_no_transaction(stage: Stage) -> None:
+    run = stage.run(read("T1: PREPARE TRANSACTION 'a'\nT2: COMMIT\nT3: BEGIN"))
+    assert run.outcomes == {"T1": "no transaction", "T2": "no transaction", "T3": "open"}
 
 
 def test_a_closed_stage_says_so() -> None:

@@ -76,12 +76,35 @@ def test_comments_semicolons_tabs_and_other_lines_endings_are_taken() -> None:
         ("1st: BEGIN\n", "line 1: this is no step: 1st: BEGIN"),
         ("T1: BEGIN\nT1: SELECT '\0'\n", "line 2: it holds a NUL character"),
         ("T1: SELECT\n    1,\n    '\0'\n", "line 3: it holds a NUL character"),
+        ("T1: SELECT 1\n T2: SELECT 2\n", "line 2: this line is indented, and looks like a step: T2: SELECT 2"),
+        ("T1: SELECT 1\n\n  T2 (late): SELECT 2\n", "line 3: this line is indented, and looks like a step"),
+        ("setup: SELECT 1\n T1: SELECT 2\nT1: BEGIN\n", "line 2: this line is indented, and looks like a step"),
     ],
 )
 def test_a_mistake_gets_a_sentence_with_its_line(text: str, says: str) -> None:
     with pytest.raises(Misuse) as caught:
         Schedule.read(text)
     assert says in str(caught.value)
+
+
+def test_a_line_that_continues_a_step_may_hold_a_colon() -> None:
+    schedule = Schedule.read("T1: SELECT\n  value::int, a[1:2]\n    lbl: LOOP\n\tT2: FROM test\n")
+    assert schedule.steps[0].sql == "SELECT\nvalue::int, a[1:2]\nlbl: LOOP\nT2: FROM test"
+
+
+@pytest.mark.parametrize(
+    ("sql", "kept"),
+    [
+        ("UPDATE test SET value = 1; -- tail", "UPDATE test SET value = 1 -- tail"),
+        ("SELECT 1;-- one;\n; /* two */ ;", "SELECT 1 -- one;\n  /* two */"),
+        ("SELECT ';' -- a;", "SELECT ';' -- a;"),
+        ("SELECT 1; SELECT 2;", "SELECT 1; SELECT 2"),
+    ],
+)
+def test_the_semicolon_behind_a_step_is_no_part_of_it(sql: str, kept: str) -> None:
+    schedule = Schedule("", "", (Step("T1", sql),))
+    assert schedule.steps[0].sql == kept
+    assert Schedule.read(str(schedule)) == schedule
 
 
 LINES = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_size=30).filter(

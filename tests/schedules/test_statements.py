@@ -151,10 +151,45 @@ def test_statements_that_look_at_no_row(sql: str) -> None:
         ("EXPLAIN SELECT 1", "EXPLAIN is not traced"),
         ("SELECT FROM WHERE", "its SQL is not understood"),
         ("COPY test FROM STDIN", "COPY is not traced"),
+        ("BEGIN; SELECT value FROM test", "several statements in one step are not traced"),
+        ("SELECT * FROM ROWS FROM (generate_series(1, 2)) AS x", "its SQL is not understood"),
+        ("SELECT value FROM s.test", "s.test stands in a schema of its own"),
+        (
+            "WITH m AS (MERGE INTO test USING (VALUES (1)) AS s(i) ON id = i WHEN MATCHED THEN DELETE) SELECT 1",
+            "a WITH that writes is not traced",
+        ),
     ],
 )
 def test_what_is_not_understood_is_never_passed_over(sql: str, why: str) -> None:
     assert read_statement(sql, TABLES).problem.startswith(why)
+
+
+@pytest.mark.parametrize(
+    ("sql", "seen"),
+    [
+        ("WITH test AS (SELECT * FROM test) SELECT id FROM test", ["test"]),
+        ("WITH a AS (SELECT id FROM test), test AS (SELECT 1) SELECT id FROM a, test", ["test"]),
+        ("WITH RECURSIVE test AS (SELECT 1 AS id UNION ALL SELECT id + 1 FROM test) SELECT id FROM test", []),
+        ("WITH test AS (SELECT 1 AS id), b AS (SELECT id FROM test) SELECT id FROM b", []),
+    ],
+)
+def test_a_with_hides_a_table_from_those_after_it(sql: str, seen: list[str]) -> None:
+    assert [look.table for look in looks(sql)] == seen
+
+
+@pytest.mark.parametrize(
+    ("sql", "note"),
+    [
+        ("SELECT id FROM test LIMIT 1", "LIMIT without ORDER BY picks any rows"),
+        ("SELECT DISTINCT ON (note) id FROM test", "DISTINCT ON without ORDER BY picks any rows"),
+        ("SELECT id FROM test TABLESAMPLE BERNOULLI (10)", "TABLESAMPLE picks any rows"),
+        ("SELECT string_agg(note, ',') FROM test", "string_agg without ORDER BY takes rows in any order"),
+        ("SELECT array_agg(id ORDER BY id) FROM test", ""),
+        ("SELECT sum(id) FROM test", ""),
+    ],
+)
+def test_what_sql_leaves_open_is_noted(sql: str, note: str) -> None:
+    assert read_statement(sql, TABLES, safe=frozenset({"string_agg", "array_agg"})).notes == ((note,) if note else ())
 
 
 def test_harmless_functions_are_known_by_name() -> None:

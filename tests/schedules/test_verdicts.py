@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from workbook.schedules import Run, Schedule, Stage
+from workbook.schedules.ordering import still_open
 from workbook.schedules.transactions import transactions
 from workbook.schedules.verdict import NOTHING, Replays, SerialVerdict, Unjudged, judge
 
@@ -222,23 +225,98 @@ def test_serial_runs_are_remembered_from_one_interleaving_to_the_next(postgres: 
     replays, run = Replays(postgres), ran(postgres, LOST_UPDATE)
     first = judge(run, replays=replays)
     known = dict(replays.known)
-    assert judge(run, replays=replays) == first and len(known) == 2
+    assert judge(run, replays=replays) == first and len(known) == 3  # two orders, and the nearest once more
     assert all(replays.known[key] is known[key] for key in known)
 
 
-def test_a_sequence_that_an_aborted_transaction_has_moved_shows(postgres: Stage) -> None:
+# what is another one each time
+
+NUMBERED = "is filled by a sequence, which is no part of a transaction, and is not compared"
+CHANGING = "is another one each time it runs, and is not compared"
+CLOCKED = "CREATE TABLE test (id int PRIMARY KEY, value int, made timestamp DEFAULT {}); INSERT INTO test VALUES (1, 10, NULL)"
+
+
+@pytest.mark.parametrize(
+    ("engine", "column"),
+    [
+        ("postgresql", "serial"),
+        ("postgresql", "int GENERATED ALWAYS AS IDENTITY"),
+        pytest.param("mariadb", "int AUTO_INCREMENT", marks=pytest.mark.slow),
+    ],
+)
+def test_a_number_of_a_sequence_that_was_rolled_back_is_no_anomaly_and_it_is_said(engine: str, column: str) -> None:
     """Sequences do not roll back: alone, T2 would have got the first number."""
-    verdict = judged(
-        postgres,
-        """
+    steps = """
         T1: BEGIN
-        T1: INSERT INTO test DEFAULT VALUES
+        T1: INSERT INTO test (value) VALUES (1)
         T1: ROLLBACK
-        T2: INSERT INTO test DEFAULT VALUES RETURNING id
-        """,
-        setup="CREATE TABLE test (id serial PRIMARY KEY)",
-    )
-    assert verdict.text == "equivalent to no order" and "would have read (1), and read (2)" in str(verdict)
+        T2: INSERT INTO test (value) VALUES (2) RETURNING id
+        T3: SELECT id, value FROM test
+    """
+    with Stage(engine) as stage:
+        verdict = judged(stage, steps, setup=f"CREATE TABLE test (id {column} PRIMARY KEY, value int)")
+    assert verdict.orders == (("T2", "T3"),)
+    assert verdict.notes == (f"id of test and T2.1 and T3.1 {NUMBERED}",)
+    assert str(verdict) == f"equivalent to T2 then T3\nnote: {verdict.notes[0]}"
+    assert verdict.data()["notes"] == list(verdict.notes)
+
+
+@pytest.mark.parametrize("engine", ["postgresql", "duckdb"])
+def test_what_a_clock_gave_is_not_compared_and_it_is_said(engine: str) -> None:
+    steps = """
+        T1: INSERT INTO test (id, value) VALUES (2, 20)
+        T2: SELECT id, made FROM test ORDER BY made
+        T2: SELECT now() AS told
+    """
+    with Stage(engine) as stage:
+        verdict = judged(stage, steps, setup=CLOCKED.format("now()"))
+    assert verdict.orders == (("T1", "T2 (1st)", "T2 (2nd)"),)
+    assert verdict.notes == (f"made of T2.1 and test {CHANGING}", f"told of T2.2 {CHANGING}")
+
+
+def test_an_anomaly_beside_a_clock_stays_one(postgres: Stage) -> None:
+    steps = LOST_UPDATE.replace("SET ", "SET made = now(), ")
+    verdict = judged(postgres, steps, setup=CLOCKED.format("now()"))
+    assert verdict.text == "equivalent to no order" and verdict.notes == (f"made of test {CHANGING}",)
+    assert [str(one) for one in verdict.differences] == [
+        "T2.2 (SELECT value FROM test WHERE id = 1) would have read (11), and read (10)"
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["sqlite", "mariadb"])
+def test_a_clock_of_seconds_is_waited_for(engine: str) -> None:
+    with Stage(engine) as stage:
+        run = ran(stage, "T1: INSERT INTO test (id, value) VALUES (2, 20)", setup=CLOCKED.format("CURRENT_TIMESTAMP"))
+        time.sleep(1 - time.time() % 1)
+        verdict = judge(run, stage)
+    assert verdict.serializable and verdict.notes == (f"made of test {CHANGING}",)
+
+
+def test_rows_are_counted_where_their_values_are_not_compared(postgres: Stage) -> None:
+    steps = """
+        T1: BEGIN
+        T1: SELECT made FROM test
+        T2: INSERT INTO test (id) VALUES (2)
+        T1: SELECT made FROM test
+        T1: COMMIT
+    """
+    assert judged(postgres, steps, setup=CLOCKED.format("now()")).text == "equivalent to no order"
+
+
+@pytest.mark.parametrize(
+    ("sql", "why"),
+    [
+        ("SELECT id FROM test LIMIT 2", ("LIMIT without ORDER BY picks any rows",)),
+        ("SELECT id FROM test ORDER BY value LIMIT 2", ("where rows are tied, LIMIT picks any of them",)),
+        ("SELECT id FROM test ORDER BY value, test.Id LIMIT 2", ()),
+        ("SELECT id FROM test ORDER BY value", ()),
+        ("SELECT jsonb_agg(value) FROM test", ("jsonb_agg without ORDER BY takes rows in any order",)),
+        ("SELEC", ()),
+    ],
+)
+def test_what_sql_leaves_open_is_told_unless_a_key_decides_it(sql: str, why: tuple[str, ...]) -> None:
+    assert still_open(sql, keys=[("id",)]) == why
 
 
 def test_too_many_transactions_are_refused_with_what_to_do(postgres: Stage) -> None:

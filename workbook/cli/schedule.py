@@ -178,8 +178,8 @@ def _play(schedules: list[Schedule], stage: Stage, level: str, svg: Path | None,
             judged = {"verdict": verdict.data() if verdict else None, "graph": graph.data() if graph else None}
             reports.append({"run": run.data(), **judged, **({"why": why} if why else {})})
         else:
-            name = f"\n{graph.name}: {graph.words}" if graph and graph.name else ""
-            typer.echo(("\n\n" if number else "") + f"{run}\n\n{verdict or why}{name}")
+            said = graph.beside(verdict is None or verdict.serializable) if graph else ""
+            typer.echo(("\n\n" if number else "") + f"{run}\n\n{verdict or why}" + (f"\n{said}" if said else ""))
     if json_:
         typer.echo(json.dumps({"runs": reports}, indent=1, ensure_ascii=False))
     return None if unjudged else serial

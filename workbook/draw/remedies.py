@@ -6,11 +6,12 @@
     ✗  as it is                            │□□✕✕✕✕✕✕✕✕✕✕✕✕✕✕│       0       0          0        0     40
     –  UNIQUE (room) on booking            T1 then T2 leaves something else than before
 
-The shapes and colours are those of the map of every order (`heatmap`). It takes the plain data of `Remedies.data()` and
+Where only so many of a remedy's orders were tried, `of 924` stands below their number. The shapes and colours are those of the map of every order (`heatmap`). It takes the plain data of `Remedies.data()` and
 computes nothing but places.
 
     >>> counts = dict.fromkeys(("anomaly", "abort", "deadlock", "stuck", "waits", "aborted", "retries", "changes"), 0)
     >>> trial = {**counts, "deadlocked": 0, "name": "as it is", "works": True, "refused": "", "orders": 2, "serial": 2}
+    >>> trial |= {"of": 2, "sampled": False}
     >>> data = {"title": "One", "smallest": "as it is", "cheapest": "as it is", "trials": [trial]}
     >>> remedies_picture(data, "one").text
     'one'
@@ -37,7 +38,7 @@ def remedies_picture(data: Mapping[str, Any], text: str) -> Picture:
     """Draw `Remedies.data()`. `text` is the picture's twin."""
     title = textwrap.wrap(data["title"], int((WIDTH - 2 * LEFT) / (14 * CHAR_PX))) or [""]
     top = 34 + TITLE_LINE * len(title)
-    heights = [ROW + (MORE if _crowns(trial, data) else 0) for trial in data["trials"]]
+    heights = [ROW + (MORE if _crowns(trial, data) or trial["sampled"] else 0) for trial in data["trials"]]
     kinds = [kind for kind in KINDS if any(trial[kind] for trial in data["trials"])]
     sheet = Sheet(WIDTH, top + sum(heights) + 40, data["title"], text)
     for number, line in enumerate(title):
@@ -77,6 +78,9 @@ def _row(sheet: Sheet, trial: Mapping[str, Any], y: float, crowns: str) -> None:
     for head, end in COLUMNS:
         lost = head in ("aborts", "deadlocks") and counts[head] > 0
         sheet.label(end, base, f"{counts[head]:,}", size=12, anchor="end", bold=lost)
+        if head == "orders" and trial["sampled"]:
+            of = shortened(f"of {trial['of']:,}", end - BAR_AT - BAR_PX, 11)
+            sheet.label(end, base + MORE, of, size=11, colour=FAINT, anchor="end", tip=f"of {trial['of']:,} orders")
 
 
 def _bar(sheet: Sheet, trial: Mapping[str, Any], y: float) -> None:

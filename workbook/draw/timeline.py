@@ -19,7 +19,7 @@ what each session came to, the tables, and each edge of the cycle in words. Rows
 
     >>> step = {"session": "T1", "sql": "SELECT 1", "name": "T1.1"}
     >>> event = {"at": 0, "step": 0, "kind": "done", "rows": [[1]], "rowcount": 1, "answer": ""}
-    >>> data = {"title": "One step", "engine": "sqlite", "version": "3", "level": "deferred", "levels": {}}
+    >>> data = {"title": "One step", "engine": "sqlite", "version": "3", "at": "deferred", "levels": {}}
     >>> data |= {"steps": [step], "events": [event], "sessions": ["T1"], "outcomes": {"T1": "committed"}, "final": {}}
     >>> timeline_picture(data, "one step").text
     'one step'
@@ -257,7 +257,7 @@ class _Timeline:
     def _head(self, title: str) -> None:
         name = ENGINES.get(self.data["engine"], self.data["engine"])
         base, _, kind = name.partition(", ")
-        parts = [f"{base} {self.data['version']}{', ' + kind if kind else ''}", self.data["level"]]
+        parts = [f"{base} {self.data['version']}{', ' + kind if kind else ''}", self.data["at"]]
         where = " · ".join(part for part in parts if part)
         room = WIDTH - 2 * LEFT - len(where) * 12 * CHAR_PX - 16
         self.canvas.label(LEFT, 26, shortened(title, room, 14), size=14, bold=True, tip=title)

@@ -2,8 +2,8 @@
 
     a level              the whole program at a stronger one                        1 change
     a row lock           FOR NO KEY UPDATE, FOR UPDATE, FOR SHARE behind a read     1 a statement
-    an advisory lock     one key for all, as the first statement                    1 a session
-    a guard row          one row that every transaction changes first               1, and 1 a session
+    an advisory lock     one key for all, as the first statement                    1 a transaction
+    a guard row          one row that every transaction changes first               1, and 1 a transaction
     a constraint         a unique index, or an exclusion constraint                 1
     an index             on what a statement searches by                            1
 
@@ -26,9 +26,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from sqlglot import exp
+
+from workbook.schedules.controls import chains, leaves_open, parted, statements
+from workbook.schedules.controls import kind as kind_of
 from workbook.schedules.schedule import Program, Step
-from workbook.schedules.statement import Statement, read_statement
+from workbook.schedules.statement import CONTROL, DIALECTS, Statement, read_statement
 from workbook.schedules.tables import Known, Table
+from workbook.schedules.transactions import ordinal
 
 Kind = Literal["as it is", "level", "row lock", "advisory lock", "guard row", "constraint", "index", "own"]
 LOCKS = {
@@ -73,8 +78,10 @@ class Remedy:
 
 def candidates(program: Program, level: str, engine: str, levels: Sequence[str], known: Known) -> Iterator[Remedy]:
     """What can be tried without having seen what goes wrong; `levels` are those of the engine, the weakest first."""
-    for number, stronger in enumerate(levels[levels.index(level) + 1 :], 1):
-        yield Remedy(stronger, "level", 1, program, stronger, number)
+    used = [program.levels.get(session, level) for session in program.sessions]
+    weakest = min(levels.index(one) if one in levels else -1 for one in used)
+    for number, stronger in enumerate(levels[weakest + 1 :], 1):
+        yield Remedy(stronger, "level", 1, replace(program, levels={}), stronger, number)
     yield from row_locks(program, level, engine, known)
     if engine in ADVISORY:
         yield first_of_all("an advisory lock", "advisory lock", program, level, ADVISORY[engine])
@@ -91,19 +98,69 @@ def row_locks(program: Program, level: str, engine: str, known: Known) -> Iterat
     for strength, clause in enumerate(LOCKS.get(engine, ())):
         every = _groups(program, reads) if "SHARE" not in clause else [reads] if reads else []
         for group in every:
-            locked = {name: f"{sql} {clause}" for name, sql in group.items()}
+            locked = {name: _with_clause(sql, clause) for name, sql in group.items()}
             changed = _rewritten(program, locked)
             yield Remedy(f"{clause} in {_listed(group)}", "row lock", len(group), changed, level, 10 + strength)
 
 
 def first_of_all(name: str, kind: Kind, program: Program, level: str, sql: str) -> Remedy:
     """One statement that every transaction begins with, and that only one can have done at a time."""
-    sessions = {}
-    for session, steps in program.sessions.items():
-        at = next(place for place, step in enumerate(steps, 1) if step.begins)
-        sessions[session] = (*steps[:at], Step(session, sql, f"{session} first"), *steps[at:])
-    changes = len(sessions) + (kind == "guard row")
-    return Remedy(name, kind, changes, replace(program, sessions=sessions), level, strength=20)
+    sessions = {session: tuple(_begun_with(session, steps, sql)) for session, steps in program.sessions.items()}
+    added = sum(map(_count, sessions.values())) - sum(map(_count, program.sessions.values()))
+    return Remedy(name, kind, added + (kind == "guard row"), replace(program, sessions=sessions), level, strength=20)
+
+
+def _count(steps: Sequence[Step]) -> int:
+    return sum(len(statements(step.sql)) for step in steps)
+
+
+def _begun_with(session: str, steps: Sequence[Step], sql: str) -> Iterator[Step]:
+    """A session's steps, each of its transactions with this statement behind its BEGIN. A step that begins one and
+    holds more is split there; a statement that is a transaction of its own gets its BEGIN and COMMIT.
+
+    >>> steps = [Step("T1", "BEGIN; SELECT 1; COMMIT", "all"), Step("T1", "UPDATE t SET n = 1", "own")]
+    >>> [step.sql for step in _begun_with("T1", steps, "LOCK")]
+    ['BEGIN', 'LOCK', 'SELECT 1; COMMIT', 'BEGIN', 'LOCK', 'UPDATE t SET n = 1', 'COMMIT']
+    """
+    number, inside = 0, False
+
+    def first() -> Step:
+        nonlocal number
+        number += 1
+        return Step(session, sql, f"{session} first{f', {ordinal(number)}' if number > 1 else ''}")
+
+    for step in steps:
+        for place, text in enumerate(_cut(step.sql), 1):
+            part = replace(step, sql=text, name=step.name if place == 1 else f"{step.name}, part {place}")
+            begins = any(_begins(one) for one in statements(text))
+            if not inside and not begins and not all(CONTROL.match(one) for one in statements(text)):
+                yield Step(session, "BEGIN", f"{part.name}, begun")
+                yield first()
+                yield part
+                yield Step(session, "COMMIT", f"{part.name}, ended")
+                continue
+            yield part
+            if begins:
+                yield first()
+            inside = leaves_open(text, inside)
+
+
+def _begins(statement: str) -> bool:
+    """Whether a transaction begins with it: BEGIN, COMMIT AND CHAIN."""
+    return kind_of(statement) == "begin" or chains(statement)
+
+
+def _cut(sql: str) -> list[str]:
+    """The text of a step, cut behind each statement that begins a transaction, and before it.
+
+    >>> _cut("COMMIT; BEGIN; SELECT 1; SELECT 2"), _cut("/* as it is */ BEGIN")
+    (['COMMIT', 'BEGIN', 'SELECT 1; SELECT 2'], ['/* as it is */ BEGIN'])
+    """
+    parts = statements(sql)
+    if len(parts) < 2 or not any(map(_begins, parts)):
+        return [sql]
+    groups = itertools.groupby(parts, _begins)
+    return [text for begins, group in groups for text in (group if begins else ["; ".join(group)])]
 
 
 def indexes(program: Program, level: str, engine: str, known: Known) -> Iterator[Remedy]:
@@ -116,7 +173,7 @@ def indexes(program: Program, level: str, engine: str, known: Known) -> Iterator
             if columns and not any(group[0] in columns for group in table.unique if group):
                 found[look.table, columns] = None
     for number, (name, columns) in enumerate(found, 1):
-        sql = f"CREATE INDEX workbook_remedy_{number} ON {name} ({', '.join(columns)})"
+        sql = f"CREATE INDEX workbook_remedy_{number} ON {_quoted([name], engine)} ({_quoted(columns, engine)})"
         yield Remedy(f"an index on {name} ({', '.join(columns)})", "index", 1, _with_setup(program, sql), level, 5)
 
 
@@ -134,8 +191,7 @@ def constraints(
     for table in known.tables:
         rows_right = [final.get(table.name, ()) for final in right]
         rows_left = [final.get(table.name, ()) for final in left]
-        for number, (name, sql) in enumerate(_constraints_of(table, engine, rows_right, rows_left), 1):
-            sql = sql.format(constraint=f"workbook_remedy_{table.name}_{number}")
+        for name, sql in _constraints_of(table, engine, rows_right, rows_left):
             yield Remedy(name, "constraint", 1, _with_setup(program, sql), level, strength=4)
 
 
@@ -143,23 +199,26 @@ def _constraints_of(
     table: Table, engine: str, right: Sequence[Sequence[Row]], left: Sequence[Sequence[Row]]
 ) -> list[tuple[str, str]]:
     """Names and SQL of the constraints for one table."""
+
+    def called() -> str:
+        return _quoted([f"workbook_remedy_{table.name}_{len(found) + 1}"], engine)
+
     columns = [name for name in table.columns if name not in table.generated]
     allowed = {group for rows in right for group in pairs(rows, table.columns)}
     seen = {group for rows in left for group in pairs(rows, table.columns)}
-    found = []
+    found: list[tuple[str, str]] = []
     for group in _only_there(seen, allowed):
         if set(group) <= set(columns):
-            cells = ", ".join(group)
-            found.append(
-                (f"UNIQUE ({cells}) on {table.name}", f"CREATE UNIQUE INDEX {{constraint}} ON {table.name} ({cells})")
-            )
+            sql = f"CREATE UNIQUE INDEX {called()} ON {_quoted([table.name], engine)} ({_quoted(group, engine)})"
+            found.append((f"UNIQUE ({', '.join(group)}) on {table.name}", sql))
     if engine == "postgresql":
         for interval in _intervals(table, [*right, *left]):
             kept, lost = (
                 {group for rows in side for group in overlapping(rows, table.columns, interval)}
                 for side in (right, left)
             )
-            found += [_exclusion(table, group, interval) for group in _only_there(lost, kept)]
+            for group in _only_there(lost, kept):
+                found.append(_exclusion(table, group, interval, called()))
     return found[:CONSTRAINTS_MAX]
 
 
@@ -236,18 +295,22 @@ def _intervals(table: Table, finals: Sequence[Sequence[Row]]) -> Iterator[tuple[
                 yield one, other
 
 
-def _exclusion(table: Table, same: Sequence[str], interval: tuple[str, ...]) -> tuple[str, str]:
-    """An exclusion constraint: rows that agree in some columns must not overlap."""
+def _exclusion(table: Table, same: Sequence[str], interval: tuple[str, ...], called: str) -> tuple[str, str]:
+    """An exclusion constraint of PostgreSQL: rows that agree in some columns must not overlap."""
     types = dict(zip(table.columns, table.types, strict=False))
+    sql_of = {name: _quoted([name], "postgresql") for name in (table.name, *same, *interval)}
     parts = [
-        f"{RANGE_OF[types[name]]}({name}, {name}, '[]') WITH &&" if types[name] in RANGE_OF else f"{name} WITH ="
+        f"{RANGE_OF[types[name]]}({sql_of[name]}, {sql_of[name]}, '[]') WITH &&"
+        if types[name] in RANGE_OF
+        else f"{sql_of[name]} WITH ="
         for name in same
     ]
-    span = interval[0] if len(interval) == 1 else f"{RANGE_OF[types[interval[0]]]}({', '.join(interval)})"
+    ends = ", ".join(sql_of[name] for name in interval)
+    span = ends if len(interval) == 1 else f"{RANGE_OF[types[interval[0]]]}({ends})"
     of = f" of the same {', '.join(same)}" if same else ""
     what = interval[0] if len(interval) == 1 else f"({', '.join(interval)})"
     excluded = ", ".join([*parts, f"{span} WITH &&"])
-    sql = f"ALTER TABLE {table.name} ADD CONSTRAINT {{constraint}} EXCLUDE USING gist ({excluded})"
+    sql = f"ALTER TABLE {sql_of[table.name]} ADD CONSTRAINT {called} EXCLUDE USING gist ({excluded})"
     return f"EXCLUDE overlapping {what}{of} on {table.name}", sql
 
 
@@ -294,3 +357,22 @@ def _rewritten(program: Program, sql: Mapping[str, str]) -> Program:
 def _with_setup(program: Program, sql: str) -> Program:
     setup = program.setup.rstrip()
     return replace(program, setup=f"{setup}{'' if not setup or setup.endswith(';') else ';'}\n{sql};")
+
+
+def _with_clause(sql: str, clause: str) -> str:
+    """A query with a clause behind it, and no comment that would swallow it.
+
+    >>> _with_clause("SELECT 1; -- one", "FOR UPDATE")
+    'SELECT 1 FOR UPDATE'
+    """
+    query = parted(sql)[0]
+    return f"{query}{chr(10) if '#' in query else ' '}{clause}"  # on MariaDB # begins a comment, until its line ends
+
+
+def _quoted(names: Iterable[str], engine: str) -> str:
+    """Names as SQL, whatever is in them.
+
+    >>> _quoted(["id", "end"], "postgresql"), _quoted(["a b"], "mariadb")
+    ('"id", "end"', '`a b`')
+    """
+    return ", ".join(exp.to_identifier(name, quoted=True).sql(dialect=DIALECTS[engine]) for name in names)

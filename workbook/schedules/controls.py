@@ -83,6 +83,23 @@ def bare(sql: str) -> str:
     return "; ".join(statements(sql))
 
 
+@lru_cache(maxsize=4096)
+def parted(sql: str) -> tuple[str, str]:
+    """A text without the semicolons behind it: up to the end of its last statement, and the comments after that.
+
+    >>> parted("SELECT 1; -- read it"), parted("SELECT ';' ;")
+    (('SELECT 1', ' -- read it'), ("SELECT ';'", ''))
+    """
+    end, tail = 0, ""
+    for token in TOKEN.finditer(sql):
+        if token["end"] or token["comment"] or token[0].isspace():
+            tail += " " if token["end"] else token[0]
+        else:
+            end, tail = token.end(), ""
+    tail = tail.rstrip()
+    return (sql[:end], re.sub(r"^ {2,}", " ", tail)) if end else ("", sql.strip(" \t\r\n;"))
+
+
 def _inside(current: str) -> bool:
     """Whether what was read so far is a routine that has not come to its END."""
     bare = STRING.sub("''", current)

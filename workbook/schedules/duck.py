@@ -30,8 +30,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import re
-import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -41,7 +40,7 @@ from workbook.errors import SqlError, SqlTimeout
 from workbook.schedules.controls import leaves_open
 from workbook.schedules.engine import ROWS_MAX, TOO_MANY, Answer, Rows, State, Wait, of_table
 from workbook.schedules.schedule import Schedule
-from workbook.schedules.threads import Threads, Worker, sentence
+from workbook.schedules.threads import Threads, Worker, alarm, sentence
 
 PLAIN = re.compile(
     r"\s*(BEGIN|START|COMMIT|END|ROLLBACK|ABORT|SELECT|FROM|INSERT|UPDATE|DELETE|MERGE|WITH|VALUES)\b", re.I
@@ -63,6 +62,17 @@ TABLES = """SELECT schema_name, table_name FROM duckdb_tables()
 CODE = re.compile(r"(\w+) Error:")
 
 
+@contextlib.contextmanager
+def _interrupted() -> Iterator[None]:
+    """What DuckDB makes of a Ctrl-C that comes while it runs a statement of the main thread is a Ctrl-C again."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "interrupted" not in str(error).lower():
+            raise
+        raise KeyboardInterrupt from None
+
+
 class Duck(Threads):
     """Sessions on a database of DuckDB in memory that is this stage's alone."""
 
@@ -78,14 +88,15 @@ class Duck(Threads):
         self._plain = self._within = True
         """Whether what has run leaves nothing in the sessions' connections, and nothing outside of the schedule's database."""
 
+    @_interrupted()
     def prepare(self, schedule: Schedule, levels: Mapping[str, str], timeout_s: float) -> None:
         self._clear()
         self._plain, self._within = True, _only_makes(schedule.setup) and _only_makes(schedule.teardown)
         self._number += 1
         self._root.execute(f"ATTACH ':memory:' AS schedule_{self._number}; USE schedule_{self._number}")
-        late = threading.Timer(timeout_s, self._root.interrupt)
-        late.start()
+        late = alarm(timeout_s, self._root.interrupt)
         try:
+            late.start()
             _run(self._root, schedule.setup)
         except duckdb.InterruptException:
             self._within = False
@@ -101,6 +112,7 @@ class Duck(Threads):
     def waiting(self, sessions: Iterable[str]) -> dict[str, Wait]:
         return {}
 
+    @_interrupted()
     def tables(self, schedule: Schedule) -> tuple[dict[str, Rows], dict[str, tuple[str, ...]]]:
         rows: dict[str, Rows] = {}
         columns: dict[str, tuple[str, ...]] = {}
@@ -210,6 +222,7 @@ def _instance() -> duckdb.DuckDBPyConnection:
     return duckdb.connect(":memory:", config={"threads": 1, "python_enable_replacements": False})
 
 
+@_interrupted()
 def _run(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
     """Run statements to their end; a text without any is nothing to run."""
     found = connection.execute(sql)
@@ -217,6 +230,7 @@ def _run(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
         found.fetchall()
 
 
+@_interrupted()
 def _asked(connection: duckdb.DuckDBPyConnection, sql: str) -> tuple[tuple[str, ...], list[tuple[Any, ...]], str]:
     """The columns and the rows of a statement, `ROWS_MAX` and one more at most; none for a text without any, nor,
     with the reason, where Python cannot hold what a statement that has written returns."""

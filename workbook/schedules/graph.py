@@ -22,8 +22,9 @@ looks at together.
     ('T1', 'T2')
 
 No cycle means that every order which follows the edges shows each read the same versions. This is tested against
-`verdict`, which runs the orders: each order that a graph without a cycle allows must be one of its equivalent ones. The
-other way round need not hold: a cycle may leave no trace in what was read (two transactions write the same value).
+`verdict`, which runs the orders: each order that a graph without a cycle allows must be one of its equivalent ones.
+Where no order fits and no cycle was found, something was not seen, and `Graph.beside` says so. The other way round need
+not hold: a cycle may leave no trace in what was read (two transactions write the same value).
 
 Source: A. Adya, Weak Consistency (1999), chapter 3; A. Adya, B. Liskov, P. O'Neil, Generalized Isolation Level
 Definitions, ICDE 2000. Left out: start-ordered edges of snapshots, real time.
@@ -33,18 +34,22 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from workbook.schedules.names import Name, named_cycle, of_scenario
 from workbook.schedules.run import Run
 from workbook.schedules.tracing import trace
+from workbook.schedules.transactions import Transaction
 from workbook.schedules.versions import Row, Sight, Trace, Version
 
 if TYPE_CHECKING:
     from workbook.schedules.stage import Stage
 
+UNNAMED = "not named"
+"""What an anomaly is called that left no cycle in the graph."""
+UNSEEN = "no cycle was found, though no order fits: something was read or written that is not traced"
 CHOICES_MAX = 4_096
 """Combinations of parallel edges of one cycle among which the plainest name is looked for."""
 
@@ -67,6 +72,8 @@ class Edge:
     words: str
     at: tuple[int, int] = (0, 0)
     """The indexes of the two steps."""
+    of: Row | None = field(default=None, compare=False)
+    """Which row it is: without a key, a row is called by its values, and they change."""
 
     def data(self) -> dict[str, str]:
         """Plain data: each field but the indexes."""
@@ -161,6 +168,23 @@ class Graph:
             return f"not traced: {'; '.join(self.problems)}"
         said = [one.words for one in self.phenomena] or [edge.words for edge in self.cycle()]
         return "; ".join(said) if said else "no cycle"
+
+    @property
+    def label(self) -> str:
+        """The name of a run that is as good as no serial order; '' where there is no graph."""
+        return self.name or (UNNAMED if self.traced else "")
+
+    def beside(self, serializable: bool) -> str:
+        """What the graph says beside a verdict: the name and why, and where no order fits and nothing was found, that
+        something was not seen. '' where there is nothing to say."""
+        if self.name:
+            return f"{self.name}: {self.words}"
+        if serializable:
+            return ""
+        if not self.traced:
+            return self.words
+        notes = f" ({'; '.join(self.notes)})" if self.notes else ""
+        return f"{UNNAMED}: {UNSEEN}{notes}"
 
     @property
     def scenario(self) -> str:
@@ -276,9 +300,8 @@ class _Builder:
                 for first, then in itertools.pairwise(touching):
                     edge = self._edge("ww", "item", first.step, then.step, first, "")
                     if edge is not None:
-                        yield self._with(
-                            edge, f"{edge.source} {_did(first)} {edge.row} before {edge.target} {_did(then)} it"
-                        )
+                        words = f"{edge.source} {_did(first)} {edge.row} before {edge.target} {_did(then)} it"
+                        yield replace(edge, words=words)
 
     def _sets(self, version: Version, columns: frozenset[str]) -> bool:
         """Whether a version was written with one of these columns set; a copy of an older version sets all."""
@@ -302,7 +325,8 @@ class _Builder:
         at = -1 if seen is None else self.place[seen.number]
         status = [one.alive and one.number in sight.matches for one in order]
         changes = [one for one in range(len(order)) if status[one] != (one > 0 and status[one - 1])]
-        yield from self._before_and_after(sight, order, at, changes, "predicate")
+        if sight.why not in ("conflict", "copy"):  # these found a row by its key, not by a condition
+            yield from self._before_and_after(sight, order, at, changes, "predicate")
         if at >= 0 and status[at]:
             for column in sorted(sight.values):
                 sets = [place for place, one in enumerate(order) if self._sets(one, frozenset({column}))]
@@ -318,11 +342,13 @@ class _Builder:
         if before:
             edge = self._edge("wr", by, before[-1].step, sight.step, before[-1], sight.condition)
             if edge is not None:
-                yield self._with(edge, self._read(sight, edge.target, edge.source, edge.row, before[-1], by, "after"))
+                words = self._read(sight, edge.target, edge.source, edge.row, before[-1], by, "after")
+                yield replace(edge, words=words)
         if after:
             edge = self._edge("rw", by, sight.step, after[0].step, after[0], sight.condition)
             if edge is not None:
-                yield self._with(edge, self._read(sight, edge.source, edge.target, edge.row, after[0], by, "before"))
+                words = self._read(sight, edge.source, edge.target, edge.row, after[0], by, "before")
+                yield replace(edge, words=words)
 
     def _read(self, sight: Sight, reader: str, writer: str, row: str, version: Version, by: str, when: str) -> str:
         """The sentence of a read: `T1 read row 2 before T2 changed it`."""
@@ -354,34 +380,48 @@ class _Builder:
         if one is other:
             return None
         steps = self.trace.step(source), self.trace.step(target)
-        return Edge(kind, by, one.name, other.name, *steps, self.trace.row(version), "", (source, target))
-
-    def _with(self, edge: Edge, words: str) -> Edge:
-        return Edge(
-            edge.kind, edge.by, edge.source, edge.target, edge.source_step, edge.target_step, edge.row, words, edge.at
-        )
+        of = (version.table, version.row)
+        return Edge(kind, by, one.name, other.name, *steps, self.trace.row(version), "", (source, target), of)
 
     # reads of what was never there
 
     def phenomena(self) -> Iterator[Phenomenon]:
-        last: dict[tuple[Row, str], int] = {}
-        for version in self.trace.versions:
-            if (writer := self.trace.writer(version)) is not None:
-                last[((version.table, version.row), writer.name)] = version.number
         for sight in self.trace.sights:
-            reader = self.trace.of_step[sight.step].name
-            for version in sight.found:
+            reader = self.trace.of_step[sight.step]
+            for version in sight.seen.values():
                 writer = self.trace.writer(version)
-                if writer is None or writer.name == reader:
+                if writer is None or writer is reader or (found := self._never_there(sight, version, writer)) is None:
                     continue
+                name, then = found
                 row = self.trace.row(version)
-                read = f"{reader} read {row} as {writer.name} had left it"
-                step = self.trace.step(sight.step)
-                if not writer.committed:
-                    words = f"{read}, and {writer.name} was {writer.outcome.split()[0]}"
-                    yield Phenomenon(Name("G1a", "aborted read"), reader, step, words)
-                elif last[((version.table, version.row), writer.name)] != version.number:
-                    yield Phenomenon(Name("G1b", "intermediate read"), reader, step, f"{read} for a while")
+                read = f"{reader.name} read {row} as {writer.name} had left it"
+                if not sight.matched(version):
+                    read = self._read(sight, reader.name, writer.name, row, version, "predicate", "after")
+                yield Phenomenon(name, reader.name, self.trace.step(sight.step), f"{read}{then}")
+
+    def _never_there(self, sight: Sight, version: Version, writer: Transaction) -> tuple[Name, str] | None:
+        """Where a version that a look saw came to nothing, or its writer wrote over it, and the look would have found
+        something else otherwise: the name of that, and the end of its sentence."""
+        if version.number not in self.place:
+            undone, then = [version], version.replaced
+            while then is not None and then.number not in self.place and self.trace.writer(then) is writer:
+                undone, then = [*undone, then], then.replaced
+            end = "took it back" if writer.committed else f"was {writer.outcome.split()[0]}"
+            matters = self._matters(sight, version, then, undone)
+            return (Name("G1a", "aborted read"), f", and {writer.name} {end}") if matters else None
+        order = self.trace.order[(version.table, version.row)]
+        later = [one for one in order[order.index(version) + 1 :] if self.trace.writer(one) is writer]
+        if later and self._matters(sight, version, later[-1], later):
+            end = " for a while" if sight.matched(version) else f", and {writer.name} wrote it again"
+            return Name("G1b", "intermediate read"), end
+        return None
+
+    @staticmethod
+    def _matters(sight: Sight, seen: Version, instead: Version | None, between: Sequence[Version]) -> bool:
+        """Whether a look finds another thing in one version of a row than in the other, after the writes between."""
+        if sight.matched(seen) != sight.matched(instead):
+            return True
+        return sight.matched(seen) and any(one.touched & sight.values for one in between)
 
 
 def _did(version: Version) -> str:

@@ -12,10 +12,9 @@ whole; above `limit`, so many different orders are drawn by a seed, each as like
 them says so. Shares of orders are no probabilities: nobody knows how often an order comes up in production.
 
 Each order's verdict is that of `verdict`: it is compared with every serial order, and those are run once, for they do
-not depend on the order that is judged. Numbers that a sequence has given are left out of the comparison of what is
-left: a transaction that is rolled back keeps its number, which is no anomaly. Where no serial order fits, `graph`
-gives the anomaly its name. It runs the schedule once more, so orders that differ in nothing but when a plain BEGIN was
-sent, and showed the same, share it.
+not depend on the order that is judged. Where no serial order fits, `graph` gives the anomaly its name, or it is `not
+named`: then something was read or written that the graph does not see. It runs the schedule once more, so orders that
+differ in nothing but when a plain BEGIN was sent, and showed the same, share it.
 
     >>> sessions = {"T1": ["INSERT INTO t VALUES (1)"], "T2": ["INSERT INTO t VALUES (2)"]}
     >>> found = explore(Program("one row each", "CREATE TABLE t (n int)", sessions), "duckdb")
@@ -43,12 +42,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from workbook.errors import Misuse
 from workbook.schedules.bar import bar
 from workbook.schedules.controls import bare
-from workbook.schedules.engine import in_order
 from workbook.schedules.graph import Graph, dependencies
 from workbook.schedules.run import ENGINES, Run, ScheduleTimeout
 from workbook.schedules.schedule import Program, Schedule
 from workbook.schedules.stage import Stage, stage_of
-from workbook.schedules.tables import tables_of
 from workbook.schedules.transactions import NOT_RUN
 from workbook.schedules.verdict import Replays, SerialVerdict, judge
 
@@ -71,7 +68,7 @@ class Cell:
 
     `number` counts the orders from 1, the same at each level; `run` is what was seen, `verdict` compares it with the
     serial orders (None where it is stuck); `kind` is what it came to, and `code` the SQLSTATE of an abort; `name` is
-    the anomaly's ('' where there is none, or nobody has looked).
+    the anomaly's (`not named` where its graph has none; '' where there is no anomaly, no graph, or nobody has looked).
     """
 
     number: int
@@ -364,7 +361,6 @@ class Examiner:
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
         self._replays = Replays(stage)
-        self._unnumbered = _Unnumbered(stage, self._replays.known)
 
     def run(self, order: Schedule, level: str, number: int = 1) -> Cell:
         """Run an order at a level, and say what it came to."""
@@ -379,32 +375,8 @@ class Examiner:
     def cell(self, run: Run, level: str, number: int = 1) -> Cell:
         """What a run came to."""
         verdict = judge(run, replays=self._replays)
-        if not verdict.serializable:
-            bare = self._unnumbered.bare(run)
-            verdict = verdict if bare is run else judge(bare, replays=self._unnumbered)
         kind, code = came_to(run, verdict)
         return Cell(number, level, run, verdict, kind, code)
-
-
-class _Unnumbered(Replays):
-    """Serial runs, and the run that is judged, without the columns that a sequence fills."""
-
-    def run(self, schedule: Schedule) -> Run | None:
-        run = super().run(schedule)
-        return None if run is None else self.bare(run)
-
-    def bare(self, run: Run) -> Run:
-        """The run without those columns; the run itself where there are none."""
-        filled = {
-            table.name: table.sequenced for table in tables_of(run.schedule, self.stage).tables if table.sequenced
-        }
-        if not filled:
-            return run
-        final = dict(run.final)
-        for name in filled.keys() & final.keys():
-            kept = [at for at, column in enumerate(run.columns[name]) if column not in filled[name]]
-            final[name] = in_order(tuple(row[at] for at in kept) for row in final[name])
-        return replace(run, final=final)
 
 
 def came_to(run: Run, verdict: SerialVerdict) -> tuple[Kind, str]:
@@ -435,7 +407,7 @@ def _named(cells: Sequence[Cell], stage: Stage, graphs: dict[tuple[Any, ...], Gr
                 graphs[key] = dependencies(run, stage)
                 step()
     for cell in cells:
-        yield replace(cell, name=graphs[_key(cell.run)].name) if cell.kind == "anomaly" else cell
+        yield replace(cell, name=graphs[_key(cell.run)].label) if cell.kind == "anomaly" else cell
 
 
 def _key(run: Run) -> tuple[Any, ...]:

@@ -153,6 +153,14 @@ class MariaDb(Threads):
             raise SqlError(f"{what}: {_said(error)}.", sqlstate=sqlstate(_number(error))) from None
         return rows, columns
 
+    def abandon(self) -> None:
+        """The control may have missed an answer, too, and nobody knows what the tables hold."""
+        self._setup = None
+        with contextlib.suppress(Exception):
+            self._control.close()
+        self._control = self._server.connect()
+        super().abandon()
+
     def close(self) -> None:
         self.close_all()
         with contextlib.suppress(pymysql.MySQLError):

@@ -39,6 +39,7 @@ RANKS = ("G0", "G1a", "G1b", "G1c", "P4", "OTV", "G-single", "PMP", "G2-item", "
 """The codes, those first that the weakest level forbids."""
 WORDS = {
     "dirty write": "G0",
+    "dirty read": "G1a",
     "aborted read": "G1a",
     "intermediate read": "G1b",
     "circular information flow": "G1c",
@@ -46,6 +47,7 @@ WORDS = {
     "predicate-many-preceders": "PMP",
     "lost update": "P4",
     "read skew": "G-single",
+    "non-repeatable read": "G-single",
     "write skew": "G2-item",
     "anti-dependency cycle": "G2",
     "read-only anomaly": "G2",
@@ -54,6 +56,9 @@ WORDS = {
 """What titles say instead of a code."""
 SAME = {"G2": ("G2", "G2-item"), "G-single": ("G-single", "PMP", "P4")}
 """Codes that fit a scenario of another: the general one is kept where a special case was observed."""
+SAME_WORDS = {"dirty read": ("G1a", "G1b"), "write skew": ("G2-item", "G2")}
+"""Codes among which words leave the choice: write skew is one of rows or of conditions."""
+CODE = re.compile(r"\b(G0|G1a|G1b|G1c|OTV|PMP|P4|G-single|G2-item|G2)(?!\w)")
 
 
 @dataclass(frozen=True)
@@ -93,31 +98,42 @@ def named_cycle(edges: Sequence[Edge], read_only: frozenset[str] = frozenset()) 
 def _single(edges: Sequence[Edge], anti: Edge) -> Name:
     """The name of a cycle with one rw."""
     others = [edge for edge in edges if edge is not anti]
-    if len(others) == 1 and others[0].kind == "ww" and others[0].row == anti.row:
+    if len(others) == 1 and others[0].kind == "ww" and _same_row(others[0], anti):
         return Name("P4", "lost update")
     if anti.by == "predicate":
         return Name("PMP", "phantom")
     back = next((edge for edge in others if edge.target == anti.source), None)
-    if back is not None and back.row == anti.row:
+    if back is not None and _same_row(back, anti):
         return Name("G-single", "non-repeatable read")
     if len(others) == 1 and others[0].kind == "wr" and others[0].at[1] < anti.at[0]:
         return Name("OTV", "observed transaction vanishes")
     return Name("G-single", "read skew")
 
 
+def _same_row(one: Edge, other: Edge) -> bool:
+    """Whether two edges are about one row: by its key, or because it is the same, whatever it is called by now."""
+    return one.row == other.row or (one.of is not None and one.of == other.of)
+
+
 def scenario_code(title: str) -> str:
     """The code of the anomaly that a title names, '' where it names none."""
-    found = re.search(r"\b(G0|G1a|G1b|G1c|OTV|PMP|P4|G-single|G2-item|G2)(?!\w)", title)
-    if found:
-        return found[1]
-    return next((code for words, code in WORDS.items() if words in title.lower()), "")
+    return _named(title)[0]
+
+
+def _named(title: str) -> tuple[str, str]:
+    """The code that a title gives or means, and the words by which it means it; '' where there are none."""
+    if found := CODE.search(title):
+        return found[1], ""
+    said = ((code, words) for words, code in WORDS.items() if re.search(rf"\b{words}s?\b", title, re.I))
+    return next(said, ("", ""))
 
 
 def of_scenario(title: str, observed: Sequence[Name]) -> str:
     """That another anomaly was observed than the one that a schedule's title names; '' where one of the names that were
     observed fits, or the title names none."""
-    code = scenario_code(title)
-    if not code or any(name.code in SAME.get(code, (code,)) for name in observed):
+    code, words = _named(title)
+    fitting = SAME_WORDS.get(words) or SAME.get(code, (code,))
+    if not code or any(name.code in fitting for name in observed):
         return ""
     if not observed:
         return f"The scenario is called {title}; it was not observed, nor any other anomaly."

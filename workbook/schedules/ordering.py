@@ -6,7 +6,8 @@
 
 SQL leaves the sequence of tied rows open, so an engine may give either, and a later run the other. Where a statement
 returns what it orders by, equal rows can only have changed places in a tie. Where it does not, it is run again with
-what it orders by added to what it returns, and the answer is compared group by group of ties.
+what it orders by added to what it returns, and the answer is compared group by group of ties. So is a statement that
+locks: at READ COMMITTED it sorts rows, then waits for them, and returns what they are by then, out of order.
 
     >>> with_keys("SELECT id FROM test ORDER BY value DESC", ("id",))
     ('SELECT id, value AS workbook_order_1 FROM test ORDER BY value DESC', 1)
@@ -17,18 +18,27 @@ what it orders by added to what it returns, and the answer is compared group by 
     >>> admissible([(1,), (3,), (2,)], [(1, 10), (2, 10), (3, 20)], 1)
     False
 
-Source: PostgreSQL's manual, 7.5 "Sorting Rows". Left out: LIMIT among ties, which may pick any.
+SQL leaves more open than ties, and what is open is told, not compared:
+
+    >>> still_open("SELECT id FROM test LIMIT 1"), still_open("SELECT array_agg(id ORDER BY id) FROM test")
+    (('LIMIT without ORDER BY picks any rows',), ())
+
+Source: PostgreSQL's manual, 7.5 "Sorting Rows", and its page on SELECT, "The Locking Clause".
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import Any
 
 ORDERED = re.compile(r"\border\s+by\b", re.I)
+IN_ANY_ORDER = re.compile(
+    r"(json|jsonb|xml)_?(object|group|array)?_?(agg|array|object)(_strict|_unique)*|list|first|last", re.I
+)
+"""Aggregates that sqlglot does not know, whose answer depends on the sequence of the rows."""
 Rows = Sequence[tuple[Any, ...]]
 
 
@@ -50,12 +60,52 @@ def with_keys(sql: str, columns: Sequence[str], dialect: str = "postgres") -> tu
     named = {one.alias: one.this for one in query.selects if isinstance(one, exp.Alias)}
     keys = [one.this if isinstance(one, exp.Ordered) else one for one in order.expressions]
     returned = {one.sql() for one in query.selects}
-    if all(isinstance(key, exp.Literal) or key.sql() in returned or _returned(key, columns) for key in keys):
+    shown = all(isinstance(key, exp.Literal) or key.sql() in returned or _returned(key, columns) for key in keys)
+    if shown and not query.args.get("locks"):
         return sql, 0
     for number, key in enumerate(keys, 1):
         found = query.selects[int(key.name) - 1].unalias() if isinstance(key, exp.Literal) else named.get(key.name, key)
         query = query.select(exp.alias_(found.copy(), f"workbook_order_{number}"), copy=False)
     return query.sql(dialect=dialect), len(keys)
+
+
+def still_open(sql: str, dialect: str = "postgres", keys: Iterable[Sequence[str]] = ()) -> tuple[str, ...]:
+    """What a statement leaves open, so that another answer is as right as the one that was given; () where nothing.
+    Rows that are ordered by one of the `keys` are never tied."""
+    import sqlglot
+    from sqlglot import exp
+
+    try:
+        tree = sqlglot.parse_one(sql, read=dialect)
+    except sqlglot.errors.SqlglotError:
+        return ()
+    found = left_open(tree, dialect)
+    if (order := tree.args.get("order")) and tree.args.get("limit"):
+        names = {one.this.name.lower() for one in order.expressions if isinstance(one.this, exp.Column)}
+        if not any({name.lower() for name in key} <= names for key in keys):
+            found.append("where rows are tied, LIMIT picks any of them")
+    return tuple(found)
+
+
+def left_open(tree: Any, dialect: str) -> list[str]:
+    """The same of a parsed statement, but for ties, which need not be there."""
+    from sqlglot import exp
+
+    found = []
+    for select in tree.find_all(exp.Select):
+        distinct = select.args.get("distinct")
+        for what, given in (("LIMIT", select.args.get("limit")), ("DISTINCT ON", distinct and distinct.args.get("on"))):
+            if given and not select.args.get("order"):
+                found.append(f"{what} without ORDER BY picks any rows")
+    if tree.find(exp.TableSample):
+        found.append("TABLESAMPLE picks any rows")
+    for function in tree.find_all(exp.ArrayAgg, exp.GroupConcat, exp.JSONArrayAgg, exp.JSONObjectAgg, exp.Anonymous):
+        if isinstance(function, exp.Anonymous) and not IN_ANY_ORDER.fullmatch(function.name):
+            continue
+        if not function.find(exp.Order) and not isinstance(function.parent, (exp.WithinGroup, exp.Window)):
+            name = function.sql(dialect=dialect).split("(")[0].lower()
+            found.append(f"{name} without ORDER BY takes rows in any order")
+    return found
 
 
 def _returned(key: Any, columns: Sequence[str]) -> bool:

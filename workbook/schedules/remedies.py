@@ -22,7 +22,7 @@ it.
     >>> tried.as_it_is.tally.anomaly, tried.smallest.remedy.name
     (60, 'a guard row')
 
-Over a sample of the orders, 'none' means none seen. Left out: remedies that need the program written anew; hand them in
+Over a sample of the orders ('500 of 924'), 'none' means none seen. Left out: remedies that need the program written anew; hand them in
 as programs of their own (`also`).
 """
 
@@ -48,7 +48,7 @@ from workbook.schedules.interleavings import (
     tally,
 )
 from workbook.schedules.retrying import Looped, run_with_retries
-from workbook.schedules.run import Run
+from workbook.schedules.run import Run, level_of
 from workbook.schedules.schedule import Program, Schedule
 from workbook.schedules.stage import Stage, stage_of
 from workbook.schedules.tables import tables_of
@@ -64,13 +64,24 @@ RETRIED_MAX = 6
 @dataclass(frozen=True, eq=False)
 class Trial:
     """A remedy that was tried: what the orders came to (`tally`), how many transactions were run again, the first order
-    that still goes wrong; or why it is none (`refused`)."""
+    that still goes wrong; or why it is none (`refused`). Where it adds steps it has more orders than the program (`of`),
+    and `limit` of them may have been drawn."""
 
     remedy: Remedy
     tally: Tally | None = None
     retries: int = 0
     wrong: Cell | None = None
     refused: str = ""
+
+    @cached_property
+    def of(self) -> int:
+        """How many orders the changed program has."""
+        return self.remedy.program.count()
+
+    @property
+    def sampled(self) -> bool:
+        """Whether there are more orders than were tried."""
+        return self.tally is not None and self.tally.orders < self.of
 
     @property
     def works(self) -> bool:
@@ -98,7 +109,7 @@ class Trial:
 
     def data(self) -> dict[str, Any]:
         """Plain data: `name`, `kind`, `changes`, `level`, `retry`, `works`, `retries`, `refused`, the counts
-        (`orders`, `serial`, `anomaly`, `abort`, `deadlock`, `stuck`, `waits`, `aborted`, `deadlocked`; None where it
+        (`of`, the number of its orders, whether they were `sampled`, `orders`, those that were tried, `serial`, `anomaly`, `abort`, `deadlock`, `stuck`, `waits`, `aborted`, `deadlocked`; None where it
         was refused) and `wrong`, an order that still goes wrong."""
         one = self.remedy
         names = ("orders", "serial", "anomaly", "abort", "deadlock", "stuck", "waits", "aborted", "deadlocked")
@@ -111,6 +122,8 @@ class Trial:
             "works": self.works,
             "retries": self.retries,
             "refused": self.refused,
+            "of": self.of,
+            "sampled": self.sampled,
             **{name: None if self.tally is None else getattr(self.tally, name) for name in names},
             "wrong": self.wrong.order if self.wrong else "",
         }
@@ -156,7 +169,8 @@ class Remedies:
         if found.sampled:
             orders = f"{found.explored:,} of {found.of:,} orders, drawn by seed {found.seed}"
         head = found.title.rpartition(" · ")[0]
-        return f"Remedies: {head} · {found.levels[0]} · {orders}"
+        own = {name: found.program.levels.get(name, found.levels[0]) for name in found.program.sessions}
+        return f"Remedies: {head} · {level_of(found.levels[0], own)} · {orders}"
 
     def data(self) -> dict[str, Any]:
         """Plain data, as `draw/remedies.py` and programs take it: `title`, `level`, `explored`, `of`, `sampled`,
@@ -195,9 +209,10 @@ class Remedies:
             return [name, trial.refused]
         counts = trial.tally
         costs = (counts.aborted - counts.deadlocked, counts.deadlocked, trial.retries, counts.waits)
-        numbers = (trial.remedy.changes, counts.orders, counts.anomaly, *costs)
+        orders = f"{counts.orders:,}{f' of {trial.of:,}' if trial.sampled else ''}"
+        numbers = [f"{number:,}" for number in (trial.remedy.changes, counts.anomaly, *costs)]
         stuck = f"{counts.stuck:,} come to no end" if counts.stuck else ""
-        return [name, *(f"{number:,}" for number in numbers), self._said(trial) or stuck]
+        return [name, numbers[0], orders, *numbers[1:], self._said(trial) or stuck]
 
     def _said(self, trial: Trial) -> str:
         words = [word for word, one in (("smallest", self.smallest), ("cheapest", self.cheapest)) if one is trial]
@@ -275,7 +290,7 @@ class _Trials:
         for trial in trials:
             one = trial.remedy
             if one.kind == "level" and trial.works and trial.tally and trial.tally.aborted:
-                for index in indexes(self.program, one.level, self.stage.engine, known):
+                for index in indexes(one.program, one.level, self.stage.engine, known):
                     yield replace(
                         index, name=f"{one.name} and {index.name}", changes=2, strength=one.strength + index.strength
                     )

@@ -139,8 +139,8 @@ def _conclusion(run: Run, graph: Graph | None, verdict: SerialVerdict | None) ->
     parts = [f"In the end: {outcomes}"]
     if verdict is not None:
         parts.append(verdict.text[0].upper() + verdict.text[1:])
-    if graph is not None and graph.name:
-        parts.append(f"{graph.name}: {graph.words}")
+    if graph is not None and (said := graph.beside(verdict is None or verdict.serializable)):
+        parts.append(said)
     return ". ".join(parts) + "."
 
 

@@ -5,7 +5,8 @@
                             └ at once ┘     └ when all others are done ┘
 
 A step that fails ends its attempt: what the client would still have sent is left out, ROLLBACK takes its place, and
-the whole transaction is run again at the end, up to `TRIES` times. That is the plainest loop, and the kindest: a real
+the whole transaction is run again at the end, with what its session does after it, up to `TRIES` times; what the session
+has committed before it is not. That is the plainest loop, and the kindest: a real
 one may meet the others again. Only errors that say so are worth it, in `RETRIED`; another try of a statement that is
 wrong is wrong.
 
@@ -19,9 +20,10 @@ may be gone); sqlite.org, "Result and Error Codes". Left out: how long to wait b
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
+from workbook.schedules.controls import chains, kind, leaves_open, statements
 from workbook.schedules.run import Run
 from workbook.schedules.schedule import Program, Schedule, Step
 from workbook.schedules.stage import Stage
@@ -92,11 +94,35 @@ def run_with_retries(
 def _again(program: Program, order: Schedule, at: int, number: int, engine: str) -> Schedule:
     """The order in which the attempt that failed at a step is rolled back there, and run once more at the end."""
     failed = order.steps[at]
+    whole, inside = _from_its_begin(program.sessions[failed.session], AGAIN.sub("", failed.name))
     before = list(order.steps[: at + 1])
     after = [step for step in order.steps[at + 1 :] if step.session != failed.session]
-    if not (failed.ends and engine in ENDED_BY_COMMIT):
+    if inside and not (failed.ends and engine in ENDED_BY_COMMIT):
         before.append(Step(failed.session, "ROLLBACK", f"{failed.name}, rolled back"))
-    again = [
-        replace(step, name=f"{AGAIN.sub('', step.name)}, try {number}") for step in program.sessions[failed.session]
-    ]
+    again = [replace(step, name=f"{AGAIN.sub('', step.name)}, try {number}") for step in whole]
     return replace(order, steps=(*before, *after, *again))
+
+
+def _from_its_begin(steps: Sequence[Step], failed: str) -> tuple[tuple[Step, ...], bool]:
+    """A session's steps from the one on that begins the transaction of a failed step, and whether that transaction was
+    begun: a statement outside of BEGIN and COMMIT leaves nothing to roll back.
+
+    >>> steps = [Step("T1", sql, sql) for sql in ("BEGIN", "INSERT", "COMMIT; BEGIN", "UPDATE", "COMMIT")]
+    >>> [step.sql for step in _from_its_begin(steps, "UPDATE")[0]]
+    ['BEGIN', 'UPDATE', 'COMMIT']
+    """
+    kept: tuple[Step, ...] = ()
+    inside = False
+    for place, step in enumerate(steps):
+        parts = statements(step.sql)
+        begun = [at for at, part in enumerate(parts) if kind(part) == "begin" or chains(part)]
+        if not inside:
+            kept = tuple(steps[place:])
+        if step.name == failed:
+            return kept, inside or bool(begun and begun[0] < len(parts) - 1)
+        if inside and begun and any(kind(part) not in ("begin", "plain") for part in parts[: begun[-1] + 1]):
+            first, *rest = parts[begun[-1] :]  # it ends one and begins the next
+            begin = "BEGIN" if chains(first) else first
+            kept = (replace(step, sql="; ".join([begin, *rest])), *steps[place + 1 :])
+        inside = leaves_open(step.sql, inside)
+    return tuple(steps), True

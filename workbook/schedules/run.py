@@ -98,7 +98,7 @@ class Run:
     """A schedule that has run.
 
     `outcomes` says for each session what its last transaction came to: `committed`, `aborted 40001` (by an error),
-    `aborted by ROLLBACK`, `open` (it was never ended), `prepared`, `lost` (its connection went). COMMIT of a failed
+    `aborted by ROLLBACK`, `open` (it was never ended), `prepared`, `lost` (its connection went), `no transaction` (none was begun). COMMIT of a failed
     transaction, which PostgreSQL answers with ROLLBACK, is `aborted` by that error. On engines where a failed
     statement leaves the transaction usable (SQLite), the rest of it can be committed: then the failed step has left
     nothing, and the outcome is `committed`. `final` holds every table after all sessions have ended, table to rows,
@@ -159,7 +159,7 @@ class Run:
     def data(self) -> dict[str, Any]:
         """Plain data, as `draw/timeline.py` and programs take it.
 
-        `title`, `engine`, `version`, `level`, `levels` (session to level), `sessions` in the order in which they
+        `title`, `engine`, `version`, `level`, `levels` (session to level), `at` (the two in words), `sessions` in the order in which they
         appear, `steps` (`session`, `sql`, `name`), `events` as `Event.data()` gives them, `snapshots` (`session`, `at`,
         whether it `covers` a transaction or a statement), `outcomes`, `final` (table to rows), `columns` (table to
         names) and `notes`.
@@ -172,6 +172,7 @@ class Run:
             "version": self.version,
             "level": self.level,
             "levels": dict(self.levels),
+            "at": level_of(self.level, self.levels),
             "sessions": list(self.schedule.sessions),
             "steps": self.schedule.data()["steps"],
             "events": [event.data() for event in self.events],
@@ -186,7 +187,8 @@ class Run:
         """The canonical text: one line an event, lanes as columns."""
         lanes = {name: number * LANE for number, name in enumerate(self.schedule.sessions)}
         name, _, kind = ENGINES[self.engine].partition(" ")
-        title = [part for part in (self.schedule.title, f"{name} {self.version} {kind}".rstrip(), self.level) if part]
+        told_level = level_of(self.level, self.levels)
+        title = [part for part in (self.schedule.title, f"{name} {self.version} {kind}".rstrip(), told_level) if part]
         lines = [" · ".join(title), "", "     " + "".join(name.ljust(LANE) for name in lanes).rstrip()]
         for event in self.events:
             step = self.step(event)
@@ -213,6 +215,20 @@ class ScheduleTimeout(SqlTimeout):
     """A schedule that came to no end: it was cancelled and cleaned up. `run` holds what was seen until then."""
 
     run: Run | None = None
+
+
+def level_of(level: str, levels: Mapping[str, str]) -> str:
+    """The level of sessions in words, and those that have one of their own (`levels`, session to level).
+
+    >>> level_of("snapshot", {}), level_of("read committed", {"T1": "serializable", "T2": "read committed"})
+    ('snapshot', 'read committed (T1 serializable)')
+    >>> level_of("read committed", {"T1": "serializable", "T2": "serializable"})
+    'serializable'
+    """
+    if len({*levels.values()}) == 1:
+        return next(iter(levels.values()))
+    own = ", ".join(f"{name} {one}" for name, one in levels.items() if one != level)
+    return own if level not in levels.values() and own else f"{level} ({own})" if own else level
 
 
 def told(event: Event, step: Step) -> str:

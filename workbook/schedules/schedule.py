@@ -49,7 +49,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from workbook.errors import Misuse
-from workbook.schedules.controls import BEGINS, ENDS, Kind, kind, statements
+from workbook.schedules.controls import BEGINS, ENDS, Kind, kind, parted, statements
 
 __all__ = ("BEGINS", "ENDS", "LEVELS", "Level", "Program", "Schedule", "Step")
 
@@ -64,6 +64,8 @@ LEVELS: tuple[str, ...] = (
 )
 WORD = re.compile(r"[^\W\d]\w*")
 HEAD = re.compile(r"(?P<session>[^\W\d]\w*)(?:\s*\((?P<name>[^()]+)\))?\s*:(?P<sql>.*)", re.S)
+STRAY = re.compile(r" {1,3}[^\W\d]\w*(?:\s*\([^()]+\))?\s*:(?![:=])")
+"""What looks like a step and is indented by less than what continues one."""
 LEVEL = re.compile(r"level(?:\s+(?P<session>[^\W\d]\w*))?\s*:(?P<level>.*)", re.I)
 BLOCK = re.compile(r"(?P<block>setup|teardown)\s*:(?P<sql>.*)", re.I | re.S)
 RESERVED = ("level", "setup", "teardown")
@@ -333,13 +335,11 @@ def _named(steps: Iterable[Step]) -> Iterator[Step]:
 def _bare(sql: str) -> str:
     """The statement without what stands around it.
 
-    >>> _bare(" SELECT 1; ")
-    'SELECT 1'
+    >>> _bare(" SELECT 1; "), _bare("SELECT 1; -- one")
+    ('SELECT 1', 'SELECT 1 -- one')
     """
     sql = sql.strip()
-    while sql.endswith(";"):
-        sql = sql[:-1].rstrip()
-    return sql
+    return "".join(parted(sql)).strip() if ";" in sql else sql
 
 
 def _unique(steps: Iterable[Step]) -> None:
@@ -400,6 +400,12 @@ class _Reader:
             while number < len(self.lines) and (not self.lines[number].strip() or self.lines[number][0].isspace()):
                 rest.append(_outdented(self.lines[number]))
                 number += 1
+                if STRAY.match(self.lines[number - 1]):
+                    self.at = number
+                    raise self._mistake(
+                        f"this line is indented, and looks like a step: {rest[-1].strip()}",
+                        "begin a step where the line begins; indent what continues a step by four blanks",
+                    )
                 if NUL in rest[-1]:
                     self.at = number
                     raise self._mistake("it holds a NUL character", NO_NUL)

@@ -179,7 +179,15 @@ class Looks:
             snapshot, newest = step.snapshot[look.table], step.newest[look.table]
             numbers = {row[0] for row in self._rows_of(step, answers[sql])}
             found = {one.row for number, one in enumerate(_alive(snapshot)) if number in numbers}
+            for row in found:
+                self._check_sorted(step, look, snapshot[row], newest.get(row))
             step.taken[number] = {row: newest[row] if row in found else one for row, one in snapshot.items()}
+
+    def _check_sorted(self, step: _Step, look: Look, was: Version, newest: Version | None) -> None:
+        """Of what a locking statement found it must not take another version than the one that it sorted by."""
+        by = step.statement.sorted_by(self.known.table(look.table).columns)
+        if newest is not None and any(was.last_image[one] != newest.last_image[one] for one in by):
+            raise Untraceable(f"{self._name(step)}: it sorted rows, then waited, and took a row as it was by then")
 
     def _found_by(self, step: _Step, look: Look, seen: Seen) -> str:
         """The question which of these versions the statement finds, its other tables being as its snapshot has them."""
@@ -292,6 +300,8 @@ class Looks:
                 yield Sight(step.index, table.name, "copy", "", {old.row: old}, frozenset({old.number}), every)
             if step.statement.kind == "insert" and old is not None:
                 values, numbers = step.statement.conflict_values, frozenset({old.number})
+                for columns in self._in_conflict(step, table, old):
+                    yield from self._key(step, table, "key", columns, [old.last_image[one] for one in columns], values)
                 yield Sight(step.index, table.name, "conflict", "", {old.row: old}, numbers, values)
             if new.image is not None:
                 for columns in table.unique:
@@ -307,6 +317,18 @@ class Looks:
                         values_ = [old.image[one] for one in ref.key]  # type: ignore[union-attr, index]
                         yield from self._key(step, child, "children", ref.columns, values_)
         yield from self._of_proposed(step, table)
+
+    def _in_conflict(self, step: _Step, table: Table, old: Version) -> list[tuple[str, ...]]:
+        """The keys by which an INSERT may have found a row: those that it looks by, as far as it proposes the same."""
+        rows, image = step.statement.proposed(table.columns) or [{}], old.last_image
+        every = self._looked_by(step, table)
+        own = [key for key in every if any(all(row.get(one, image[one]) == image[one] for one in key) for row in rows)]
+        return own or every
+
+    def _looked_by(self, step: _Step, table: Table) -> list[tuple[str, ...]]:
+        """The keys by which ON CONFLICT looks for a row: its own, else all."""
+        own = [key for key in table.unique if set(key) == step.statement.arbiter]
+        return own or list(table.unique)
 
     def _before(self, version: Version) -> Version | None:
         """The version before this one, in version order."""
@@ -330,11 +352,12 @@ class Looks:
 
     def _of_keys(self, step: _Step, table: Table) -> Iterator[Sight]:
         """The looks for every key of the rows that the VALUES of an INSERT propose."""
+        read = step.statement.conflict_searched
         for row in step.statement.proposed(table.columns) or [{}]:
-            for columns in table.unique:
+            for columns in self._looked_by(step, table):
                 if any(one not in row for one in columns):
                     raise Untraceable(f"{self._name(step)} left rows out, and which keys were taken cannot be told")
-                yield from self._key(step, table, "key", columns, [row[one] for one in columns])
+                yield from self._key(step, table, "key", columns, [row[one] for one in columns], read)
 
     def _key(
         self,
@@ -343,7 +366,9 @@ class Looks:
         why: Literal["key", "parent", "children"],
         columns: Sequence[str],
         values: list[Any],
+        read: frozenset[str] = frozenset(),
     ) -> Iterator[Sight]:
+        """A look for a key, on behalf of a constraint; of the row that has it, some columns are `read`."""
         if any(value is None for value in values):
             return
         matches = frozenset(
@@ -354,7 +379,7 @@ class Looks:
         )
         said = " AND ".join(f"{name} = {value}" for name, value in zip(columns, values, strict=True))
         seen = step.newest[table.name]
-        yield Sight(step.index, table.name, why, said, seen, matches, searched=frozenset(columns))
+        yield Sight(step.index, table.name, why, said, seen, matches, read, frozenset(columns))
 
     def _name(self, step: _Step) -> str:
         return self.tracer.run.schedule.steps[step.index].name

@@ -24,10 +24,11 @@ as a level of its own (a step may say it).
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import queue
 import re
 import secrets
-import threading
 from collections.abc import Iterable, Iterator, Mapping
 from os import getpid
 from typing import Any
@@ -39,7 +40,7 @@ from workbook.errors import SqlError, SqlTimeout
 from workbook.schedules.controls import bare
 from workbook.schedules.engine import ROWS_MAX, TOO_MANY, Answer, Rows, State, Wait, of_table
 from workbook.schedules.schedule import Schedule
-from workbook.schedules.threads import Threads, Worker, sentence
+from workbook.schedules.threads import Threads, Worker, alarm, sentence
 
 BARE = re.compile(r"\s*BEGIN(\s+TRANSACTION)?\s*;?\s*", re.I)
 PLAIN = re.compile(
@@ -54,10 +55,12 @@ BEING_WRITTEN = "the database, which is being written"
 
 
 class _Waiting:
-    """A session in its busy handler: since when, and whether it has tried again since the last step ended."""
+    """A session in its busy handler: since when, after how many ended steps it has tried, whether it tries just now;
+    `gate` lets it try again (True) or give up. No lock is shared with it: a Ctrl-C could leave one locked for good."""
 
-    def __init__(self, number: int) -> None:
-        self.number, self.tried, self.go, self.give_up = number, 0, False, False
+    def __init__(self, number: int, tried: int) -> None:
+        self.number, self.tried, self.go = number, tried, False
+        self.gate: queue.SimpleQueue[bool] = queue.SimpleQueue()
 
 
 class Sqlite(Threads):
@@ -70,44 +73,41 @@ class Sqlite(Threads):
         super().__init__()
         self.version = apsw.sqlite_lib_version()
         self._journal = "DELETE" if rollback_journal else "WAL"
-        folder = places.state_folder() / "files"
-        folder.mkdir(exist_ok=True)
-        self._path = folder / f"w_{getpid()}_{secrets.token_hex(6)}.schedule"
-        self._control = apsw.Connection(str(self._path))
-        self._configure(self._control)
+        self._new_file()
         self._setup: str | None = None
         self._made = apsw.Connection(":memory:")
-        self._guard = threading.Condition()
         self._waiting: dict[Worker, _Waiting] = {}
-        self._ended = self._came_to_wait = 0
+        self._ended, self._numbers = 0, itertools.count()
         self._states: dict[str, int] = {}
         self._plain = True
 
     def prepare(self, schedule: Schedule, levels: Mapping[str, str], timeout_s: float) -> None:
         if schedule.setup != self._setup:
             self._make(schedule.setup, timeout_s)
-        with self._control.backup("main", self._made, "main") as copy:
-            copy.step(-1)
+        try:
+            self._fill()
+        except apsw.Error:  # who was given up still holds the file
+            self.close()
+            self._new_file()
+            self._fill()
         self._states, self._plain = dict.fromkeys(levels, apsw.SQLITE_TXN_NONE), True
         self.sit(schedule, levels)
 
     def waiting(self, sessions: Iterable[str]) -> dict[str, Wait]:
         asked = [self.seated[name] for name in sessions]
-        with self._guard:
-            if any(worker not in self._waiting or self._waiting[worker].go for worker in asked):
-                return {}
-            stale = [self._waiting[worker] for worker in asked if self._waiting[worker].tried < self._ended]
-            if stale:
-                first = min(stale, key=lambda waiting: waiting.number)
-                first.tried, first.go = self._ended, True
-                self._guard.notify_all()
-                return {}
+        held = [self._waiting.get(worker) for worker in asked]
+        if any(waiting is None or waiting.go for waiting in held):
+            return {}
+        if stale := [waiting for waiting in held if waiting and waiting.tried < self._ended]:
+            first = min(stale, key=lambda waiting: waiting.number)
+            first.tried, first.go = self._ended, True
+            first.gate.put(True)
+            return {}
         return {worker.name: self._wait(worker) for worker in asked}
 
     def answers(self, timeout_s: float) -> list[tuple[str, Answer]]:
         came = super().answers(timeout_s)
-        with self._guard:
-            self._ended += len(came)
+        self._ended += len(came)
         return came
 
     def tables(self, schedule: Schedule) -> tuple[dict[str, Rows], dict[str, tuple[str, ...]]]:
@@ -130,7 +130,8 @@ class Sqlite(Threads):
         self.close_all()
         self._control.close()
         for path in self._path.parent.glob(f"{self._path.name}*"):
-            path.unlink(missing_ok=True)
+            with contextlib.suppress(PermissionError):  # on Windows, while somebody holds it
+                path.unlink(missing_ok=True)
 
     def open(self, worker: Worker) -> apsw.Connection:
         connection = apsw.Connection(str(self._path))
@@ -182,8 +183,7 @@ class Sqlite(Threads):
         finally:
             cursor.close(True)
             self._states[worker.name] = connection.txn_state("main")
-            with self._guard:
-                self._waiting.pop(worker, None)
+            self._waiting.pop(worker, None)
         if len(rows) > ROWS_MAX:
             return Answer(self.state(worker), failed=True, message=TOO_MANY)
         if columns and columns[-1]:
@@ -201,26 +201,19 @@ class Sqlite(Threads):
         return "open" if worker.connection.in_transaction else "idle"
 
     def interrupt(self, worker: Worker) -> None:
-        with self._guard:
-            if worker in self._waiting:
-                self._waiting[worker].give_up = True
-                self._guard.notify_all()
-                return
-        worker.connection.interrupt()
+        if waiting := self._waiting.get(worker):
+            waiting.gate.put(False)
+        else:
+            worker.connection.interrupt()
 
     def _busy(self, worker: Worker) -> bool:
         """SQLite says that a session waits: hold it until it may try again; whether it should."""
         self._states[worker.name] = worker.connection.txn_state("main")
-        with self._guard:
-            if worker not in self._waiting:
-                self._came_to_wait += 1
-                self._waiting[worker] = _Waiting(self._came_to_wait)
-                self._waiting[worker].tried = self._ended
-            waiting = self._waiting[worker]
-            waiting.go = False
-            self.came.nudge()
-            self._guard.wait_for(lambda: waiting.go or waiting.give_up)
-            return not waiting.give_up
+        waiting = self._waiting.get(worker) or _Waiting(next(self._numbers), self._ended)
+        waiting.go = False
+        self._waiting[worker] = waiting
+        self.came.nudge()
+        return waiting.gate.get()
 
     def _wait(self, worker: Worker) -> Wait:
         """For whom a session in its busy handler waits, by what the others hold."""
@@ -231,14 +224,25 @@ class Sqlite(Threads):
             return Wait(writers, BEING_WRITTEN if committing and self._journal == "DELETE" else WRITE_LOCK)
         return Wait(tuple(name for name, state in others.items() if state == apsw.SQLITE_TXN_READ), READERS)
 
+    def _new_file(self) -> None:
+        folder = places.state_folder() / "files"
+        folder.mkdir(exist_ok=True)
+        self._path = folder / f"w_{getpid()}_{secrets.token_hex(6)}.schedule"
+        self._control = apsw.Connection(str(self._path))
+        self._configure(self._control)
+
+    def _fill(self) -> None:
+        with self._control.backup("main", self._made, "main") as copy:
+            copy.step(-1)
+
     def _make(self, setup: str, timeout_s: float) -> None:
         """Run a setup in memory; from there it is copied into the file before each schedule. Raises `SqlError`."""
         self._setup = None
         self._made.close()
         self._made = made = apsw.Connection(":memory:")
-        late = threading.Timer(timeout_s, made.interrupt)
-        late.start()
+        late = alarm(timeout_s, made.interrupt)
         try:
+            late.start()
             made.execute(setup).fetchall()
         except apsw.InterruptError:
             raise SqlTimeout(f"The setup ran longer than {timeout_s:g} s and was cancelled.", sqlstate="9") from None

@@ -274,7 +274,8 @@ class _Play:
         found = {}
         for name in self.schedule.sessions:
             state = self._states[name]
-            found[name] = self._outcomes.get(name, "open")
+            busy = name in self.turns or self.kept[name]
+            found[name] = self._outcomes.get(name, "open" if busy else "no transaction")
             if state == "lost":
                 found[name] = "lost"
             elif state == "failed":

@@ -21,8 +21,9 @@ of its own. So do aggregates, DISTINCT, ORDER BY and LIMIT: what they make of th
     >>> read_statement("SELECT audit(id) FROM test", tables).problem
     'the function audit may read and write anything'
 
-Left out, and said so in `problem`: functions other than the engine's own, MERGE, data-modifying CTEs, SKIP LOCKED,
-cursors, COPY, DDL. `notes` name what no row version explains: clocks, chance, sequences, LIMIT without ORDER BY.
+Left out, and said so in `problem`: steps of several statements, functions other than the engine's own, MERGE,
+data-modifying CTEs, SKIP LOCKED, cursors, COPY, DDL, other schemas. `notes` name what no row version explains: clocks,
+chance, sequences, rows that SQL lets the engine choose or put in any order.
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ from typing import Any, Literal
 import sqlglot
 from sqlglot import exp
 
+from workbook.schedules.controls import STRING, statements
+from workbook.schedules.ordering import left_open
 from workbook.schedules.tables import BUILT_IN, Table
 
 logging.getLogger("sqlglot").setLevel(logging.ERROR)  # what it does not understand is said in `problem`
@@ -54,12 +57,16 @@ CONTROL = re.compile(
     r"UNLISTEN|PRAGMA|ANALYZE|VACUUM|CHECKPOINT)\b",
     re.I,
 )
+ASKS = re.compile(r"\bSELECT\b", re.I)
+"""A control statement may hold a query: SET @x = (SELECT ...)."""
 HARMLESS = re.compile(
     r"pg_(try_)?advisory_\w+|pg_sleep|pg_backend_pid|txid_\w+|pg_current_\w+|current_setting|set_config"
 )
 
 UNREPEATABLE = (exp.Rand, exp.CurrentTimestamp, exp.CurrentDate, exp.CurrentTime, exp.Uuid)
 SEQUENCES = ("nextval", "currval", "lastval", "setval")
+SCHEMAS = ("public", "main")
+"""Where the tables of a setup are, by the names that PostgreSQL, SQLite and DuckDB give it."""
 Kind = Literal["read", "insert", "update", "delete", "control", "unknown"]
 
 
@@ -85,8 +92,10 @@ class Look:
 @dataclass(frozen=True)
 class Statement:
     """A statement that was read: its kind, its `looks`, the table that it writes (`target`) and the columns that it
-    `assigned`, what it does on a conflict of keys (`nothing`, `update` or ''), how many rows its VALUES propose (None
-    for a query), which columns of the row in conflict it uses, and why it cannot be traced."""
+    `assigned`, what it does on a conflict of keys (`nothing`, `update` or ''), by which columns it looks for one
+    (`arbiter`; by every key where there are none), how many rows its VALUES propose (None for a query), which columns
+    of the row in conflict it uses, which of these decide whether it is updated (`conflict_searched`), and why it cannot
+    be traced."""
 
     kind: Kind
     sql: str = ""
@@ -95,8 +104,10 @@ class Statement:
     target: str = ""
     assigned: frozenset[str] = frozenset()
     on_conflict: str = ""
+    arbiter: frozenset[str] = frozenset()
     rows_proposed: int | None = None
     conflict_values: frozenset[str] = frozenset()
+    conflict_searched: frozenset[str] = frozenset()
     problem: str = ""
     notes: tuple[str, ...] = ()
     tree: exp.Expr | None = field(default=None, compare=False)
@@ -111,6 +122,16 @@ class Statement:
         if isinstance(this, exp.Schema):
             return [_name(one) for one in this.expressions]
         return () if self.tree is not None and self.tree.args.get("default") else columns
+
+    def sorted_by(self, columns: Sequence[str]) -> frozenset[str]:
+        """Those of a table's `columns` by which a query sorts its rows; all, where that cannot be told."""
+        order = self.tree.args.get("order") if isinstance(self.tree, exp.Select) else None
+        if order is None:
+            return frozenset()
+        keys = [one.this if isinstance(one, exp.Ordered) else one for one in order.expressions]
+        names = {_name(key.this) for key in keys if isinstance(key, exp.Column)}
+        plain = len(names) == len(keys) and names <= set(columns)
+        return frozenset(names) if plain else frozenset(columns)
 
     def proposed(self, columns: Sequence[str]) -> list[dict[str, Any]] | None:
         """The rows that the VALUES of an INSERT propose, as far as they are literals; None where they cannot be told.
@@ -133,14 +154,18 @@ def read_statement(
     Parameters: the `sql`; the `tables`; the `engine`; `safe`, the names of functions that read and write nothing. What
     cannot be read gives a statement with a `problem`, never an error.
     """
-    if CONTROL.match(sql):
-        return Statement("control", sql)
-    try:
-        tree = sqlglot.parse_one(sql, read=DIALECTS[engine], error_level=sqlglot.ErrorLevel.RAISE)
-    except sqlglot.errors.SqlglotError:
-        return Statement("unknown", sql, problem="its SQL is not understood")
+    parts = statements(sql) or [""]
+    if all(CONTROL.match(one) for one in parts):
+        asks = next((one.split()[0].upper() for one in parts if ASKS.search(STRING.sub("''", one))), "")
+        return Statement("control", sql, problem=f"{asks} with a query in it is not traced" if asks else "")
+    if len(parts) > 1:
+        return Statement("unknown", sql, problem="several statements in one step are not traced")
     dialect = DIALECTS[engine]
-    return replace(_Reader(tree, tables, safe, dialect).statement(), sql=sql, dialect=dialect)
+    try:
+        tree = sqlglot.parse_one(sql, read=dialect, error_level=sqlglot.ErrorLevel.RAISE)
+        return replace(_Reader(tree, tables, safe, dialect).statement(), sql=sql, dialect=dialect)
+    except Exception:  # the parser gives trees of shapes that nobody has listed
+        return Statement("unknown", sql, problem="its SQL is not understood")
 
 
 @dataclass(eq=False)
@@ -163,8 +188,11 @@ class _Reader:
     """Reads one statement. A block is a SELECT, or the statement that writes, with the sources of its FROM."""
 
     def __init__(self, tree: exp.Expr, tables: Iterable[Table], safe: frozenset[str], dialect: str) -> None:
-        self.whole, self.tree, self.safe, self.dialect = tree, tree.copy(), safe, dialect
+        self.safe, self.dialect = safe, dialect
         self.tables = {table.name: table for table in tables}
+        if dialect != "postgres":
+            _spell(tree, tuple(self.tables.values()), dialect)
+        self.whole, self.tree = tree, tree.copy()
         self.problems: list[str] = []
         self.notes: list[str] = []
         self.sources: dict[int, list[_Source]] = {}
@@ -175,6 +203,8 @@ class _Reader:
         if kind == "unknown":
             said = self.tree.sql(dialect=self.dialect).split()
             return Statement("unknown", problem=f"{said[0].upper() if said else 'nothing'} is not traced")
+        if self.tree.find(exp.Merge):
+            return Statement("unknown", problem="a WITH that writes is not traced")
         blocks = list(self.tree.find_all(exp.Select, exp.Update, exp.Delete, exp.Insert))
         for block in blocks:
             self.sources[id(block)] = self._sources_of(block)
@@ -184,15 +214,12 @@ class _Reader:
             self._own(column)
         looks = tuple(look for block in blocks for look in self._looks(block))
         target, assigned = self._written()
-        on_conflict, rows_proposed, conflict_values = self._proposed()
         return Statement(
             kind,
             looks=looks,
             target=target,
             assigned=assigned,
-            on_conflict=on_conflict,
-            rows_proposed=rows_proposed,
-            conflict_values=conflict_values,
+            **self._proposed(target, assigned),
             problem=self.problems[0] if self.problems else "",
             notes=tuple(dict.fromkeys(self.notes)),
             tree=self.whole,
@@ -214,9 +241,7 @@ class _Reader:
             self._check_function(function)
         if any(lock.args.get("wait") is False for lock in self.tree.find_all(exp.Lock)):
             self.problems.append("SKIP LOCKED leaves rows out by who holds them, not by their versions")
-        for select in self.tree.find_all(exp.Select):
-            if select.args.get("limit") and not select.args.get("order"):
-                self.notes.append("LIMIT without ORDER BY picks any rows")
+        self.notes += left_open(self.tree, self.dialect)
         if isinstance(self.tree, exp.Insert) and (self.tree.args.get("alternative") or self.tree.args.get("overwrite")):
             self.problems.append("an INSERT that replaces rows is not traced")
         if isinstance(self.tree, (exp.Update, exp.Delete)) and (
@@ -233,6 +258,8 @@ class _Reader:
             name = function.name.lower()
             if name in SEQUENCES:
                 self.notes.append("a sequence is no part of a transaction")
+            elif name in ("value", "values") and function.find_ancestor(exp.OnConflict):
+                pass  # on MariaDB, what the row was to be: `excluded` elsewhere
             elif name not in self.safe and not HARMLESS.fullmatch(name):
                 self.problems.append(f"the function {name} may read and write anything")
 
@@ -270,16 +297,27 @@ class _Reader:
         known = _name(alias.this) if alias else name
         if not node.args.get("db") and self._is_cte(node, name):
             return _Source(known, None)
-        if name not in self.tables:
-            self.problems.append(f"{name} is no table of the setup (a view, or a table of the catalog)")
+        self._check_table(node, name)
         return _Source(known, self.tables.get(name))
 
+    def _check_table(self, node: exp.Table, name: str) -> None:
+        if name not in self.tables:
+            self.problems.append(f"{name} is no table of the setup (a view, or a table of the catalog)")
+        elif node.args.get("db") and _name(node.args["db"]) not in SCHEMAS:
+            self.problems.append(f"{_name(node.args['db'])}.{name} stands in a schema of its own")
+
     def _is_cte(self, node: exp.Expr, name: str) -> bool:
+        """Whether a name is that of a WITH above: without RECURSIVE, a query of a WITH sees only those before it."""
         above: exp.Expr | None = node
+        inside: exp.Expr | None = None
         while above is not None:
-            with_ = above.args.get("with_")
-            if with_ and name in {cte.alias for cte in with_.expressions}:
-                return True
+            if with_ := above.args.get("with_"):
+                every = list(with_.expressions)
+                forward = with_.args.get("recursive") or self.dialect == "sqlite"
+                before = next((place for place, cte in enumerate(every) if cte is inside and not forward), len(every))
+                if name in {cte.alias for cte in every[:before]}:
+                    return True
+            inside = above if isinstance(above, exp.CTE) else inside
             above = above.parent
         return False
 
@@ -311,6 +349,8 @@ class _Reader:
         block = _block_of(column)
         while block is not None:
             found = [one for one in self.sources[id(block)] if one.has(name, qualifier)]
+            if not found and qualifier in ("old", "new") and isinstance(block, (exp.Update, exp.Delete)):
+                found = self.sources[id(block)][:1]  # of RETURNING
             if found or name == "*":
                 self.owners[id(column)] = found
                 return
@@ -439,7 +479,9 @@ class _Reader:
         else:
             return "", frozenset()
         name = _name(table.this) if isinstance(table, exp.Table) else ""
-        if name not in self.tables and not self.problems:
+        if name in self.tables:
+            self._check_table(table, name)
+        elif not self.problems:
             self.problems.append(f"{name or 'what is written'} is no table of the setup")
         columns = {
             _name(column.this)
@@ -449,18 +491,39 @@ class _Reader:
         }
         return name, frozenset(columns | set(self.tables[name].generated if name in self.tables else ()))
 
-    def _proposed(self) -> tuple[str, int | None, frozenset[str]]:
-        """What an INSERT does on a conflict of keys, how many rows it proposes, which columns of the old row it
-        uses."""
+    def _proposed(self, target: str, assigned: frozenset[str]) -> dict[str, Any]:
+        """How many rows an INSERT proposes, what it does on a conflict of keys, and which columns of the old row it
+        uses: those that are returned, too, unless they are set."""
         if not isinstance(self.tree, exp.Insert):
-            return "", None, frozenset()
+            return {}
         conflict, values = self.tree.args.get("conflict"), self.tree.args.get("expression")
-        count = len(values.expressions) if isinstance(values, exp.Values) else None
+        found: dict[str, Any] = {"rows_proposed": len(values.expressions) if isinstance(values, exp.Values) else None}
         if conflict is None:
-            return ("nothing" if self.tree.args.get("ignore") else ""), count, frozenset()
-        used = [one for one in conflict.find_all(exp.Column) if not _is_assigned(one)]
-        names = frozenset(_name(one.this) for one in used if _name(one.args.get("table")) != "excluded")
-        return ("update" if conflict.expressions else "nothing"), count, names
+            return found | {"on_conflict": "nothing" if self.tree.args.get("ignore") else ""}
+        found["arbiter"] = frozenset(
+            _name(column.this)
+            for key in conflict.args.get("conflict_keys") or ()
+            for column in key.find_all(exp.Column)
+        )
+        if not conflict.expressions:
+            return found | {"on_conflict": "nothing"}
+        returned = frozenset[str]()
+        if returning := self.tree.args.get("returning"):
+            columns = frozenset(self.tables[target].columns if target in self.tables else ())
+            for one in returning.find_all(exp.Column, exp.Star):
+                name, old = _name(one if isinstance(one, exp.Star) else one.this), _name(one.args.get("table")) == "old"
+                returned |= (columns if name == "*" else {name}) - (frozenset() if old else assigned)
+        return found | {
+            "on_conflict": "update",
+            "conflict_values": _of_the_old(conflict) | returned,
+            "conflict_searched": _of_the_old(conflict.args.get("where")),
+        }
+
+
+def _of_the_old(part: exp.Expr | None) -> frozenset[str]:
+    """The columns of the row in conflict that a part of ON CONFLICT uses."""
+    used = [one for one in (part.find_all(exp.Column) if part else ()) if not _is_assigned(one)]
+    return frozenset(_name(one.this) for one in used if _name(one.args.get("table")) != "excluded")
 
 
 def _literal(node: exp.Expr) -> bool:
@@ -473,6 +536,19 @@ KINDS: tuple[tuple[Kind, Any], ...] = (
     ("update", exp.Update),
     ("delete", exp.Delete),
 )
+
+
+def _spell(tree: exp.Expr, tables: Sequence[Table], dialect: str) -> None:
+    """Give names in a tree the letters of the catalog, on engines that find them whatever case they are written in
+    (MariaDB: not its tables). A name that is spelled in two ways there is left as it is."""
+    columns = {name for one in tables for name in one.columns}
+    for node in list(tree.find_all(exp.Identifier)):
+        of_table = isinstance(node.parent, (exp.Table, exp.TableAlias)) or node.arg_key == "table"
+        exact = of_table and dialect == "mysql"
+        names = {one.name for one in tables} if of_table else columns
+        found = [one for one in names if one == node.name or (not exact and one.lower() == node.name.lower())]
+        if len(found) == 1:
+            node.replace(exp.to_identifier(found[0], quoted=found[0] != found[0].lower() or node.args.get("quoted")))
 
 
 def identifier(name: str) -> exp.Identifier:

@@ -7,7 +7,7 @@
 A row's own statement is not all that looks at rows: a unique key makes an insert look for the same key, a foreign key
 makes an insert look for its parent and a delete look for children. These looks decide whether a statement succeeds,
 so they order transactions as reads do. What writes rows on its own (a trigger, a rule, ON DELETE CASCADE) cannot be
-followed, and is named.
+followed, and is named; so is a function of the setup that a default or a check calls, which may read anything.
 
     >>> Table("test", ("id", "value"), key=("id",)).row({"id": 3, "value": 30})
     'row 3'
@@ -135,6 +135,15 @@ POSTGRES = (
         WHEN EXISTS (SELECT FROM pg_inherits h WHERE c.oid IN (h.inhrelid, h.inhparent)) THEN 'it inherits'
         WHEN c.relrowsecurity THEN 'it has row-level security' WHEN c.relhasrules THEN 'it has a rule'
         WHEN EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal) THEN 'it has a trigger'
+        WHEN EXISTS (SELECT FROM pg_depend d JOIN pg_proc f ON d.refclassid = 'pg_proc'::regclass AND d.refobjid = f.oid
+            WHERE f.pronamespace <> 'pg_catalog'::regnamespace AND (d.classid, d.objid) IN (
+            SELECT 'pg_attrdef'::regclass, a.oid FROM pg_attrdef a WHERE a.adrelid = c.oid
+            UNION SELECT 'pg_constraint'::regclass, k.oid FROM pg_constraint k WHERE k.conrelid = c.oid
+            UNION SELECT 'pg_constraint'::regclass, k.oid FROM pg_constraint k
+                JOIN pg_attribute a ON a.atttypid = k.contypid WHERE a.attrelid = c.oid
+            UNION SELECT 'pg_type'::regclass, y.oid FROM pg_type y
+                JOIN pg_attribute a ON a.atttypid = y.oid WHERE a.attrelid = c.oid AND y.typtype = 'd'))
+        THEN 'a default or a check of it calls a function of the setup'
         ELSE '' END
     FROM pg_class c WHERE c.relkind IN ('r', 'p') AND pg_table_is_visible(c.oid)
     AND c.relnamespace <> 'pg_catalog'::regnamespace""",

@@ -4,8 +4,10 @@
                       Worker T2 ─┼─ one queue ──▶ answers()
                       Worker T3 ─┘                 a worker that comes to wait may nudge the queue
 
-A connection belongs to its worker's thread, and is touched by no other, but to interrupt it. The workers are used
-again for the next schedule, by their number and not by their name. Whatever a statement raises, also what neither
+A connection belongs to its worker's thread: it is opened and closed there, and touched by no other, but to interrupt
+it. The workers are used again for the next schedule, by their number and not by their name. A Ctrl-C comes to the main
+thread, between any two of its steps, also after it has taken an answer: so whatever a worker is in is known by the
+worker's thread alone (`running`, `mark`), and after a Ctrl-C none is used again. Whatever a statement raises, also what neither
 engine nor driver foresaw, becomes its answer: a thread that ended would leave the schedule waiting.
 
     >>> queue = Answers()
@@ -25,7 +27,6 @@ import threading
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from workbook.schedules.engine import Answer, Engine, State
@@ -55,7 +56,6 @@ class Answers:
             item = self._queue.get(timeout=timeout_s) if timeout_s > 0 else self._queue.get_nowait()
             while True:
                 if item is not None:
-                    item[0].running = False
                     came.append(item)
                 item = self._queue.get_nowait()
         except queue.Empty:
@@ -77,27 +77,58 @@ class Worker:
 
     def do(self, task: Callable[[], Answer]) -> None:
         """Begin a statement."""
+
+        def whole() -> None:
+            answer = task()
+            self.running = False
+            self._answers.put(self, answer)
+
         self.running = True
-        self._tasks.put(lambda: self._answers.put(self, task()))
+        self._tasks.put(whole)
 
     def call(self, function: Callable[[], T], timeout_s: float = CALL_S) -> T:
         """What a function gives that is run in this thread. Raises what it raises, and `TimeoutError`."""
-        given: Future[T] = Future()
+        given: queue.SimpleQueue[tuple[T | None, BaseException | None]] = queue.SimpleQueue()
 
         def task() -> None:
             try:
-                given.set_result(function())
+                given.put((function(), None))
             except BaseException as error:
-                given.set_exception(error)
+                given.put((None, error))
 
         self._tasks.put(task)
-        return given.result(timeout_s)
+        try:
+            value, error = given.get(timeout=timeout_s)
+        except queue.Empty:
+            raise TimeoutError(f"{self.thread.name} gave nothing within {timeout_s:g} s") from None
+        if error is not None:
+            raise error
+        return value  # type: ignore[return-value]
+
+    def mark(self) -> list[bool]:
+        """A list that is filled, with a nudge of the queue, once all is over that was begun until now."""
+        passed: list[bool] = []
+
+        def pass_() -> None:
+            self.running = False  # nothing was begun where a Ctrl-C came just before
+            passed.append(True)
+            self._answers.nudge()
+
+        self._tasks.put(pass_)
+        return passed
 
     def end(self, timeout_s: float = CANCELLED_S) -> bool:
-        """Let the thread end once its task has; whether it did."""
+        """Let the connection be closed and the thread end once its task has; whether it did."""
+        self._tasks.put(self._close)
         self._tasks.put(None)
         self.thread.join(timeout_s)
         return not self.thread.is_alive()
+
+    def _close(self) -> None:
+        connection, self.connection = self.connection, None
+        if connection is not None:
+            with contextlib.suppress(Exception):
+                connection.close()
 
     def _work(self) -> None:
         while (task := self._tasks.get()) is not None:
@@ -146,9 +177,13 @@ class Threads(Engine):
             worker.name, worker.level, worker.lost = name, level, False
             self.seated[name] = worker
             if worker.connection is None:
-                worker.connection = worker.call(lambda worker=worker: self.open(worker))  # type: ignore[misc]
+                worker.call(lambda worker=worker: self._opened(worker))  # type: ignore[misc]
             worker.call(lambda worker=worker, level=level: self.seat(worker, level))  # type: ignore[misc]
         self.came.take(0)
+
+    def _opened(self, worker: Worker) -> None:
+        """Kept in the worker's thread: who waits for it may be interrupted."""
+        worker.connection = self.open(worker)
 
     def send(self, session: str, sql: str) -> None:
         worker = self.seated[session]
@@ -166,10 +201,11 @@ class Threads(Engine):
             return Answer(state, failed=True, sqlstate=type(error).__name__, message=sentence(error))
 
     def answers(self, timeout_s: float) -> list[tuple[str, Answer]]:
-        return [(worker.name, answer) for worker, answer in self.came.take(timeout_s)]
+        came = self.came.take(timeout_s)
+        return [(worker.name, answer) for worker, answer in came if self.seated.get(worker.name) is worker]
 
     def leave(self) -> None:
-        for worker in self.seated.values():
+        for worker in list(self.seated.values()):
             try:
                 worker.call(lambda worker=worker: self.unseat(worker))  # type: ignore[misc]
             except Exception:
@@ -178,28 +214,35 @@ class Threads(Engine):
 
     def cancel(self) -> None:
         deadline = time.monotonic() + CANCELLED_S
-        while (
-            running := [worker for worker in self.seated.values() if worker.running]
-        ) and time.monotonic() < deadline:
-            for worker in running:
-                self.interrupt(worker)
+        marks = {worker: worker.mark() for worker in self.workers}
+        while busy := [worker for worker, passed in marks.items() if not passed and worker.thread.is_alive()]:
+            if time.monotonic() > deadline:
+                break
+            for worker in busy:
+                if worker.connection is not None:
+                    with contextlib.suppress(Exception):  # it is closed, just now
+                        self.interrupt(worker)
             self.came.take(0.05)
-        for worker in running:
+        for worker in [worker for worker, passed in marks.items() if not passed]:
             self.drop(worker)
+
+    def abandon(self) -> None:
+        super().abandon()
+        given_up = list(self.workers)
+        for worker in given_up:
+            self.drop(worker)
+        for worker in given_up:  # a thread that still closes its connection would end badly with the process
+            worker.thread.join(CANCELLED_S)
 
     def drop(self, worker: Worker) -> None:
         """Give a worker up, and the connection with it: the next schedule has a new one."""
-        worker.running = False
-        if worker in self.workers:
-            self.workers.remove(worker)
         worker.end(0)
+        self.seated = {name: one for name, one in self.seated.items() if one is not worker}
+        self.workers = [one for one in self.workers if one is not worker]
 
     def close_all(self) -> None:
         """Close every connection and end every thread."""
         for worker in self.workers:
-            if worker.connection is not None:
-                with contextlib.suppress(Exception):
-                    worker.call(worker.connection.close)
             worker.end()
         self.workers, self.seated = [], {}
 
@@ -211,3 +254,15 @@ def sentence(error: BaseException) -> str:
     ('no such step', 'KeyError')
     """
     return str(error).strip().split("\n")[0].rstrip(".") or type(error).__name__
+
+
+def alarm(seconds: float, ring: Callable[[], None]) -> threading.Timer:
+    """A timer, not yet started, that interrupts a connection; one that is closed by then needs none."""
+
+    def rung() -> None:
+        with contextlib.suppress(Exception):
+            ring()
+
+    timer = threading.Timer(seconds, rung)
+    timer.daemon = True
+    return timer

@@ -22,21 +22,18 @@ Two kinds of looks go further than a snapshot. A locking statement at READ COMMI
 the newest version, after it has waited for it (EvalPlanQual in PostgreSQL's sources); and keys are checked against
 the newest versions: an insert looks for its own key and for its parent, a delete for children.
 
-    >>> savepoint("SAVEPOINT a"), savepoint("rollback to savepoint a"), savepoint("ROLLBACK")
-    (('save', 'a'), ('back', 'a'), None)
-
 Sources: A. Adya, Weak Consistency (1999), chapter 3; PostgreSQL's src/backend/executor/README, "EvalPlanQual", and
 its manual, 13.2.1. Left out, and named in `Trace.problems`: what `statement` and `tables` cannot follow.
 """
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
+from workbook.schedules.controls import savepoint, statements
 from workbook.schedules.eyes import Write, eye_of
 from workbook.schedules.run import Event, Run, ScheduleTimeout, shown
 from workbook.schedules.schedule import Schedule, Step
@@ -58,10 +55,6 @@ KEY_TAKEN = {
     "mariadb": ("23000",),
 }
 """The error of an INSERT whose key was there already."""
-SAVE = re.compile(
-    r"\s*(?:(?P<save>SAVEPOINT)|(?P<back>ROLLBACK\s+(?:(?:WORK|TRANSACTION)\s+)?TO))\s+(?:SAVEPOINT\s+)?(?P<name>\w+)",
-    re.I,
-)
 
 
 def trace(run: Run, stage: Stage | None = None) -> Trace:
@@ -77,12 +70,6 @@ def trace(run: Run, stage: Stage | None = None) -> Trace:
         return tracer.trace()
     except Untraceable as problem:
         return Trace(run, tracer.transactions, problems=(str(problem),))
-
-
-def savepoint(sql: str) -> tuple[Literal["save", "back"], str] | None:
-    """What a statement does with a savepoint, and its name."""
-    found = SAVE.match(sql)
-    return None if found is None else ("save" if found["save"] else "back", found["name"].lower())
 
 
 class Tracer:
@@ -270,8 +257,9 @@ class Tracer:
                 table = self.by_name[statement.target]
                 for write in self.eye.writes(self.run.schedule.steps[index], statement, table, event):
                     self._add(event, index, table, write, statement.assigned)
-            elif point := savepoint(self.run.schedule.steps[index].sql):
-                self._savepoint(event, index, saved, *point)
+            else:
+                for one in statements(self.run.schedule.steps[index].sql):
+                    self._savepoint(event, index, saved, *savepoint(one))
 
     def _add(self, event: Event, step: int | None, table: Table, write: Write, assigned: frozenset[str]) -> None:
         replaced = self.at_place.get((table.name, write.old_place)) if write.old_place else None
@@ -297,8 +285,7 @@ class Tracer:
         key = (one.name if one else "", name)
         if what == "save":
             saved[key] = len(self.versions)
-            return
-        for version in self.versions[saved.get(key, 0) :]:
+        for version in self.versions[saved.get(key, 0) :] if what == "back" else ():
             if version.step is not None and self.of_step.get(version.step) is one:
                 self.undone_at.setdefault(version.number, event.at)
 

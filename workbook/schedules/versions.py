@@ -93,7 +93,11 @@ class Sight:
     @property
     def found(self) -> tuple[Version, ...]:
         """The versions that it saw and that match."""
-        return tuple(one for one in self.seen.values() if one.alive and one.number in self.matches)
+        return tuple(one for one in self.seen.values() if self.matched(one))
+
+    def matched(self, version: Version | None) -> bool:
+        """Whether there is such a row for it, and it matches."""
+        return version is not None and version.alive and version.number in self.matches
 
 
 @dataclass(frozen=True)

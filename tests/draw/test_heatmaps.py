@@ -38,7 +38,7 @@ def made(count: int, levels: int = 3, seed: int = 1, sessions: int = 2) -> dict[
             )
         every = [cell["text"] for cell in cells]
         counts = {text: every.count(text) for text in sorted(set(every))}
-        found.append({"level": name, "texts": counts, "waits": chance.randint(0, 99), "cells": cells})
+        found.append({"level": name, "at": name, "texts": counts, "waits": chance.randint(0, 99), "cells": cells})
     steps = ["BEGIN", "UPDATE test SET value = value + 1 WHERE id = 1 AND value < 10000", "COMMIT"]
     return {
         "title": f"Drawn · PostgreSQL 18.4 · all {count} orders of T1 (3 steps) and T2 (3 steps)",

@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 
 import pytest
 
@@ -292,3 +293,10 @@ def test_a_keyboard_interrupt_leaves_nothing_and_the_next_exploration_runs(postg
         assert connection.execute(held, [home.name]).fetchone()[0] == 0
     found = explore(program("lost update"), levels="read committed", stage=postgres, names=False)
     assert found.tallies["read committed"].anomaly == 60
+
+
+def test_the_row_of_a_level_says_which_session_has_another(postgres: Stage) -> None:
+    lost = replace(program("lost update"), levels={"T1": "serializable"})
+    found = explore(lost, levels=["read committed", "serializable"], stage=postgres, names=False)
+    assert [one["at"] for one in found.data()["levels"]] == ["read committed (T1 serializable)", "serializable"]
+    assert "\nread committed (T1 serializable)  " in str(found) and "read committed (T1" in found.picture.svg

@@ -11,7 +11,7 @@ names of anomalies, or two SQLSTATEs, have two shapes. The data are those of `Ex
 but places.
 
     >>> cell = {"number": 1, "order": "T1 T2", "kind": "serial", "label": "", "text": "serial", "waits": 0}
-    >>> level = {"level": "snapshot", "texts": {"serial": 1}, "waits": 0, "cells": [cell]}
+    >>> level = {"level": "snapshot", "at": "snapshot", "texts": {"serial": 1}, "waits": 0, "cells": [cell]}
     >>> data = {"title": "One", "sessions": {"T1": ["SELECT 1"]}, "explored": 1, "levels": [level]}
     >>> heatmap_picture(data, "one order").text, places(data), grids(data)[0].at(0)
     ('one order', [0], (16.0, 102.0))
@@ -237,7 +237,7 @@ def _width(said: str) -> float:
 def _level(sheet: Sheet, level: Mapping[str, Any], grid: Grid, order: Sequence[int], tips: bool) -> None:
     entries, marks = _entries(level), _marks(level)
     y = grid.y - ENTRY_LINE * len(entries)
-    sheet.label(LEFT, y - 6, level["level"], size=13, bold=True)
+    sheet.label(LEFT, y - 6, shortened(level["at"], ROOM, 13), size=13, bold=True, tip=level["at"])
     for line in entries:
         x = float(LEFT)
         for kind, label, said in line:

@@ -43,7 +43,7 @@ from workbook.errors import Misuse
 from workbook.schedules.bar import bar
 from workbook.schedules.controls import bare
 from workbook.schedules.graph import Graph, dependencies
-from workbook.schedules.run import ENGINES, Run, ScheduleTimeout
+from workbook.schedules.run import ENGINES, Run, ScheduleTimeout, level_of
 from workbook.schedules.schedule import Program, Schedule
 from workbook.schedules.stage import Stage, stage_of
 from workbook.schedules.transactions import NOT_RUN
@@ -224,7 +224,7 @@ class Exploration:
         """Plain data, as `draw/heatmap.py` and programs take it.
 
         `title`, `engine`, `version`, `sessions` (name to the steps' SQL), `of`, `explored`, `sampled`, `seed`, and
-        `levels`: for each its `level`, the counts `serial`, `anomaly`, `abort`, `deadlock`, `stuck`, `waits`,
+        `levels`: for each its `level`, the same in words (`at`, with the levels of single sessions), the counts `serial`, `anomaly`, `abort`, `deadlock`, `stuck`, `waits`,
         `aborted`, `texts` (text to count), and `cells` as `Cell.data()` gives them.
         """
         return {
@@ -239,6 +239,7 @@ class Exploration:
             "levels": [
                 {
                     "level": level,
+                    "at": self._row(level),
                     **{kind: getattr(counts, kind) for kind in (*KINDS, "waits", "aborted")},
                     "texts": dict(counts.texts),
                     "cells": [cell.data() for cell in self.at(level)],
@@ -253,7 +254,7 @@ class Exploration:
         shown = [kind for kind in KINDS if kind != "stuck" or any(one.stuck for one in self.tallies.values())]
         rows = [["", *shown, "waits"]]
         rows += [
-            [level, *(f"{getattr(counts, name):,}" for name in (*shown, "waits"))]
+            [self._row(level), *(f"{getattr(counts, name):,}" for name in (*shown, "waits"))]
             for level, counts in self.tallies.items()
         ]
         widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))]
@@ -262,11 +263,15 @@ class Exploration:
             lines.append("  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip())
         return "\n".join([*lines, *self._examples()])
 
+    def _row(self, level: str) -> str:
+        """A level, and the sessions that have one of their own."""
+        return level_of(level, self.at(level)[0].run.levels)
+
     def _examples(self) -> Iterator[str]:
         for level in self.levels:
             told = [text for text in self.tallies[level].texts if text != "serial"]
             if told:
-                yield f"\n{level}"
+                yield f"\n{self._row(level)}"
             for text in told:
                 cell = next(cell for cell in self.at(level) if cell.text == text)
                 yield f"  {self.tallies[level].texts[text]:,} {text}, the first in order {cell.number}: {cell.order}"

@@ -59,6 +59,7 @@ def test_what_was_built_is_not_stale_and_building_again_gives_the_same(built: Ho
     build.make(home, lab, show=False)
     for target in lab.targets:
         assert (home.root / target).read_bytes() == (built.root / target).read_bytes()
+    assert not [one for one in psutil.Process().children(recursive=True) if "ipykernel_launcher" in one.cmdline()]
 
 
 def wrong(home: House, cell: str) -> str:

@@ -106,7 +106,7 @@ def run(
 def _execute(client: Any, environment: Mapping[str, str]) -> None:
     """Run a notebook's cells, in a thread: in the main one nbclient would take a Ctrl-C for the kernel's own end."""
     with ThreadPoolExecutor(1) as thread:
-        ended = thread.submit(client.execute, env=environment)
+        ended = thread.submit(client.execute, env=environment, cleanup_kc=True)
         try:
             while not ended.done():
                 wait([ended], 0.2)  # Windows has no Ctrl-C for a wait without an end

@@ -287,6 +287,9 @@ def test_a_line_that_misses_makes_the_bench_fail(monkeypatch: pytest.MonkeyPatch
     page_bytes=st.sampled_from([1024, 2048, 4096, 8192, 32_768]),
 )
 @example(rows=112_476, key="text(200)", arrival="random", fill_factor=10, page_bytes=1024)  # each insert is a split
+@example(
+    rows=71_504, key="text(200)", arrival="descending", fill_factor=10, page_bytes=2048
+)  # splits that round below 0
 @example(rows=44, key="text(200)", arrival="random", fill_factor=34, page_bytes=1024)  # images of 33.02 pages of 33
 def test_any_prediction_is_a_tree(rows: int, key: Any, arrival: Arrival, fill_factor: int, page_bytes: int) -> None:
     predicted = model(rows, key, arrival=arrival, fill_factor=fill_factor, page_bytes=page_bytes)

@@ -107,7 +107,7 @@ def _grown(index: Prediction, rows: int) -> tuple[float, ...]:
     before = (*index.expected_pages, *[1.0] * (len(after) - index.height))
     added = [float(rows)]
     for late, early in zip(after, before, strict=True):
-        added.append(min(late - early, added[-1]))  # each cut is an entry's; the difference is rounded
+        added.append(min(max(late - early, 0.0), added[-1]))  # each cut is an entry's; the difference is rounded
     return tuple(added)
 
 
@@ -131,7 +131,8 @@ def _cuts(index: Prediction, number: int, pages: float, entries: float, added: f
         return ORDERS[order](level, entries + added) - 1.0
     a_page = _entries_a_page(index, number, entries / pages)
     if order == "random":
-        return min(added, arrival.randomly_into_full(level, pages, a_page, 1 + added / entries) - pages)
+        cuts = arrival.randomly_into_full(level, pages, a_page, 1 + added / entries) - pages
+        return min(max(cuts, 0.0), added)
     if order == "ascending":
         over, each = _last_entries(index, number, pages, entries) + added - level.alone, level.cut_last
     else:

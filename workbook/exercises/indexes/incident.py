@@ -86,7 +86,7 @@ class Pair:
 CUSTOMER = Pair(
     "orders (customer_id, placed_minute)",
     Read(
-        "A customer's latest ten orders",
+        "The latest ten orders of a customer",
         "SELECT order_id, status, total_cents FROM orders WHERE customer_id = {} ORDER BY placed_minute DESC LIMIT 10",
         "orders (customer_id, placed_minute DESC)",
         ((77,), (500,), (9,)),
@@ -130,7 +130,7 @@ QUEUE = Pair(
 DEAREST = Pair(
     "orders (country, total_cents)",
     Read(
-        "A country's ten dearest orders",
+        "The ten dearest orders of a country",
         "SELECT order_id, customer_id FROM orders WHERE country = '{}' ORDER BY total_cents DESC LIMIT 10",
         "orders (country, total_cents DESC)",
         (("DK",), ("NL",), ("AT",)),
@@ -145,13 +145,13 @@ DEAREST = Pair(
 TURNOVER = Pair(
     "orders (country, placed_minute) INCLUDE (total_cents)",
     Read(
-        "A country's turnover of the last days",
+        "The turnover of a country in the last days",
         "SELECT sum(total_cents) FROM orders WHERE country = '{}' AND placed_minute >= {}",
         "orders (country, placed_minute, total_cents)",
         (("PT", 38_880), ("ES", 37_440), ("CZ", 40_320)),
     ),
     Read(
-        "A country's twenty latest orders",
+        "The twenty latest orders of a country",
         "SELECT order_id, customer_id FROM orders WHERE country = '{}' ORDER BY placed_minute DESC LIMIT 20",
         "orders (country, placed_minute DESC, order_id)",
         (("PT",), ("ES",), ("CZ",)),

@@ -309,6 +309,16 @@ class CtrlC:
         return self
 
 
+def before_line(line: int, run: Any) -> Any:
+    """The same, with a Ctrl-C before its n-th line; without one for 0."""
+
+    def broken_off() -> None:
+        sys.settrace(CtrlC(line) if line else None)
+        run()
+
+    return broken_off
+
+
 @pytest.mark.parametrize("again", [0, 1, 4, 9, 25, 60])
 def test_breaking_off_and_breaking_off_what_cleans_up(
     stage: Stage, again: int, monkeypatch: pytest.MonkeyPatch
@@ -316,13 +326,8 @@ def test_breaking_off_and_breaking_off_what_cleans_up(
     """Wherever the first Ctrl-C and a second one come, the next schedule is right."""
     steps = read("T1: BEGIN\nT1: UPDATE test SET value = 0\nT2: DELETE FROM test\nT1: COMMIT\nT2: SELECT 1")
     abandon, before, broken = stage.seats.abandon, sys.gettrace(), 0
-
-    def abandoned() -> None:
-        sys.settrace(CtrlC(again) if again else None)
-        abandon()
-
     for line in range(1, 3_000, 83):
-        monkeypatch.setattr(stage.seats, "abandon", abandoned)
+        monkeypatch.setattr(stage.seats, "abandon", before_line(again, abandon))
         sys.settrace(CtrlC(line))
         try:
             stage.run(steps)
@@ -367,14 +372,6 @@ def test_breaking_off_sessions_in_threads(engine: str, again: int, monkeypatch: 
             if line == 3_000:
                 break
     assert broken > 5
-
-
-def before_line(line: int, run: Any) -> Any:
-    def broken_off() -> None:
-        sys.settrace(CtrlC(line) if line else None)
-        run()
-
-    return broken_off
 
 
 @pytest.mark.parametrize("engine", EMBEDDED)

@@ -87,7 +87,7 @@ def installed():
     """Whether the environment is there, whole and up to date."""
     try:
         with open(STAMP) as file:
-            return file.read() == wanted() and os.path.exists(PYTHON)
+            return file.read() == wanted() and os.path.exists(PYTHON) and not os.path.exists(UNFINISHED)
     except OSError:
         return False
 
@@ -293,10 +293,11 @@ def cause(said):
         return "this Python has no `ensurepip`: install python%d.%d-venv, and run this again." % tuple(
             sys.version_info[:2]
         )
-    if "from versions: none" in low or any(words in low for words in OFFLINE):
+    answered = any(line.startswith(("Collecting ", "Processing ")) for line in said)  # the index, for another package
+    if ("from versions: none" in low and not answered) or any(words in low for words in OFFLINE):
         return "the package index cannot be reached: look at the network (or the proxy, or pip's configuration), and run this again."
     if "no matching distribution" in low or "no solution found" in low:
-        return "a package of requirements.txt is not to be had for this Python on this system: Python 3.12 on Linux, macOS or Windows is safest."
+        return "a package of requirements.txt is not to be had for this Python on this system: Python 3.12 on Linux (not Alpine), macOS or Windows is safest."
     if "permission denied" in low or "errno 13" in low or "read-only file system" in low:
         return "this folder cannot be written to: clone the repository into a folder of your own, and run this again."
     last = [line for line in said if line.strip()][-1:]

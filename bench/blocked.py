@@ -9,8 +9,8 @@ For each engine that makes sessions wait: the median, the 99th percentile and th
 
 from __future__ import annotations
 
+import argparse
 import statistics
-import sys
 import time
 from collections.abc import Iterable
 from contextlib import closing
@@ -55,8 +55,11 @@ def spans_ms(engine: str, steps: int) -> list[float]:
     return spans
 
 
-def main(steps: int) -> None:
+def main() -> None:
     """Measure each engine and print a line for it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("steps", type=int, nargs="?", default=2_000, help="waits on each engine; 2,000 by default")
+    steps = parser.parse_args().steps
     print("a blocked step is reported after (ms)     median     p99     worst    waits")
     for engine in ("postgresql", "sqlite", "sqlite-rollback", *(["mariadb"] if installed() else [])):
         spans = sorted(spans_ms(engine, steps))
@@ -65,4 +68,4 @@ def main(steps: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 2_000)
+    main()

@@ -12,6 +12,7 @@ time is over. Exit code 1 where the best repeat of a level of PostgreSQL is abov
 
 from __future__ import annotations
 
+import argparse
 import os
 import statistics
 import subprocess
@@ -108,8 +109,11 @@ def measured(program: Program, stage: Stage, level: str, repeats: int) -> float:
     return min(taken)
 
 
-def main(repeats: int) -> int:
+def main() -> int:
     """Measure every engine, and print a line a level; the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("repeats", type=int, nargs="?", default=7, help="of all orders, at each level; 7 by default")
+    repeats = parser.parse_args().repeats
     print(f"{LOST.count()} orders, {repeats} repeats, load {' '.join(f'{one:.1f}' for one in os.getloadavg())}\n")
     print(f"{'':48}{'median s':>9}{'best s':>8}{'orders/s':>10}{'at best':>9}{'s, named':>12}")
     best = []
@@ -128,4 +132,4 @@ def main(repeats: int) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else 7))
+    sys.exit(main())

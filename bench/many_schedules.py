@@ -10,6 +10,7 @@ of the role. Ends with exit code 1 where one of the counts differs.
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import sys
 import time
@@ -54,8 +55,11 @@ def counts(stage: Stage) -> dict[str, int]:
         return {name: connection.execute(sql).fetchone()[0] for name, sql in COUNTS.items()}
 
 
-def main(number: int) -> int:
+def main() -> int:
     """Run so many schedules; the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("number", type=int, nargs="?", default=10_000, help="of schedules; 10,000 by default")
+    number = parser.parse_args().number
     plain = [one.schedule for one in SCENARIOS.values()]
     dirty = [Schedule("", SETUP, Schedule.read(steps).steps) for steps in DIRTY]
     last = Schedule("", SETUP, Schedule.read("T1: SELECT 1\nT2: SELECT 1\nT3: SELECT 1").steps)
@@ -77,4 +81,4 @@ def main(number: int) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else 10_000))
+    sys.exit(main())

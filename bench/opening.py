@@ -82,7 +82,7 @@ def import_s(python: Path, folder: Path) -> float:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--keep", action="store_true", help="keep the folder of the clone")
+    parser.add_argument("--keep", action="store_true", help="keep the folder of the clone, and say where it is")
     keep = parser.parse_args().keep
     folder = Path(tempfile.mkdtemp(prefix="opening-"))
     clone = folder / "clone"
@@ -97,7 +97,9 @@ def main() -> int:
         figures["import workbook"] = import_s(python, clone)
     finally:
         subprocess.run([sys.executable, "start.py", "stop"], cwd=clone, env=environment, stdout=subprocess.DEVNULL)
-        if not keep:
+        if keep:
+            print(f"The clone is kept in {clone}, its databases in {folder / 'state'}.")
+        else:
             shutil.rmtree(folder, ignore_errors=True)
     for name, seconds in figures.items():
         print(f"{name:32}{seconds:8.2f} s   (limit {LIMITS_S[name]:g} s)")

@@ -98,7 +98,7 @@ assert each.buffers.value > 40 * both.buffers.value
 # %% [markdown]
 # ## 2. The order of the columns
 #
-# Next ticket: how many lines of product 40 were sold at 100.00 or more? You know the index. Ask it in this order:
+# Next ticket: how many lines of product 40 were sold at 100.00 or more? Which index does it want? Ask the query, in this order:
 #
 # 1. What must be **equal**? `product_id`
 # 2. What must come **in order**? nothing
@@ -202,8 +202,8 @@ print(f"{skipping.root.index_searches} searches in one index")
 guess.measured(skipping.buffers)
 
 # %% [markdown]
-# There are four statuses. The engine looks for customer 77 under each of them, and skips what lies between; the plan counts each descent as an *index search*. (More than four, since it learns
-# only by searching which status comes next, and that none does.) That is a **skip scan**, new in PostgreSQL 18. An index of its own
+# There are four statuses. The engine looks for customer 77 under each of them, and skips what lies between; the plan counts each descent as an *index search*. (Seven, and not four: which status
+# comes next, and that none is left, it learns only by searching.) That is a **skip scan**, new in PostgreSQL 18. An index of its own
 # saves next to nothing:
 
 # %%
@@ -215,7 +215,7 @@ print(f"no index {table_pages:,}, second column {skipping.buffers}, first {own.b
 assert table_pages == 2240 and skipping.buffers.value < 1.5 * own.buffers.value
 
 # %% [markdown]
-# It works because the column in front has *few* values. With a time in front there would be three hundred thousand searches:
+# It works because the column in front has *few* values. Behind a time, which is another in every order, nothing is left to skip: the whole index would be read.
 
 # %%
 change("DROP INDEX IF EXISTS orders_customer")
@@ -263,7 +263,8 @@ guess.measured(min(hidden, key=hidden.get))
 # The index holds emails, not lowered emails; times, not days. Work on the *constant's* side is done once, work on the *column's* side is done for every row. So you rewrite: `b` asks for the same day as `d`,
 # and `c` becomes `placed_at > timestamptz '2025-12-30' - interval '30 days'`.
 #
-# Where the query really means the function's value, put *that* into an index. The statistics of an expression come with the next `ANALYZE`:
+# Where the query really means the function's value, put *that* into an index, if it is always the same for the same row. (`placed_at::date` is not: it depends on the session's time zone, and PostgreSQL
+# refuses the index.) The statistics of an expression come with the next `ANALYZE`:
 
 # %%
 change("CREATE INDEX IF NOT EXISTS customers_lower ON customers (lower(email))")
@@ -293,8 +294,8 @@ deep = look("page 5,001 by OFFSET", newest.format("") + " OFFSET 100000")
 guess.measured(deep.buffers)
 
 # %% [markdown]
-# The index knows how to begin at a *key*. It does not know how to begin at the hundred-thousandth row: it counts there, row by row, and throws them away. So hand the page a key: the last time that
-# the reader has seen.
+# The index knows how to begin at a *key*. It does not know how to begin at the hundred-thousandth row: it counts there, row by row, and throws them away. (Orders lie in the order of time, so
+# a hundred and more of them in a row are one visit to a page: a thousand pages, not a hundred thousand.) So hand the page a key: the last time that the reader has seen.
 
 # %%
 before = "SELECT placed_at FROM orders ORDER BY placed_at DESC LIMIT 1 OFFSET 99999"
@@ -311,7 +312,7 @@ print(f"the same twenty rows: {deep.buffers} pages by OFFSET, {keyset.buffers} b
 assert deep.buffers.value > 100 * keyset.buffers.value
 
 # %% [markdown]
-# Times may tie, and then a row falls between two pages. In earnest: an index on `(placed_at, order_id)` and `WHERE (placed_at, order_id) < (:time, :id)`. The price: no jumping to page 5,001, only "next". Nobody but
+# Times may tie, and then a row falls between two pages. In earnest: an index on `(placed_at, order_id)`, `ORDER BY placed_at DESC, order_id DESC` and `WHERE (placed_at, order_id) < (:time, :id)`. The price: no jumping to page 5,001, only "next". Nobody but
 # the crawler will miss it.
 
 # %% [markdown]
@@ -354,7 +355,7 @@ assert morning.buffers.value > 20 * covering.buffers.value
 assert morning.buffers.value > plain.buffers.value
 
 # %% [markdown]
-# Still an *Index Only Scan*. But an index entry does not say whether its row is still visible to you; the table's **visibility map** does, with one bit a page, and only for pages on which nothing changed. One changed line clears
+# Still an *Index Only Scan*. But an index entry does not say whether its row is still visible to you; the table's **visibility map** does, with a bit for each page, and only for pages on which nothing changed. One changed line clears
 # the bit for its whole page, and there are more than a hundred lines on a page: one line in fifty spoiled them all. The covering index now touches *more* than the plain one did. *Heap fetches*
 # counts the entries for which the table had to be asked. `VACUUM` sets the bits again:
 
@@ -368,7 +369,7 @@ assert vacuumed.buffers.value < 2 * covering.buffers.value
 # In production autovacuum does that, once enough rows have changed: a fifth of the table by default. One line in fifty is not enough. A covering index pays on tables that hold still, or that are vacuumed more often.
 
 # %% [markdown]
-# ## 7. Where the index stops to pay
+# ## 7. Where the index stops paying
 #
 # *"Above five per cent of the rows the planner reads the table."* Ask for all lines below a price, and raise it. Prices are scattered over the table.
 
@@ -436,7 +437,7 @@ assert forced.buffers.value > 50 * plans[60].buffers.value
 # %% [markdown]
 # ## When to leave everything as it is
 #
-# What did the evening's indexes cost, before a single row is written? Their bytes, beside the bytes of their tables:
+# What do the indexes take by now, the primary keys among them, before a single row is written? Their bytes, beside the bytes of their tables:
 
 # %%
 sizes = """SELECT relname, pg_table_size(relid) / 1024 AS table_kb,
@@ -450,9 +451,9 @@ with engine.connect() as connection:
 # Leave it, when
 #
 # - the **table is small**: `stock` fits in a few dozen pages, and no index can save more than that;
-# - the query wants **more than a few per cent** of scattered rows: a report reads, whatever you build;
+# - the query wants **more than a few per cent** of scattered rows: an index of the condition alone saves it no page, and one that holds all that it reads is a good part of the table once more;
 # - the table is **written far more than it is asked**: lesson 3 puts a number to that;
-# - an index that is there **does nearly the same**: after PostgreSQL 18, look for a skip scan before you add one.
+# - an index that is there **does nearly the same**: from PostgreSQL 18 on, look for a skip scan before you add one.
 #
 # And some engines answer without any index: DuckDB remembers the least and the largest value of every block of rows, and skips blocks (appendix).
 
@@ -505,7 +506,7 @@ assert there["pieces, the morning after"] > 20 * there["pieces, covering index"]
 #
 # ## Tomorrow at work
 #
-# Three queries that only read. Which indexes begin with all the columns of another one, so that the shorter may go? (A unique one guards a rule: keep it.) You need not
+# Two queries that only read. Which indexes begin with all the columns of another one, so that the shorter may go? (A unique one guards a rule: keep it.) You need not
 # read this one to run it: each row that it returns is a pair, the index that may go and the longer one.
 
 # %%
@@ -523,20 +524,18 @@ with engine.connect() as connection:
         print(dict(row))
 
 # %% [markdown]
-# Which large tables have pages that an index-only scan cannot trust? And which indexes return many entries for each search, as one with the range in front does?
+# Which large tables had, at their last `VACUUM` or `ANALYZE`, pages that an index-only scan cannot trust? (What changed since then shows as *heap fetches* in a plan. And
+# an index with the range in front shows in no statistics, which count the entries that it returned and not those that it passed: count the pages of its box in a plan.)
 
 # %%
 visible = """SELECT relname, relpages, 100 * relallvisible / relpages AS per_cent_visible
              FROM pg_class WHERE relkind = 'r' AND relpages > 1000 ORDER BY 3 LIMIT 5"""
-entries = """SELECT indexrelname, idx_scan, idx_tup_read / idx_scan AS entries_each_time
-             FROM pg_stat_user_indexes WHERE idx_scan > 0 ORDER BY 3 DESC LIMIT 5"""
 with engine.connect() as connection:
-    for sql in (visible, entries):
-        for row in connection.execute(text(sql)).mappings():
-            print(dict(row))
+    for row in connection.execute(text(visible)).mappings():
+        print(dict(row))
 
 # %% [markdown]
 # **To read**: PostgreSQL's manual, chapter *Indexes*, above all *Multicolumn Indexes* and *Index-Only Scans and Covering Indexes*; Markus Winand, *Use The Index, Luke* (the chapters *The Where Clause* and *Partial Results*);
 # Leslie and others, *Efficient Search of Multidimensional B-Trees* (VLDB 1995), where the skip scan comes from.
 #
-# **Practise**: exercises 1 to 4 of `labs/02_indexes.ipynb`. **Next evening**: `02_indexes_2_plans.ipynb`. Partial indexes, `LIKE`, `count(*)` and more are in `02_indexes_4_appendix.ipynb`.
+# **Practise**: exercises 1, 2 and, after section 7, 4 of `labs/02_indexes.ipynb`. **Next evening**: `02_indexes_2_plans.ipynb`. Partial indexes, `LIKE`, `count(*)` and more are in `02_indexes_4_appendix.ipynb`.

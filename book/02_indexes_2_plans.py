@@ -46,7 +46,8 @@ assert len(pages) == 1 and slower == {True, False}
 print(f"{min(times_ms):.0f} to {max(times_ms):.0f} ms, up and down; always {pages.pop():,} pages")
 
 # %% [markdown]
-# The times moved, and would move more on a busy machine, on a laptop without its charger, in a cloud with neighbours. The pages
+# Take any two neighbours of the fifteen: it is the same query, and now the first one "won", now the second. Whoever times an old and a new version once each
+# reads that out as a verdict. The times moved, and would move more on a busy machine, on a laptop without its charger, in a cloud with neighbours. The pages
 # did not move at all. That is why this workbook counts: *a number that repeats can be argued with.* Time is what your users feel,
 # so look at it too; but never let one timing decide.
 
@@ -122,8 +123,8 @@ assert abs(early / theirs - 1) < 0.05 and by_customer.buffers.value > 10 * by_da
 
 # %% [markdown]
 # Orders arrive in the order of time, so twelve days of them stand side by side on a few pages. One customer's orders lie as far apart as the
-# months between them: nearly a page for each row. *The same number of rows is not the same amount of work.* PostgreSQL keeps a measure of it, from
-# -1 to 1, and believes in it when it chooses between an index scan, a bitmap scan and reading everything:
+# months between them, nearly a page for each; those of a thousand customers lie on four pages in five of the whole table. *The same number of rows is not the same amount of work.* PostgreSQL keeps a measure of it, from
+# -1 to 1, and believes in it when it chooses between an index scan, a bitmap scan (collect the places, sort them, read each page once) and reading everything:
 
 # %%
 with engine.connect() as connection:
@@ -174,13 +175,13 @@ assert guilty.relation == "order_lines" and costly.relation == "deliveries"
 # the sum. The drawing has multiplied the rows for you (hence the `~`), the cost not. Read them in this order:
 #
 # 1. **Touched**: which box touched the most pages *itself*?
-# 2. **Believed**: go down from there. Which is the deepest box whose rows came out ten times as many as estimated, or a tenth?
+# 2. **Believed**: where does that box get its rows, or its number of loops? In that branch, which is the deepest box whose rows came out ten times as many as estimated, or a tenth?
 # 3. **Thrown away**: rows removed by a filter were read for nothing.
 
 # %% [markdown]
 # ## 5. Estimates are beliefs, too
 #
-# The second look leads to `deliveries`, whose rows were misjudged. Why? The planner multiplies: one row in twenty has this depot, one in ten this region, one in two this
+# The lookup in `order_lines` ran once for each row of `deliveries`, and those were misjudged: the second look leads there. Why? The planner multiplies: one row in twenty has this depot, one in ten this region, one in two this
 # country, one in four this carrier. But the depot *decides* the other three.
 #
 # How many pages will the same query touch when the planner knows that?
@@ -208,7 +209,7 @@ assert estimate["before"].misestimate > 50 and estimate["after"].misestimate < 2
 assert plan.buffers.value > 5 * mended.buffers.value
 
 # %% [markdown]
-# No index was made. One statement told the planner what the columns have to do with one another, it believed another number of rows, and chose another join. Plain
+# No index was made. `CREATE STATISTICS` said what to look at, `ANALYZE` looked; the planner believed another number of rows and chose another join, a *hash join*, which reads each table once. Plain
 # statistics are kept column by column, in every version of PostgreSQL. MySQL's histograms are of single columns, too; over several, InnoDB counts distinct values for the prefixes
 # of an index (`n_diff_pfx02` in `mysql.innodb_index_stats`), and nothing without one.
 
@@ -245,7 +246,7 @@ assert plain.find(index="orders_pkey") and fenced.find(index="orders_pkey") and 
 
 # %% [markdown]
 # Neither. Up to `join_collapse_limit` tables (8 by default) the planner tries the orders itself, and since PostgreSQL 12 a `WITH` that is used once is folded into the query. It
-# fences where you say `MATERIALIZED`, where it is used twice, and where it writes:
+# fences where you say `MATERIALIZED`, where it is used twice, is recursive, writes, or calls a function such as `random()`:
 
 # %%
 kept = explain(
@@ -274,8 +275,16 @@ for name, sql in claims.items():
     here, there = explain(sql, engine).buffers.value, explain(sql, production).buffers.value
     print(f"{name:24}{here:>12,.0f}{there:>12,.0f}")
 
+# %%
+with production.begin() as connection:
+    connection.execute(text(mend))
+    connection.execute(text("ANALYZE deliveries"))
+mended_there = explain(units, production).buffers.value
+print(f"{'guilty join, mended':24}{mended.buffers.value:>12,.0f}{mended_there:>12,.0f}")
+assert plan.buffers.value > 5 * mended_there
+
 # %% [markdown]
-# Read the last line twice. In `counting` the statistics object is there; in `production` you never made it. If a line differs by more than a few pages, parallel workers or
+# In the table's last line the statistics object was there in `counting`, and not yet in `production`: made there, it mends the join as well. If a line differs by more than a few pages, parallel workers or
 # a sampled statistic chose another plan: open it with `explain(..., production)` and find which.
 
 # %% [markdown]
@@ -302,7 +311,7 @@ with engine.connect() as connection:
             print(dict(row))
 
 # %% [markdown]
-# And save one plan there, with `EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON)`, for `workbook plan FILE`.
+# And save the plan of one `SELECT` there, with `EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON)`, for `workbook plan FILE`. (`ANALYZE` runs the statement, whatever it does.)
 #
 # **To read**: PostgreSQL's manual, *Using EXPLAIN* and *Extended Statistics*; Leis and others, *How Good Are Query Optimizers, Really?* (VLDB 2015).
 # **Next**: `02_indexes_3_writes.ipynb`, what all these indexes cost.

@@ -6,11 +6,11 @@
 # neighbour's is probably wrong for you: a seed of your own chooses the variants.
 #
 # **How to work.** Read the task that `ask` shows. `practice("...")` gives you the same database to try on: `explain(sql, engine)` shows a plan with its
-# pages, `measure(sql, engine)` what a write truly costs, and you may add cells. Put your answer in the place of the `...`, run the cell and the one below it. Check as often as you like.
+# pages (where the SQL has a `:name`, add the values: `explain(sql, engine, {"name": 7})`), `measure(sql, engine)` what a write truly costs, and you may add cells. Put your answer in the place of the `...`, run the cell and the one below it. Check as often as you like.
 # (The two comment lines around the `...` are for a teacher's tools: leave them as they are.)
 # `hint("...")`, three times at most, goes from a question to nearly the answer. Points are for answers, hints cost nothing.
 #
-# The core takes about seventy-five minutes. Agents are welcome. Nobody but you can say what your answer costs.
+# The core takes about seventy-five minutes. Agents are welcome.
 
 # %%
 from datetime import date
@@ -140,7 +140,8 @@ check("indexes-drop", drop_indexes)
 #
 # - **Believe:** from which numbers of `pg_stats` does PostgreSQL work out this estimate?
 # - **Fool:** which rows keep each of these numbers right, and make the result wrong a hundredfold?
-# - **Tell:** which one thing does the planner have to know? `ndistinct`, `dependencies`, `mcv`, an expression; or something simpler?
+# - **Tell:** which one thing does the planner have to know? How many combinations there are (`ndistinct`), that one column follows from another (`dependencies`), how often each combination occurs (`mcv`),
+#   how the values of an expression are distributed; or something simpler?
 #
 # You hand in a dict of two SQL texts: `data` inserts rows, `mend` tells the planner what it lacks. The judge compares what is expected with what comes:
 # after your rows, after your mend, and once more after the next `ANALYZE`.
@@ -166,7 +167,7 @@ check("indexes-estimates", misestimate)
 # %% [markdown]
 # ## 7. Quick to read, and still HOT
 #
-# The read is slow, and one column changes all day. The index that makes the read fastest is the one that every update has to write into from then on. Which one would you make?
+# The read is slow, and one column changes all day. The index that one thinks of first is the one that every update has to write into from then on. Which one would you make?
 
 # %%
 ask("indexes-hot")
@@ -184,7 +185,7 @@ check("indexes-hot", quiet_index)
 # %% [markdown]
 # ## 8. Incident: eight indexes, each of them right
 #
-# Reads are fine. Writes are not, since yesterday. Nobody changed the hardware, nobody changed the traffic; somebody closed eight tickets. The evidence is on the table below:
+# Reads are fine. Writes are not, since yesterday. Nobody changed the hardware, nobody changed the traffic; somebody closed eight tickets. The evidence is in the table below:
 # every number in it was measured just now.
 #
 # - **Find out what the eight have in common.** No single one of them is a mistake.

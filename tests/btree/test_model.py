@@ -107,9 +107,9 @@ def test_from_three_entries_a_page_to_four_hundred_the_leaves_of_random_keys_are
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page_bytes", [128, 144, 160, 200, 256, 512, 1024, 4096, 8192])
+@pytest.mark.parametrize("page_bytes", [128, 200, 512, 8192])
 def test_of_a_hundred_thousand_random_keys_too(page_bytes: int) -> None:
-    counts = [grown(shuffled(100_000, seed), page_bytes=page_bytes) for seed in range(3)]
+    counts = [grown(shuffled(100_000, seed), page_bytes=page_bytes) for seed in range(2)]
     predicted = model(100_000, arrival="random", page_bytes=page_bytes)
     assert predicted.leaf_pages == pytest.approx(statistics.fmean(count[0] for count in counts), rel=0.03)
     assert predicted.height in {len(count) for count in counts}
@@ -239,7 +239,7 @@ def test_a_real_index_whose_keys_hardly_repeat_has_the_predicted_leaves(
 def test_a_real_index_of_a_million_rows_has_the_predicted_height_and_leaves(
     own: Database, key: str, arrival: Arrival
 ) -> None:
-    line = bench.of_orders(own, key, arrival, 1_000_000, orders=2)
+    line = bench.of_orders(own, key, arrival, 1_000_000, orders=1)
     assert line.fine, bench.printed(line)
 
 

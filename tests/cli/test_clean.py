@@ -140,8 +140,8 @@ def test_it_asks_before(state: Path) -> None:
     with kernel(state) as one:
         assert one.does("from workbook import shop; engine = shop(orders=1_000)") == ""
         asked = workbook("clean", state=state, said="n\n")
-        assert asked.returncode == 1 and asked.stdout.startswith("Remove the workbook's databases?")
+        assert asked.returncode == 1 and asked.stderr.startswith("Remove the workbook's databases?")
         assert one.does("engine.connect().close()") == ""
-        asked = workbook("clean", state=state, said="y\n")
-        assert asked.returncode == 0 and "Removed: " in asked.stdout
+        asked = workbook("clean", "--json", state=state, said="y\n")
+        assert asked.returncode == 0 and len(json.loads(asked.stdout)["removed"]) == 1
         assert one.does("engine.connect().close()") == REMOVED

@@ -98,8 +98,10 @@ def test_a_schedule_that_comes_to_no_end_is_shown_as_far_as_it_went(schedule: Ca
         (
             ("FILE", "--svg", "/nonexist/x.svg"),
             LOST_UPDATE,
-            "/nonexist/x.svg cannot be written: the folder /nonexist does not exist",
+            "The picture cannot be written to /nonexist/x.svg: there is no folder /nonexist.",
         ),
+        (("FILE", "--svg", "FILE"), LOST_UPDATE, "lost_update.schedule is the schedule itself, and the picture would"),
+        (("FILE",), "#" * 20_000_001, "lost_update.schedule is longer than any schedule."),
     ],
 )
 def test_a_mistake_is_a_sentence_and_exit_code_2(
@@ -117,6 +119,18 @@ def test_the_permutations_of_a_spec_file_run_as_schedules(schedule: Callable[...
     assert done.returncode == 0 and done.stdout.count("equivalent to") == 2
     reads = [line.split("→ ")[1] for line in done.stdout.split("\n") if "SELECT n FROM t  → " in line]
     assert reads == ["(1)", "(2)"]
+
+
+@pytest.mark.parametrize("other", ["w2 x1", "x1 r1 w2"], ids=["another step", "another order in a session"])
+def test_permutations_of_other_steps_have_no_every_order(schedule: Callable[..., Done], other: str) -> None:
+    spec = """setup { CREATE TABLE t (n int); } teardown { DROP TABLE t; }
+        session s1 step r1 { SELECT n FROM t; } step x1 { DELETE FROM t; } session s2 step w2 { UPDATE t SET n = 2; }
+        permutation r1 w2 x1 permutation w2 r1 x1"""
+    done = schedule("FILE", "--every-order", "--engine", "sqlite", "--level", "immediate", text=spec, name="two.spec")
+    assert done.returncode == 0 and "all 35 orders of s1 (4 steps) and s2 (3 steps)" in done.stdout
+    spec += f" permutation {other}"
+    done = schedule("FILE", "--every-order", "--engine", "sqlite", text=spec, name="two.spec")
+    assert done.returncode == 2 and "The file's 3 permutations do not have the same steps" in done.stderr
 
 
 def test_every_order_is_run_at_each_level(schedule: Callable[..., Done]) -> None:
@@ -146,6 +160,13 @@ def test_without_a_verdict_the_run_is_shown_and_why(schedule: Callable[..., Done
     (report,) = json.loads(done.stdout)["runs"]
     assert done.returncode == 2 and report["run"]["steps"] and report["verdict"] is report["graph"] is None
     assert "T1.3 (COMMIT; BEGIN) holds parts of two transactions" in report["why"]
+
+
+def test_a_schedule_is_read_as_windows_saves_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    saved = tmp_path / "lost_update.schedule"
+    saved.write_bytes(LOST_UPDATE.encode("utf-16"))
+    done = called(capsys, "schedule", str(saved), "--engine", "sqlite", "--level", "immediate")
+    assert done.returncode == 0 and "waits for T1, the database's write lock" in done.stdout
 
 
 def test_standard_input_is_read() -> None:

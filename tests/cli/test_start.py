@@ -15,6 +15,7 @@ import socket
 import subprocess
 import sys
 import threading
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -173,6 +174,32 @@ def test_no_network_gets_a_sentence_and_a_broken_environment_is_made_anew(clone:
     assert not (clone / ".venv" / "left over").exists()
     assert not (clone / ".venv" / "workbook-installed").exists()
     assert (clone / ".venv" / "workbook-unfinished").exists()
+
+
+def test_an_environment_is_whole_only_where_nothing_broke_off(clone: Path) -> None:
+    """Back at the version before an upgrade that broke off, the old stamp fits again."""
+    script = """if True:
+        import os, start
+        os.makedirs(os.path.dirname(start.PYTHON))
+        open(start.PYTHON, "w").close()
+        with open(start.STAMP, "w") as file:
+            file.write(start.wanted())
+        whole = start.installed()
+        open(start.UNFINISHED, "w").close()
+        print(whole, start.installed())"""
+    done = subprocess.run([BASE_PYTHON, "-c", script], cwd=clone, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "False"]
+
+
+def test_a_package_that_is_not_made_for_this_system_is_not_the_networks_fault(clone: Path, tmp_path: Path) -> None:
+    for name, system in (("here", "any"), ("elsewhere", "system_of_nobody")):
+        with zipfile.ZipFile(tmp_path / f"{name}-1-py3-none-{system}.whl", "w") as wheel:
+            wheel.writestr(f"{name}-1.dist-info/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1\n")
+            wheel.writestr(f"{name}-1.dist-info/WHEEL", f"Wheel-Version: 1.0\nTag: py3-none-{system}\n")
+            wheel.writestr(f"{name}-1.dist-info/RECORD", "")
+    (clone / "requirements.txt").write_text("here==1\nelsewhere==1\n")
+    done = start(clone, PIP_NO_INDEX="1", PIP_FIND_LINKS=tmp_path.as_uri())
+    assert "a package of requirements.txt is not to be had for this Python on this system" in one_sentence(done)
 
 
 @POSIX

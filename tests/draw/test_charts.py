@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import re
 import xml.etree.ElementTree as ElementTree
+from itertools import pairwise
 
 import pytest
 
+from tests.draw.shapes import SVG, assert_readable, box, words
 from workbook.draw.charts import Confidence, Standing, bars, calibration, gap, lines, shown, standing
-from workbook.draw.picture import Picture
+from workbook.draw.picture import Canvas, Picture
 
 SERIES = {"scan": [(1000, 9), (10_000, 84), (100_000, 834)], "index": [(1000, 3), (10_000, 3), (100_000, 4)]}
 ROWS = [
@@ -42,11 +43,48 @@ def test_every_picture_is_well_formed_and_says_what_it_is(name: str) -> None:
     width, height = float(root.get("width", 0)), float(root.get("height", 0))
     assert root.get("role") == "img" and root.find("{*}title") is not None
     assert picture == PICTURES[name]() and picture.text.strip()
-    assert all(float(size) >= 11 for size in re.findall(r'font-size="([\d.]+)"', picture.svg))
+    assert_readable(root)
     for shape in root.iter():
         for axis, most in (("x", width), ("cx", width), ("y", height), ("cy", height)):
             if shape.get(axis) is not None:
                 assert 0 <= float(shape.get(axis, 0)) <= most, (name, shape.attrib)
+
+
+ENDS = range(0, 101, 4)
+
+
+@pytest.mark.parametrize("first", ENDS)
+def test_names_of_lines_are_apart_wherever_the_lines_end(first: int) -> None:
+    for second in ENDS:
+        for others in ({"b": second}, {"b": second, "c": first + 1}, {"b": second, "c": second, "d": second}):
+            ends = {"top": 100, "a": first, **others}
+            root = ElementTree.fromstring(lines({name: [(1, 0), (2, end)] for name, end in ends.items()}, "t").svg)
+            places = sorted(float(shape.get("y", 0)) for shape in root.iter(f"{SVG}text") if words(shape) in ends)
+            assert len(places) == len(ends) and all(b - a > 13.8 for a, b in pairwise(places)), ends
+            assert places[0] > 0 and places[-1] < float(root.get("height", 0))
+
+
+def test_a_title_ends_before_the_bar_of_its_points() -> None:
+    title = "Direct: acceptance checks for an agent's booking code"
+    root = ElementTree.fromstring(standing([Standing("x", title, True, 1, 3, 2, 0)], "Lab").svg)
+    bar = min(float(shape.get("x", 0)) for shape in root.iter(f"{SVG}rect") if float(shape.get("x", 0)) > 36)
+    (text,) = (shape for shape in root.iter(f"{SVG}text") if words(shape).startswith("Direct"))
+    assert box(text)[2] <= bar and title in standing([Standing("x", title, True, 1, 3, 2, 0)], "Lab").text
+
+
+def test_what_is_no_number_has_a_place_all_the_same() -> None:
+    for picture in (bars({"a": float("nan"), "b": 3}, "t"), lines({"a": [(1, float("nan")), (2, 3)]}, "t")):
+        assert '"nan"' not in picture.svg and ",nan" not in picture.svg and "not a number" in picture.text
+
+
+@pytest.mark.parametrize("letter", ["\x00", "\x01", "\x1b", "\ud800", "\uffff"])
+def test_a_letter_that_xml_cannot_write_is_replaced(letter: str) -> None:
+    canvas = Canvas(100, 100, f"title{letter}", f"description{letter}")
+    canvas.label(1, 1, f"text{letter}", tip=f"tip{letter}")
+    canvas.rect(1, 1, 1, 1, "none", tip=f"tip{letter}")
+    canvas.circle(1, 1, 1, "none", tip=f"tip{letter}\t\U0001f600")
+    said = "".join(ElementTree.fromstring(canvas.svg().encode()).itertext())
+    assert said.count("\ufffd") == 6 and said.endswith("\t\U0001f600")
 
 
 def test_every_number_of_a_picture_stands_in_its_text() -> None:

@@ -9,12 +9,13 @@ from xml.etree import ElementTree
 
 import pytest
 
+from tests.draw.shapes import SVG, words
+from tests.draw.shapes import texts as shown
 from workbook.draw.picture import CHAR_PX
 from workbook.plans import compare, read_plan
 
 SAVED = Path(__file__).parent.parent / "plans" / "saved"
 FILES = sorted(path for path in SAVED.glob("*/*") if path.suffix in (".txt", ".json"))
-SVG = "{http://www.w3.org/2000/svg}"
 
 
 def saved(name):
@@ -34,16 +35,6 @@ def deep(steps):
         lines.append(f"{indent}      Join Filter: (a{depth} = {'b' * 150})")
         lines.append(f"{indent}      Buffers: shared hit={10**9 - depth * 10**7}")
     return read_plan("\n".join(lines))
-
-
-def words(shape):
-    """What a text element shows, its tip left out."""
-    title = shape.find(f"{SVG}title")
-    return (shape.text or "") + ((title.tail or "") if title is not None else "")
-
-
-def shown(root):
-    return [words(shape) for shape in root.iter(f"{SVG}text")]
 
 
 def bars(root):
@@ -181,3 +172,12 @@ def test_a_comparison_shows_both_plans_on_one_scale():
     height = float(root.get("height"))
     assert all(float(part.get("y")) + float(part.get("height")) <= height for part in (before, after))
     assert float(before.get("y")) + float(before.get("height")) <= float(after.get("y"))
+
+
+def test_a_comparison_of_unlike_measures_has_a_scale_for_each():
+    believed = read_plan("Seq Scan on t  (cost=0.00..52000.00 rows=4000 width=8)")
+    ran = read_plan(
+        "Index Scan using i on t  (cost=0..9 rows=3 width=8) (actual rows=3.00 loops=1)\n  Buffers: shared hit=6"
+    )
+    before, after = drawn(compare(believed, ran)).findall(f"{SVG}svg")
+    assert bars(after) == {6: {110.0}} and "own pages" not in shown(before)

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.draw.shapes import SVG, words
 from tests.draw.trees import LARGE, entry, grown, page, path
 from workbook.draw.page import PAGE_MARKS, SLOT_MARKS, Glass, chosen, full
 from workbook.draw.picture import CHAR_PX
 from workbook.draw.tree import Lit, tree_picture
 
-SVG = "{http://www.w3.org/2000/svg}"
 NAMES = ["ann", "bob", "charlotte the great queen of all", "dora", "emil", "friedrich", "gustav-adolf", "hans <& co>"]
 MILLION = grown(range(1, 1_000_001), **LARGE)
 LEAF = 1500
@@ -68,11 +68,6 @@ each = pytest.mark.parametrize("case", TREES)
 def drawn(case, width=840):
     data, lit, focus = TREES[case]
     return data, tree_picture(data, lit, focus=focus, width=width)
-
-
-def words(shape):
-    title = shape.find(f"{SVG}title")
-    return (shape.text or "") + ((title.tail or "") if title is not None else "")
 
 
 def texts(svg):

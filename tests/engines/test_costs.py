@@ -10,7 +10,8 @@ import psutil
 import pytest
 
 from tests.engines.test_databases import private
-from workbook.engines import Recipe, database
+from workbook.engines import Recipe, database, measure
+from workbook.errors import Misuse, SqlTimeout
 from workbook.plans import explain
 
 PARENTS = Recipe(
@@ -19,6 +20,9 @@ PARENTS = Recipe(
     "INSERT INTO parents SELECT g FROM generate_series(1, 2000) g;"
     "INSERT INTO children SELECT g, 1 + g % 1000 FROM generate_series(1, 50000) g;"
     "ALTER TABLE children ADD FOREIGN KEY (parent_id) REFERENCES parents",
+)
+PARENTS_ANYWHERE = Recipe(
+    "parents in any engine", "CREATE TABLE parents (id bigint)", {"parents": "SELECT * FROM range(20)"}
 )
 AUDITED = Recipe(
     "an audited table",
@@ -88,6 +92,39 @@ def test_a_session_that_ends_late_is_waited_for():
         measuring.join()
     assert waited
     assert found[0].buffers == wanted.buffers and "children" not in found[0].tuples
+
+
+def test_a_transaction_that_cannot_be_cancelled_is_ended():
+    trap = "DO $$ BEGIN LOOP BEGIN PERFORM pg_sleep(60); EXCEPTION WHEN query_canceled THEN NULL; END; END LOOP; END $$"
+    with database(PARENTS) as made:
+        with pytest.raises(SqlTimeout, match="ran longer than"):
+            made.measure(trap, deadline_s=0.1)
+        assert made.measure("SELECT 1").rows == 1
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "duckdb"])
+def test_a_deadline_is_kept_in_the_process_too(kind):
+    endless = "WITH RECURSIVE a(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM a) SELECT count(*) FROM a"
+    with database(PARENTS_ANYWHERE, kind=kind) as made, pytest.raises(SqlTimeout, match="ran longer than"):
+        made.measure(endless, deadline_s=0.1)
+
+
+@pytest.mark.parametrize("kind", ["postgresql", "sqlite", "duckdb"])
+def test_a_colon_in_a_literal_is_no_parameter(kind):
+    literal = """':id :other {"a":1}'"""
+    with database(PARENTS_ANYWHERE, kind=kind) as made:
+        assert measure(f"SELECT id FROM parents WHERE {literal} <> '' -- :more", made.engine).rows == 20
+        assert measure(f"SELECT {literal} FROM parents WHERE id = :id", made.engine, {"id": 7}).rows == 1
+
+
+def test_ddl_returns_no_rows_and_an_embedded_copy_can_be_measured():
+    with database(PARENTS_ANYWHERE) as made:
+        assert made.measure("CREATE INDEX i ON parents (id)").rows == 0
+    for kind in ("sqlite", "duckdb"):
+        with database(PARENTS_ANYWHERE, kind=kind) as made, made.fresh() as other:
+            assert measure("SELECT id FROM parents", other.engine).rows == 20
+    with database(PARENTS_ANYWHERE, kind="duckdb") as made, pytest.raises(Misuse, match="measures SQL only"):
+        measure(lambda connection: 3, made.engine)
 
 
 @pytest.mark.parametrize("sql", ["SELECT count(*) FROM raw", "UPDATE raw SET n = n + 1 WHERE n % 100 = 0"])

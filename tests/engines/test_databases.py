@@ -17,6 +17,9 @@ import sqlalchemy as sa
 from tests import folders
 from workbook.btree import read_index, stepper
 from workbook.engines import Recipe, cluster, database, database_of, measure, shop
+from workbook.engines.database import SWEEPING, _machine, sweep
+from workbook.engines.embedded import SqliteDatabase
+from workbook.engines.running import split
 from workbook.errors import Misuse, SqlError, SqlTimeout, TooManyRows
 
 SMALL = shop(orders=1_000)
@@ -104,6 +107,7 @@ def test_a_setting_of_the_role_shows_in_the_catalog(small):
         ("-- nothing but a comment", SqlError, "empty"),
         ("SELECT 1 + 'x'", SqlError, "invalid input syntax"),
         ("SELECT a.order_id FROM order_lines a, order_lines b", TooManyRows, "more than 10,000 rows"),
+        ("(SELECT a.order_id FROM order_lines a, order_lines b)", TooManyRows, "The query returns more than 10,000"),
         ("SELECT count(*) FROM order_lines a, order_lines b, order_lines c", SqlTimeout, "cancelled"),
         (
             "SET statement_timeout = 0; SELECT count(*) FROM order_lines a, order_lines b, order_lines c",
@@ -153,6 +157,34 @@ def test_a_misspelt_table_is_told_at_once_where_the_others_are_locked(small):
                 told.result(timeout=10)
         finally:
             holds.rollback()
+
+
+@pytest.mark.parametrize(
+    ("sql", "shown"),
+    [
+        ("SELECT status FROM orders;\nSELECT 1,\n  statu FROM orders", ["      statu FROM orders", "      ^"]),
+        ("SELECT 'nosuch' AS a; SELECT nosuch", ["    SELECT nosuch", "           ^"]),
+        ("SELECT 1; SELEC", ["    SELEC", "    ^"]),
+    ],
+)
+def test_the_place_of_a_mistake_is_shown_in_the_statement_that_has_it(small, sql, shown):
+    with pytest.raises(SqlError) as refused:
+        small.run(sql)
+    lines = str(refused.value).splitlines()
+    assert [lines[1], lines[2].partition(" Next")[0]] == shown
+
+
+def test_no_place_is_shown_where_the_engine_was_sent_another_text(small):
+    with pytest.raises(SqlError, match=r'"statu" does not exist\. Next: Perhaps'):
+        small.run("SELECT order_id FROM orders WHERE order_id = :id AND statu = ''", {"id": 8})
+
+
+def test_a_text_is_split_where_a_statement_ends(small):
+    escaped, plain = r"SELECT E'it\'s; x', e'\\'", r"SELECT 'a\', ';'"
+    assert split(f"{escaped}; {plain}") == [escaped, plain]
+    function = "CREATE FUNCTION f(n int) RETURNS int BEGIN ATOMIC SELECT 1; SELECT CASE n WHEN 1 THEN 2 END; END"
+    assert split(f"{function}; SELECT f(1)") == [function, "SELECT f(1)"]
+    assert small.run(f"{function}; SELECT f(1)").rows == [(2,)]
 
 
 def test_a_failed_text_has_changed_nothing(small):
@@ -214,10 +246,23 @@ def test_a_killed_kernel_leaves_nothing_for_long():
     home = cluster()
     known = f"SELECT count(*) FROM pg_database WHERE datname = '{name}'"
     assert name and home.admin(known) == [(1,)]
-    from workbook.engines.database import sweep
-
+    with home.connect() as another:  # that is at it
+        another.execute(f"SELECT pg_advisory_lock({SWEEPING})")
+        sweep(home)
+        assert home.admin(known) == [(1,)]
+        another.execute(f"SELECT pg_advisory_unlock({SWEEPING})")
     sweep(home)
     assert home.admin(known) == [(0,)]
+
+
+def test_what_cannot_be_swept_away_is_left_for_the_next_one():
+    home, role = cluster(), f"w_999999999_{_machine()}gone"
+    home.admin(f"CREATE ROLE {role}")
+    home.admin(f"GRANT CONNECT ON DATABASE postgres TO {role}")
+    sweep(home)
+    home.admin(f"REVOKE CONNECT ON DATABASE postgres FROM {role}")
+    sweep(home)
+    assert home.admin(f"SELECT 1 FROM pg_roles WHERE rolname = '{role}'") == []
 
 
 def test_a_database_with_a_prepared_transaction_is_dropped():
@@ -286,11 +331,32 @@ def test_the_three_engines_hold_the_same_shop(small):
             assert [tuple(row) for row in connection.execute(sa.text(counts))] == wanted
 
 
+def test_sqlite_and_duckdb_make_the_same_recipe_at_once(monkeypatch):
+    recipe, make = shop(seed=3, orders=1_000), SqliteDatabase._make
+
+    def both(self: SqliteDatabase, path: Path) -> None:
+        make(self, path)
+        with database(recipe, kind="duckdb") as other:
+            assert other.measure("SELECT * FROM orders").rows == 1000
+
+    monkeypatch.setattr(SqliteDatabase, "_make", both)
+    with database(recipe, kind="sqlite") as made:
+        assert made.measure("SELECT * FROM orders").rows == 1000
+
+
 def test_a_seed_changes_the_rows_and_a_recipe_its_template():
     with database(shop(seed=2, orders=1_000)) as other, database(SMALL) as first:
         ask = "SELECT customer_id FROM orders ORDER BY order_id LIMIT 50"
         assert other.run(ask).rows != first.run(ask).rows
     assert Recipe("a", "CREATE TABLE t (i int)").key != Recipe("a", "CREATE TABLE t (i bigint)").key
+
+
+@pytest.mark.parametrize(
+    "sql", ["REINDEX SCHEMA mine", "REINDEX (VERBOSE) SCHEMA mine", "REINDEX TABLE CONCURRENTLY mine.t"]
+)
+def test_what_postgresql_refuses_in_a_transaction_runs_alone(small, sql):
+    small.run("CREATE SCHEMA mine; CREATE TABLE mine.t (n int PRIMARY KEY)")
+    assert small.run(f"{sql}; SELECT 7").rows == [(7,)]
 
 
 def test_begin_commit_and_rollback_are_what_they_say(small):
@@ -309,7 +375,7 @@ def test_a_path_that_is_too_long_for_a_socket_and_a_temporary_folder_that_is_emp
     code = """
 import json, os, shutil, sys
 from pathlib import Path
-from workbook.engines import cluster
+from workbook.engines import clean, cluster
 from workbook.errors import Unavailable
 home = cluster()
 socket = Path(home.address()["host"])
@@ -324,6 +390,10 @@ try:
     cluster().ensure()
 except Unavailable as error:
     print(str(error).splitlines()[0], "belongs to another user" in str(error))
+socket.unlink()
+print(cluster().ensure().admin("SELECT 3"), socket.exists())
+clean()
+print(socket.exists())
 """
     with folders.open_folder() as short:
         state = short / ("long" * 20) / "größe"
@@ -332,13 +402,12 @@ except Unavailable as error:
             folder.chmod(0o755)
         environment = private(state) | {"TMPDIR": str(short)}
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
-        clean = "from workbook.engines.cluster import clean; clean()"
-        subprocess.run([sys.executable, "-c", clean], env=environment, check=True)
     said = done.stdout.splitlines()
     assert said[:2] == ["[(1,)] True True", "[(2,)]"], done.stderr
     assert said[2].startswith("The PostgreSQL server of the profile counting cannot be had") and said[2].endswith(
         " True"
     )
+    assert said[3:] == ["[(3,)] True", "False"], done.stderr
 
 
 def test_duckdb_counts_what_its_scans_looked_at_and_nothing_where_it_knew_the_answer():

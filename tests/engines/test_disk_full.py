@@ -15,6 +15,7 @@ import pytest
 
 from tests import folders
 from workbook.engines import disk
+from workbook.engines.cluster import Cluster
 from workbook.errors import Unavailable
 
 SIZE_MB = 120
@@ -132,3 +133,12 @@ def test_a_closed_connection_says_nothing_of_the_disk_but_the_room_does(
     assert there == "It cannot be made. Tried: server closed the connection unexpectedly. Next: look."
     monkeypatch.setattr(disk, "LEFT_MB_MIN", disk.left_mb(tmp_path) * 2)
     assert "is full" in str(disk.trouble("It cannot be made.", tmp_path, closed, next="look"))
+
+
+def test_of_the_disk_of_a_server_elsewhere_nothing_is_known() -> None:
+    full = psycopg.errors.DiskFull("could not extend file: No space left on device")
+    there = Cluster("counting", "postgresql://postgres@elsewhere/postgres")
+    assert not there.full(full)
+    assert str(there.trouble("It cannot be made.", full, "")).startswith(
+        "It cannot be made. Tried: could not extend file"
+    )

@@ -3,7 +3,7 @@
 An exercise's test file says what the answers are, and nothing else:
 
     # tests/exercises/test_indexes_order.py
-    from harness import Answers, ExerciseTests, Wrong
+    from tests.exercises.harness import Answers, ExerciseTests, Wrong
 
     from workbook.exercises.indexes.order import EXERCISE, Variant
 

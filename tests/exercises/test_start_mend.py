@@ -19,6 +19,7 @@ def answers(variant: Variant) -> Answers:
             Wrong(variant.suspect, says="and 2 to spare", misconception="index-sees-through"),
             Wrong(right.replace("order_id, status", "*"), says="with the columns order_id, customer_id"),
             Wrong(right.replace("status", "'paid' AS status"), says=f"[({variant.order_id}, 'paid')]."),
+            Wrong(f"SELECT {variant.order_id}::bigint AS order_id, 'refunded' AS status", says="A row that is read, not typed."),
             Wrong(f"SELECT order_id, status FROM orders WHERE order_id = {variant.order_id + 1}", says=f"[({variant.order_id + 1}, "),
             Wrong("SELECT order_id, status FROM orders WHERE false", says="0 row(s)"),
             Wrong(f"CREATE INDEX ON orders ((order_id::text)); {right}", says="created 1 index", misconception="only-indexes-help"),

@@ -6,6 +6,7 @@ import datetime as dt
 import decimal
 import json
 import math
+import threading
 import uuid
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from workbook.grading import local
 from workbook.grading.answer import Function, FunctionFailed, NotPlain, decode, encode, is_number, same
 from workbook.grading.local import InProcess, by_value
 
@@ -175,8 +177,6 @@ def endless(x: int) -> None:
 
 
 def test_a_function_that_never_ends_is_ended_also_beside_the_main_thread() -> None:
-    import threading
-
     states: list[str] = []
 
     def run() -> None:
@@ -198,6 +198,29 @@ def saga(amount: int) -> Any:
         return f"late: {late}"
     again = yield ("call", "mail", {"ticket": ticket})
     return again
+
+
+def test_a_clock_stands_still_while_somebody_else_works_without_an_alarm(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local, "_has_alarm", lambda: False)
+
+    def running() -> list[threading.Timer]:
+        timers = [thread for thread in threading.enumerate() if isinstance(thread, threading.Timer)]
+        return [timer for timer in timers if timer.function is local._raise_in and not timer.finished.is_set()]
+
+    with local.deadline(60):
+        (before,) = running()
+        with local.paused():
+            assert running() == []
+            with local.deadline(50):
+                assert len(running()) == 1
+        (after,) = running()
+        assert after is not before and after.interval < before.interval
+    assert running() == []
+    with pytest.raises(local.Overdue), local.deadline(0.02):
+        with local.paused():
+            pass
+        while True:
+            pass
 
 
 def test_generators_yield_requests_to_a_driver() -> None:

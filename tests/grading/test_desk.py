@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -144,9 +146,34 @@ def test_a_broken_record_stands_in_nobodys_way(my_work: Path) -> None:
     (my_work / FILE).write_bytes(b"no database" * 1000)
     broken = Record(my_work)
     assert "stands aside" in broken.note and broken.hint("toy-sum") == 1
-    assert (my_work / f"{FILE}.broken").is_file()
+    (my_work / FILE).write_bytes(b"broken again" * 1000)
+    assert Record(my_work).path and {"no", "br"} == {(my_work / f"{FILE}.broken{n}").read_text()[:2] for n in ("", "1")}
     nowhere = Record(my_work / FILE)
     assert "not recorded" in nowhere.note and nowhere.hint("toy-sum") == 1 and nowhere.hints("toy-sum") == 1
+
+
+def test_a_record_that_cannot_be_written_to_is_passed_over(my_work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Record(my_work).hint("toy-sum")
+    connect = sqlite3.connect
+
+    def read_only(path: Path | str, **more: Any) -> sqlite3.Connection:
+        return (
+            connect(path, **more) if path == ":memory:" else connect(f"{Path(path).as_uri()}?mode=ro", uri=True, **more)
+        )
+
+    monkeypatch.setattr(sqlite3, "connect", read_only)
+    kernel = Record(my_work)
+    assert "not recorded" in kernel.note and (kernel.hint("toy-sum"), kernel.hint("toy-sum")) == (1, 2)
+
+
+def test_a_record_that_is_removed_begins_anew(my_work: Path) -> None:
+    kernel = Record(my_work)
+    kernel.attempt("toy-sum", 1, "graded", 1, 2)
+    (my_work / FILE).unlink()
+    assert kernel.tries() == {}
+    (my_work / FILE).unlink()
+    kernel.attempt("toy-sum", 1, "graded", 2, 2)
+    assert kernel.tries()["toy-sum"].points == 2 and Record(my_work).tries()["toy-sum"].tries == 1
 
 
 def test_two_kernels_write_one_record(my_work: Path) -> None:

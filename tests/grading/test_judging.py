@@ -11,7 +11,7 @@ import pytest
 
 from tests import folders
 from tests.grading.toys import Sum, a_function, a_sum
-from workbook.errors import SqlError, SqlTimeout, TooManyRows, Unavailable
+from workbook.errors import SqlError, SqlTimeout, TooManyRows, Unavailable, Unsuitable
 from workbook.grading.exercise import Finding, Judgement
 from workbook.grading.judging import judge, verdict_of
 from workbook.grading.verdict import Verdict
@@ -168,3 +168,19 @@ def test_a_server_that_is_stopped_while_a_check_runs_is_no_fault_of_the_answer(s
         environment["WORKBOOK_STATE"] = str(state)
         done = subprocess.run([sys.executable, "-c", STOPPED, stops], capture_output=True, text=True, env=environment)
     assert done.stdout.strip() == said, done.stderr
+
+
+class Vast:
+    """What stands in for a plan with more steps than are drawn."""
+
+    def _repr_svg_(self) -> str:
+        raise Unsuitable("It is too large to be drawn.")
+
+    def __str__(self) -> str:
+        return "Append <of 2,001 steps>"
+
+
+def test_a_picture_that_is_too_large_is_shown_as_its_text() -> None:
+    verdict = Verdict(id="toy-sum", title="A sum", points=0, of=1, state="graded", pictures=(Vast(),))
+    assert "Append &lt;of 2,001 steps&gt;</pre>" in verdict._repr_html_()
+    assert verdict.data()["id"] == "toy-sum"

@@ -13,7 +13,9 @@ import pytest
 
 from tests.grading.toys import Sum, a_sum
 from workbook.errors import Misuse
-from workbook.grading import guard
+from workbook.grading import guard, registry
+from workbook.grading.exercise import Finding, Judgement
+from workbook.grading.judging import judge
 from workbook.grading.notebook import Report, grade_notebook
 
 pytestmark = pytest.mark.usefixtures("toys")
@@ -117,7 +119,8 @@ def test_a_cell_that_never_names_its_answer_says_why(
             "graded",
             "no schedule is run meanwhile",
         ),
-        ("import sys; sys.stdout.write('noise'); return x", "graded", "it gives 1"),
+        ("import sys; sys.stdout.write('noise'); return x", "graded", "it gives"),
+        ("return 'x' * 20_000_000", "graded", "longer than 16 MB"),
     ],
 )
 def test_a_function_goes_wrong_and_the_rest_counts(
@@ -126,8 +129,61 @@ def test_a_function_goes_wrong_and_the_rest_counts(
     report = grade_notebook(notebook(*START, f"def double(x):\n    {body}", DOUBLE[1], *SUM), **bounds(state))
     assert states(report)["toy-double"] == state, report
     assert points(report) == {"toy-sum": 2, "toy-double": 0, "toy-extra": 0}
-    if "it gives" not in says:
-        assert says in message(report, "toy-double")
+    assert says in message(report, "toy-double")
+
+
+WRITE = f"{DEAF}import time\nfrom workbook.grading.channel import to_judge\nwriting = to_judge()._writing\n"
+FLOODS = {
+    "messages that say nothing": "while True: writing.write('{}\\n' * 1000)",
+    "lines that are no messages": "while True: writing.write('x\\n' * 1000)",
+    "answers, and no reading": (
+        'writing.write(\'{"check": "toy-extra", "answer": ["i", "5"]}\\n\' * 20000)\nwriting.flush()\ntime.sleep(1000)'
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FLOODS)
+def test_a_flood_ends_with_its_cell(notebook: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setattr("workbook.grading.notebook.GRACE_S", 0.2)
+    report = grade_notebook(notebook(*START, WRITE + FLOODS[name], *SUM, *DOUBLE), cell_deadline_s=2)
+    assert points(report)["toy-sum"] == 2 and points(report)["toy-double"] == 3, report
+
+
+def test_memory_is_watched_while_a_notebook_talks(notebook: Callable[..., Path]) -> None:
+    talk = f"{WRITE}total = bytearray(600_000_000)\nwhile True: writing.write('x\\n' * 1000)"
+    report = grade_notebook(notebook(*START, talk, SUM[1], *DOUBLE), memory_mb=500)
+    assert states(report)["toy-sum"] == "out of memory" and points(report)["toy-double"] == 3, report
+
+
+def test_a_cell_that_ends_the_process_only_when_it_is_run_again(notebook: Callable[..., Path]) -> None:
+    once = "import os, pathlib\nif pathlib.Path('once').exists(): os._exit(1)\npathlib.Path('once').touch()"
+    report = grade_notebook(notebook(*START, once, "import os; os._exit(2)", *SUM, *DOUBLE))
+    assert points(report) == {"toy-sum": 2, "toy-double": 3, "toy-extra": 0}, report
+
+
+def test_what_cannot_cross_is_refused_in_the_words_of_the_desk(notebook: Callable[..., Path]) -> None:
+    class Yes(int):
+        pass
+
+    for answer, text in (
+        (Yes(3), "class Yes(int): pass\ncheck('toy-sum', Yes(3))"),
+        ("x" * 20_000_000, "check('toy-sum', 'x' * 20_000_000)"),
+    ):
+        desk = judge(a_sum(), answer, SEED)
+        report = grade_notebook(notebook(*START, text, *DOUBLE))
+        assert message(report, "toy-sum") == desk.message and desk.state == "graded", report
+        assert points(report)["toy-double"] == 3
+
+
+def test_an_answer_holds_functions(notebook: Callable[..., Path]) -> None:
+    def both(answer: Any, variant: Sum) -> Judgement:
+        return Judgement(float(answer["twice"](2) == 4), (Finding(True, answer["twice"].name),))
+
+    pair = a_sum(accepts=lambda answer: "" if type(answer) is dict else "No dict.", judge=both)
+    registry._known["toy-sum"] = pair
+    assert judge(pair, {"twice": lambda x: 2 * x}, SEED).full
+    report = grade_notebook(notebook(*START, "check('toy-sum', {'twice': lambda x: 2 * x})"))
+    assert points(report)["toy-sum"] == 2, report
 
 
 CHEATS = {
@@ -229,6 +285,10 @@ def test_a_seed_given_from_outside_wins(notebook: Callable[..., Path]) -> None:
         ('{"cells": 3}', "unusable", "no list of cells"),
         ('{"cells": [], "nbformat": 4}', "unusable", ""),
         ("[" * 100_000, "unusable", "no notebook"),
+        *(
+            (f'{{"cells": [], "nbformat": 4, "nbformat_minor": {odd}}}', "unusable", "")
+            for odd in ("null", '"x"', "[]")
+        ),
     ],
 )
 def test_files_that_are_no_notebooks(tmp_path: Path, text: str, state: str, says: str) -> None:
@@ -275,7 +335,10 @@ def command_of(process: psutil.Process) -> list[str]:
 
 
 @pytest.mark.parametrize("kind", guard.GUARDS)
-def test_every_guard_ends_what_does_not_end(notebook: Callable[..., Path], kind: str) -> None:
+def test_every_guard_ends_what_does_not_end(
+    notebook: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setattr("workbook.grading.notebook.GRACE_S", 0.2)
     if not guard.works(kind):
         pytest.skip(f"there is no {kind} here")
     hang = f"{DEAF}while True: total = 1"

@@ -71,3 +71,4 @@ def typed(value: Any) -> Any:
 
 def test_a_tuple_is_a_list() -> None:
     assert parting(({"order": 7, "lines": ()},), [{"order": 7, "lines": []}]) is None
+    assert parting([(1, ("x",)), {"a": ()}], [[1, ["x"]], {"a": []}]) is None

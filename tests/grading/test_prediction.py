@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from workbook.grading.prediction import Said, advice, calibration, calibration_picture, predict
+from workbook.grading.prediction import Said, advice, calibration, predict
 from workbook.grading.progress import progress
 from workbook.grading.record import record
 
@@ -30,6 +30,26 @@ def test_the_first_binds() -> None:
     assert "(measured: 17,938). It stands as you made it before measuring." in str(after)
     assert after.said == {"between": [3000, 9000]} and after.measured(17_938).held is False
     assert "It stands" not in str(predict("pages", between=(3000, 9000)))
+
+
+@pytest.mark.parametrize("blank", [{"between": (..., ...)}, {"between": (5,)}, {}])
+def test_a_copy_that_is_blank_again_is_told_what_stands(blank: dict[str, Any]) -> None:
+    predict("pages", between=(1, 2))
+    assert str(predict("pages", **blank)) == "Prediction pages: between 1 and 2. It stands as you made it first."
+    predict("pages", between=(1, 2)).measured(3)
+    assert str(predict("pages", **blank)).endswith("(measured: 3). It stands as you made it before measuring.")
+
+
+def test_nothing_measured_is_no_measurement() -> None:
+    assert (
+        str(predict("pages", between=(1, 10)).measured(None))
+        == "predicted between 1 and 10 · measured None · nothing to compare"
+    )
+    predict("pages").measured(5)
+    (point,) = calibration(record().predictions().values())
+    assert point.held == 1
+    predict("other").measured(None)
+    assert not predict("other", between=(1, 2)).note
 
 
 def test_said_after_measuring_does_not_count() -> None:
@@ -122,7 +142,6 @@ def test_calibration_counts_by_confidence() -> None:
     points = calibration([*said(3, 1), Said({"choice": "a", "confidence": 0.52}, "a", False), Said(None, 3, False)])
     assert [(point.claimed, point.held, point.count) for point in points] == [(0.52, 1, 1), (0.8, 3, 4)]
     assert all(point.low <= point.held / point.count <= point.high for point in points)
-    assert "claimed 80%: 3 of 4 held" in calibration_picture(said(3, 1)).text
 
 
 @pytest.mark.parametrize(
@@ -156,6 +175,7 @@ def test_what_is_no_number_is_said_in_a_sentence_and_stays_harmless() -> None:
         assert "not made yet" in str(predict("odd-a", between=(0, odd)))
         assert "not made yet" in str(predict("odd-a", choice="x", confidence=odd))
     assert "not understood" in str(predict("odd-a", Several()))
-    for number, odd in enumerate((10**400, Several(), None)):
-        assert str(predict(f"odd-{number}", between=(0, 5)).measured(odd))
+    for number, (odd, told) in enumerate(((10**400, "inf"), (Several(), "Several object"), (None, "None"))):
+        gap = predict(f"odd-{number}", between=(0, 5)).measured(odd)
+        assert str(gap).startswith("predicted between 0 and 5 · measured ") and told in str(gap)
     assert str(progress())

@@ -11,6 +11,7 @@ import pytest
 from tests.grading.toys import a_sum
 from workbook.engines import Database, Recipe, database
 from workbook.grading import registry
+from workbook.grading.desk import practice_database
 from workbook.grading.exercise import Exercise, Judgement, accepts_sql
 from workbook.grading.judging import verdict_of
 from workbook.grading.notebook import grade_notebook
@@ -140,6 +141,33 @@ def test_a_function_reaches_the_database_of_the_judge_and_practice_its_own(
     assert [(exercise.id, exercise.points) for exercise in report.exercises] == [("toy-sql", 2), ("toy-endpoint", 2)], (
         report
     )
+
+
+def test_each_call_of_practice_makes_a_database_and_none_is_left(
+    known: None, notebook: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Database] = []
+    monkeypatch.setattr(
+        "workbook.grading.notebook.practice_database", lambda *which: made.append(practice_database(*which)) or made[-1]
+    )
+    change = (
+        "import sqlalchemy as sa\nwith practice('toy-sql').begin() as connection:\n"
+        f"    connection.execute(sa.text('CREATE INDEX by_status ON orders (status)'))\nquery = {RIGHT!r}"
+    )
+    start = "from workbook import check, practice, start_lab\nstart_lab('99_toys', seed=1)"
+    many = "seen = ''\ntry:\n    while True: practice('toy-sql')\nexcept Exception as refusal: seen = str(refusal)"
+    monkeypatch.setattr("workbook.grading.notebook.CALLS_MAX", 3)
+    report = grade_notebook(
+        notebook(
+            start, change, change, "import os; os._exit(1)", "check('toy-sql', query)",
+            many, "check('toy-endpoint', lambda *_: 250 if 'there were 3 calls' in seen else seen)",
+        )
+    )  # fmt: skip
+    assert {exercise.id: exercise.message for exercise in report.exercises}["toy-endpoint"] == "full marks", report
+    assert report.points == 4 and len(made) == 2 + 2 + 1
+    with database(recipe(1)) as other:
+        left = {row[0] for row in other.run("SELECT datname FROM pg_database").rows}
+    assert left.isdisjoint(database.name for database in made)
 
 
 def test_the_judge_leaves_no_database_behind(known: None, monkeypatch: pytest.MonkeyPatch) -> None:

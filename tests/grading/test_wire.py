@@ -7,7 +7,9 @@ import socket
 import struct
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import psycopg
 import pytest
@@ -15,6 +17,8 @@ import sqlalchemy as sa
 from sqlalchemy import Engine
 
 from workbook.engines import Database, Recipe, database
+from workbook.errors import Unavailable
+from workbook.grading.relay import room
 from workbook.grading.wire import Traffic, Wire, wired
 
 ROWS = 500
@@ -45,11 +49,11 @@ def execute(engine: Engine, *texts: str, **values: Any) -> None:
             connection.execute(sa.text(text), values)
 
 
-def plain(engine: Engine) -> psycopg.Connection[Any]:
+def plain(engine: Engine, **more: Any) -> psycopg.Connection[Any]:
     """A connection of psycopg's own by the same way."""
     url = engine.url
     return psycopg.connect(
-        host=url.query["host"], port=url.port, user=url.username, password=url.password, dbname=url.database
+        host=url.query["host"], port=url.port, user=url.username, password=url.password, dbname=url.database, **more
     )
 
 
@@ -173,7 +177,7 @@ def test_what_an_engine_asks_counts_when_work_has_begun(wire: Wire) -> None:
 
     def borrowed(engine: Engine) -> None:
         with plain(engine) as connection:
-            assert connection.pgconn.exec_params(types, [b"int4"]).ntuples == 1
+            assert connection.pgconn.exec_params(types, [b"hstore"]).ntuples == 0
             connection.execute(
                 "CREATE TEMP TABLE pg_type AS SELECT 'int4' typname, 23::oid oid, 0::oid typarray, ',' typdelim FROM t"
             )
@@ -181,6 +185,36 @@ def test_what_an_engine_asks_counts_when_work_has_begun(wire: Wire) -> None:
 
     seen = traffic(wire, borrowed)
     assert (seen.statements, seen.rows) == (2, ROWS)
+
+
+VIEW = "CREATE VIEW public.pg_type AS SELECT 'int4' typname, 23::oid oid, 0::oid typarray, ',' typdelim FROM t"
+FUNCTION = "CREATE FUNCTION public.current_schema() RETURNS text LANGUAGE sql AS 'SELECT string_agg(x, '','') FROM t'"
+
+
+@pytest.mark.parametrize(
+    ("text", "values", "make", "drop", "rows"),
+    [
+        (b"pg_type", [b"int4"], VIEW, "DROP VIEW public.pg_type", ROWS),
+        (b"schema", [], FUNCTION, "DROP FUNCTION public.current_schema", 1),
+    ],
+)
+def test_what_an_engine_asks_counts_when_it_gives_something_else(
+    wire: Wire, text: bytes, values: list[bytes], make: str, drop: str, rows: int
+) -> None:
+    """What stands under the name of a catalog for one session can be made by another."""
+    (own,) = [known for known in wire.own if text in known]
+
+    def borrowed(engine: Engine) -> None:
+        with plain(engine) as connection:
+            connection.execute(make)
+        for _ in range(3):
+            with plain(engine, options="-c search_path=public,pg_catalog") as connection:
+                assert connection.pgconn.exec_params(own, values).ntuples == rows
+        with plain(engine) as connection:
+            connection.execute(drop)
+
+    seen = traffic(wire, borrowed)
+    assert (seen.statements, seen.rows) == (5, 3 * rows) and seen.bytes > ROWS * 40
 
 
 def test_a_name_does_not_stand_for_the_text_that_it_once_had(wire: Wire) -> None:
@@ -201,6 +235,22 @@ def test_a_name_does_not_stand_for_the_text_that_it_once_had(wire: Wire) -> None
 def test_a_notice_carries_bytes(wire: Wire) -> None:
     shout = "DO $$ BEGIN RAISE NOTICE '%', repeat('row', 1000); END $$"
     assert traffic(wire, lambda engine: execute(engine, shout)).bytes > 3000
+
+
+def test_errors_settings_and_notifications_carry_bytes(wire: Wire) -> None:
+    def refused(engine: Engine) -> None:
+        with pytest.raises(sa.exc.DBAPIError):
+            execute(engine, "DO $$ BEGIN RAISE EXCEPTION '%', repeat('row', 1000); END $$")
+
+    def notified(engine: Engine) -> None:
+        with plain(engine, autocommit=True) as one, plain(engine, autocommit=True) as other:
+            one.execute("LISTEN rows")
+            other.execute("SELECT pg_notify('rows', repeat('row', 1000))")
+            assert len(next(one.notifies(timeout=10)).payload) == 3000
+
+    setting = "SELECT set_config('search_path', repeat('row', 1000), false) IS NULL"
+    for work in (refused, notified, lambda engine: execute(engine, setting)):
+        assert traffic(wire, work).bytes > 3000
 
 
 def test_what_is_written_is_counted_even_if_it_is_taken_back(wire: Wire) -> None:
@@ -284,9 +334,23 @@ def test_a_request_for_encryption_is_answered_with_no(wire: Wire) -> None:
         assert client.recv(1) == b"N"
 
 
-def test_nothing_is_left_behind(shop: Database) -> None:
-    from pathlib import Path
+def test_a_temporary_folder_with_a_long_path(shop: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    long = tmp_path / ("x" * 100)
+    long.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(long))
+    with wired(shop) as made:
+        assert traffic(made, lambda engine: execute(engine, "SELECT 1")).statements == 1
 
+
+@pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="no path is too long where there are no Unix sockets")
+def test_where_no_folder_will_do_a_sentence_says_what_will(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", "/" + "x" * 100)
+    monkeypatch.setattr("tempfile.mkdtemp", Mock(side_effect=PermissionError("no room")))
+    with pytest.raises(Unavailable, match=r"too long for a socket.*Next: set TMPDIR to a shorter path"):
+        room("wb-")
+
+
+def test_nothing_is_left_behind(shop: Database) -> None:
     with wired(shop) as made:
         folder, url = Path(made.host), made.engine.url
         assert folder.exists()

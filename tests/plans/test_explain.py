@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 import sqlalchemy as sa
 
 from workbook.engines import database, shop
 from workbook.errors import Misuse, SqlError, SqlTimeout
 from workbook.plans import explain
+from workbook.plans.explaining import _deadline
 
 SMALL = shop(orders=1_000)
 BUSY = "SELECT count(*) FROM order_lines a, order_lines b, order_lines c"
@@ -23,6 +26,11 @@ def any_engine(request):
 def engine():
     with database(SMALL) as made:
         yield made.engine
+
+
+def rows_of(engine, relation):
+    with engine.connect() as connection:
+        return connection.execute(sa.text(f"SELECT * FROM {relation} ORDER BY 1, 2")).fetchall()
 
 
 def scan_of(plan, relation):
@@ -57,12 +65,38 @@ def test_without_analyze_nothing_is_run(any_engine):
     ],
 )
 def test_what_a_statement_writes_is_rolled_back(any_engine, sql, rows):
-    look = sa.text(f"SELECT * FROM {rows} ORDER BY 1, 2")
-    with any_engine.connect() as connection:
-        before = connection.execute(look).fetchall()
+    before = rows_of(any_engine, rows)
     explain(sql, any_engine)
-    with any_engine.connect() as connection:
-        assert connection.execute(look).fetchall() == before
+    assert rows_of(any_engine, rows) == before
+
+
+def by_sqlalchemy(made):
+    return made.engine.execution_options(isolation_level="AUTOCOMMIT")
+
+
+def by_the_driver(made):
+    def connect():
+        connection = made.connect()
+        connection.autocommit = True
+        return connection
+
+    return sa.create_engine("postgresql+psycopg://", creator=connect, pool_size=1, max_overflow=0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "autocommit"),  # DuckDB's dialect has no levels
+    [("postgresql", by_sqlalchemy), ("postgresql", by_the_driver), ("sqlite", by_sqlalchemy)],
+)
+def test_a_real_delete_on_an_engine_in_autocommit_is_rolled_back_and_the_engine_stays_so(kind, autocommit):
+    with database(SMALL, kind=kind) as made:
+        engine = autocommit(made)
+        before = rows_of(engine, "order_lines")
+        explain("DELETE FROM order_lines WHERE order_id <= 10", engine)
+        assert rows_of(engine, "order_lines") == before
+        with engine.connect() as connection:
+            connection.execute(sa.text("DELETE FROM order_lines WHERE order_id <= 10"))  # and no COMMIT
+        assert len(rows_of(engine, "order_lines")) < len(before)
+        engine.dispose()
 
 
 @pytest.mark.parametrize(
@@ -77,8 +111,13 @@ def test_a_mistake_gets_a_sentence_and_the_next_call_works(any_engine, sql, says
 
 
 def test_a_missing_parameter_gets_a_sentence(any_engine):
-    with pytest.raises(SqlError, match="id"):
+    with pytest.raises(SqlError, match=r'give the value of :id, as in explain\(sql, engine, \{"id": 7\}\)'):
         explain("SELECT * FROM orders WHERE order_id = :id", any_engine)
+
+
+def test_a_colon_in_a_text_is_no_parameter(any_engine):
+    assert explain("SELECT order_id, ':id' FROM orders WHERE order_id = :id", any_engine, {"id": 7}).rows.value == 1
+    assert explain("""SELECT '{"a":1}', ':no', order_id FROM orders LIMIT 1""", any_engine).rows.value == 1
 
 
 def test_a_statement_past_its_deadline_is_cancelled(any_engine):
@@ -87,6 +126,50 @@ def test_a_statement_past_its_deadline_is_cancelled(any_engine):
             BUSY.replace("order_lines c", "order_lines c, order_lines d, order_lines e"), any_engine, deadline_s=0.3
         )
     assert explain("SELECT * FROM orders", any_engine).root
+
+
+STUBBORN = """CREATE FUNCTION {name}() RETURNS integer LANGUAGE plpgsql AS
+'BEGIN PERFORM pg_sleep(60); EXCEPTION WHEN query_canceled THEN {then}; RETURN 1; END'"""
+
+
+@pytest.mark.parametrize("then", ["PERFORM pg_sleep(60)", "NULL"], ids=["goes on", "ends as if nothing was"])
+def test_a_statement_that_catches_its_cancel_is_cancelled_again_and_late_however_it_ends(engine, then):
+    name = f"stubborn_{len(then)}"
+    with engine.begin() as connection:
+        connection.execute(sa.text(STUBBORN.format(name=name, then=then)))
+    with pytest.raises(SqlTimeout, match=r"longer than 0\.3 s") as caught:
+        explain(f"SELECT {name}()", engine, deadline_s=0.3)
+    assert caught.value.sqlstate == "57014"
+    assert explain("SELECT 1", engine).root
+
+
+def test_a_cancel_that_fails_or_falls_between_two_runs_is_sent_again():
+    sent, arrived = [], threading.Event()
+
+    def cancel():
+        sent.append(len(sent))
+        if len(sent) == 1:
+            raise OSError("no route")
+        if len(sent) == 3:  # the second one met nothing to cancel
+            arrived.set()
+
+    with pytest.raises(SqlTimeout), _deadline(cancel, 0.0):
+        assert arrived.wait(60)
+
+
+def test_a_statement_that_ends_before_its_deadline_keeps_its_own_error():
+    with pytest.raises(ZeroDivisionError), _deadline(lambda: None, 60.0):
+        _ = 1 / 0
+
+
+def test_what_its_own_session_cancels_is_not_said_to_be_late():
+    with database(SMALL) as made:
+        with made.engine.begin() as connection:
+            connection.execute(sa.text("ALTER ROLE CURRENT_USER SET statement_timeout = '200ms'"))
+        made.engine.dispose()
+        with pytest.raises(SqlTimeout, match="due to statement timeout") as caught:
+            explain("SELECT pg_sleep(60)", made.engine)
+    assert "60 s" not in str(caught.value)
 
 
 def test_an_engine_of_another_kind_is_refused():

@@ -8,7 +8,6 @@ import pytest
 
 from workbook.draw.plan import plan_picture
 from workbook.plans import read_plan
-from workbook.plans.tree import MARKED_FROM
 
 SAVED = Path(__file__).parent / "saved"
 
@@ -19,7 +18,7 @@ def saved(name, engine="postgresql-18"):
 
 
 def marked(plan):
-    return [node.title for node in plan.nodes() if node.misestimate >= MARKED_FROM]
+    return [node.title for node in plan.nodes() if node.marked]
 
 
 def text(*steps):
@@ -48,12 +47,19 @@ def text(*steps):
         ("stopped-setop", ["SetOp Except All"]),
         ("stopped-cte", []),
         ("stopped-limit-computed", ["Limit"]),  # the planner guesses a tenth, since it does not know the 3
-        ("window-run-condition", ["Subquery Scan on s s"]),
+        ("window-run-condition", ["Subquery Scan on s"]),
         ("limit-over-gather", []),
     ],
 )
 def test_what_was_stopped_early_is_not_marked(name, still):
     assert marked(saved(name)) == still
+
+
+def test_text_and_picture_mark_the_same_steps():
+    # 9.996 is below the factor that is marked, and is shown as 10.
+    plan = text("Seq Scan on s | 9996 1000 1")
+    assert plan.root.misestimate == 9.996 and "misestimated" not in plan.text
+    assert "▲" not in plan_picture(plan.data(), plan.text).svg
 
 
 def test_a_limit_that_was_not_reached_leaves_the_mark_on_the_step_that_was_wrong():

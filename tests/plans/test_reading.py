@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -88,6 +89,7 @@ def test_spaces_that_do_not_break_are_spaces():
 
 A = "Seq Scan on a  (cost=0.00..9.00 rows=1 width=4)\n  Filter: (x = 1)\n"
 J = '[\n  {\n    "Plan": {\n      "Node Type": "Seq Scan",\n      "Relation Name": "j"\n    }\n  }\n]\n'
+VALUES = "EXPLAIN (ANALYZE, FORMAT JSON) INSERT INTO t VALUES\n(1, 'a'),\n(2, 'b'),\n(3, 'c'),\n(4, 'd');\n"
 Y = '- Plan: \n    Node Type: "Seq Scan"\n    Relation Name: "y"\n    Filter: "(n <> \'(cost=1\'::text)"\n'
 
 
@@ -103,6 +105,16 @@ Y = '- Plan: \n    Node Type: "Seq Scan"\n    Relation Name: "y"\n    Filter: "(
         (A + Y, "a", 2),
         (Y + A, "y", 2),
         (Y, "y", 1),
+        ("Plan:\n" + A, "a", 1),
+        ("Query:\nSELECT * FROM a\n\nPlan:\n\n" + A, "a", 1),
+        ("Plan:\n  " + A.replace("\n", "\n  "), "a", 1),
+        ("Plan:\n" + J, "j", 1),
+        ("Plan:\n" + Y, "y", 1),
+        ("Plan:\n" + A + "Plan:\n" + A, "a", 2),
+        ("Plan:\n" + A + "Plan:\n" + Y, "a", 2),
+        (VALUES + J, "j", 1),
+        (VALUES + psql(J, True), "j", 1),
+        ("SELECT\n[1, 2],\n[3, 4],\n[5, 6];\n" + J, "j", 1),
         ('{"a": 1}\n' + A, "a", 1),
         ('{"a": 1}\n' + J, "j", 1),
         ('{"a": 1}\n[2]\n' + J + A, "j", 2),
@@ -142,6 +154,19 @@ def test_psql_splits_a_literal_with_a_line_break_by_marks():
     text = "Seq Scan on t  (cost=0..9 rows=1 width=4)\n  Filter: (note <> 'a                    +\n b'::text)\n  Buffers: shared hit=3"
     one = read_plan(text)
     assert one.buffers.value == 3 and dict(one.root.conditions)["Filter"].startswith("(note <> 'a")
+
+
+@pytest.mark.parametrize("ascii_only", [True, False])
+@pytest.mark.parametrize("wrapped", [False, True])
+@pytest.mark.parametrize(
+    ("letter", "shown"), [("\ud800", "\ufffd"), ("\udc00", "\ufffd"), ("\U0001f600", "\U0001f600"), ("\x01", "\x01")]
+)
+def test_a_letter_that_nothing_can_print_is_replaced(letter, shown, wrapped, ascii_only):
+    text = json.dumps([{"Plan": {"Node Type": "Seq Scan", "Relation Name": letter}}], ensure_ascii=ascii_only)
+    one = read_plan(json.dumps([{"QUERY PLAN": text}], ensure_ascii=ascii_only) if wrapped else text)
+    assert one.root.relation == shown
+    picture = ElementTree.fromstring(one._repr_svg_().encode())
+    assert one.text.encode() and shown.replace("\x01", "\ufffd") in "".join(picture.itertext())
 
 
 def test_yaml_is_read():
@@ -238,7 +263,8 @@ def survives(text: str) -> None:
     except WorkbookError as error:
         assert str(error).strip().endswith((".", "?", "!"))
         return
-    assert one.text and json.dumps(one.data()) and one._repr_svg_().endswith("</svg>")
+    assert one.text.encode() and json.dumps(one.data())
+    assert ElementTree.fromstring(one._repr_svg_().encode()).tag.endswith("svg")
 
 
 MANY = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))

@@ -261,5 +261,5 @@ def test_mariadb_loses_updates_at_repeatable_read_and_skews_at_no_level_but_seri
 
 @pytest.mark.slow
 def test_generated_schedules_on_the_others(sqlite: Stage, duckdb: Stage) -> None:
-    generated(sqlite, ["deferred", "immediate"], 300)
-    generated(duckdb, ["snapshot"], 300)
+    generated(sqlite, ["deferred", "immediate"], 150)
+    generated(duckdb, ["snapshot"], 150)

@@ -48,6 +48,13 @@ class Commands(TyperGroup):
     def list_commands(self, ctx: Any) -> list[str]:
         return list(COMMANDS)
 
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:  # of which Typer makes the exit code 130, and says nothing
+            sys.stderr.write("Stopped.\n")
+            raise
+
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         if cmd_name not in COMMANDS:
             return None
@@ -84,11 +91,6 @@ def main(arguments: list[str] | None = None) -> None:
     except WorkbookError as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        sys.stderr.write("Stopped.\n")
-        sys.exit(130)
-    except BrokenPipeError:
-        sys.exit(1)
     except OSError as error:
         sys.stderr.write(f"{sentence(error)}\n")
         sys.exit(2)
@@ -99,10 +101,13 @@ def sentence(error: OSError) -> str:
 
     >>> sentence(OSError(errno.ENOSPC, "No space left on device", "my-work/a.ipynb"))
     'my-work/a.ipynb cannot be written: the disk is full. Next: free some space, and run it again.'
+    >>> sentence(PermissionError("/srv/state belongs to another user"))
+    '/srv/state belongs to another user. Next: run `workbook doctor`.'
     """
     name = error.filename or "A file"
     if error.errno == errno.ENOSPC:
         return f"{name} cannot be written: the disk is full. Next: free some space, and run it again."
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return f"{name} cannot be used: {error.strerror}. Next: see who owns it, or work in a folder of your own."
-    return f"{name}: {error.strerror or error}. Next: run `workbook doctor`."
+    named = f"{error.filename}: " if error.filename else ""
+    return f"{named}{error.strerror or error}. Next: run `workbook doctor`."

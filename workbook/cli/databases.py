@@ -33,7 +33,8 @@ def clean(
     """
     from workbook import engines
 
-    if not yes and not typer.confirm("Remove the workbook's databases? They are made again when they are needed"):
+    question = "Remove the workbook's databases? They are made again when they are needed"
+    if not yes and not typer.confirm(question, err=True):
         raise typer.Exit(1)
     removed = [str(one) for one in engines.clean()]
     if json:

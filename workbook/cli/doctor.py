@@ -6,8 +6,8 @@
 
 What a learner needs decides the exit code; what only tests or comfort need is said and does not.
 
-    >>> print(Entry("DuckDB", "", needed=True, mend="install it"))
-    MISSING  DuckDB  install it
+    >>> Entry("DuckDB", "", needed=True, mend="install it").word
+    'MISSING'
 
 Left out: mending. Each line says the command that does.
 """
@@ -28,7 +28,7 @@ import typer
 from workbook.cli.house import House, house
 from workbook.errors import WorkbookError
 
-AGAIN = "run `python3 start.py` again; it installs what is missing"
+AGAIN = "remove the folder .venv and run `python3 start.py`; it installs everything again"
 DISK_MB_MIN = 1000
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge")
 
@@ -51,10 +51,6 @@ class Entry:
     @property
     def word(self) -> str:
         return "ok" if self.state and not self.wrong else "WRONG" if self.state else "MISSING" if self.needed else "no"
-
-    def __str__(self) -> str:
-        mend = self.mend if self.wrong or not self.state else ""
-        return "  ".join(part for part in (f"{self.word:7}", self.name, self.state, mend) if part)
 
 
 def looked_at(home: House) -> list[Entry]:
@@ -83,7 +79,7 @@ def _engines() -> list[Entry]:
     try:
         from workbook import engines
 
-        return [Entry(name, state, mend=AGAIN) for name, state in engines.versions().items() if name != "JupyterLab"]
+        return [Entry(name, state, mend=AGAIN) for name, state in engines.versions().items()]
     except (ImportError, OSError, WorkbookError) as error:
         return [Entry("the engines", f"cannot be loaded: {error}", mend=AGAIN, wrong=True)]
 
@@ -100,7 +96,7 @@ def _server() -> Entry:
         if refusals:
             return Entry(name, f"answers, {whose}", mend="; ".join(refusals), wrong=True)
         return Entry(name, f"answers, version {home.version}, {whose}")
-    except (ImportError, OSError, WorkbookError) as error:
+    except Exception as error:  # one of psycopg's too, which may be what is missing
         return Entry(name, "does not answer", mend=str(error), wrong=True)
 
 

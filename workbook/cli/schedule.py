@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from workbook.errors import Misuse, Unavailable, Unsuitable
+from workbook.cli import files
+from workbook.errors import Misuse
 
 if TYPE_CHECKING:
-    from workbook.draw.picture import Picture
     from workbook.schedules import Exploration, Schedule, Stage
 
 
@@ -32,19 +32,6 @@ class Format(StrEnum):
     isolationtester = "isolationtester"
 
 
-def _bytes(path: Path) -> bytes:
-    if str(path) == "-":
-        return sys.stdin.buffer.read()
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise Unavailable(
-            f"{path} cannot be read.",
-            tried=error.strerror or "",
-            next="look at its name, or write - to read standard input",
-        ) from None
-
-
 def _timeout(given: float | None, default: float) -> float:
     """The seconds that were asked for. Raises `Misuse` where nobody can wait so long."""
     if given is None:
@@ -54,14 +41,6 @@ def _timeout(given: float | None, default: float) -> float:
             f"A step cannot be given {given:g} s.", next=f"use --timeout with 0.1 to {TIMEOUT_S_MAX:,} seconds"
         )
     return given
-
-
-def _writable(svg: Path | None) -> None:
-    """See that a picture can be written, before anything runs. Raises `Unavailable`."""
-    if svg is not None and not svg.parent.is_dir():
-        raise Unavailable(
-            f"{svg} cannot be written: the folder {svg.parent} does not exist.", next="make it, or name another one"
-        )
 
 
 def schedule(
@@ -114,8 +93,14 @@ def schedule(
     from workbook.schedules.stage import TIMEOUT_S
 
     timeout_s = _timeout(timeout_s, TIMEOUT_S)
-    _writable(svg)
+    if svg:
+        files.writable(svg, [file], "schedule")
     schedules, level = list(_schedules(file)), " ".join(level.lower().split())
+    if every_order and any(one.program().sessions != schedules[0].program().sessions for one in schedules[1:]):
+        raise Misuse(
+            f"The file's {len(schedules)} permutations do not have the same steps, of which every order could be run.",
+            next="write the steps that you mean as a .schedule file",
+        )
     serial: bool | None
     with closing(Stage(engine, timeout_s=timeout_s)) as stage:
         if every_order:
@@ -130,11 +115,7 @@ def _schedules(file: Path) -> Iterator[Schedule]:
     """The schedule of a file, or those of a .spec file's permutations."""
     from workbook.schedules import Schedule
 
-    raw = _bytes(file)
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise Unsuitable(f"{file} is no text.", next="save the schedule as text in UTF-8") from None
+    text = files.text(file, "schedule")
     if file.suffix == ".spec":
         from workbook.schedules.spec import Spec
         from workbook.schedules.spec_schedules import schedules
@@ -172,7 +153,7 @@ def _play(schedules: list[Schedule], stage: Stage, level: str, svg: Path | None,
         except Unjudged as error:
             unjudged, why = True, f"no verdict: {error}"
         if svg:
-            _draw(timeline(run, graph), svg)
+            files.draw(timeline(run, graph).svg, svg)
         serial = serial and verdict is not None and verdict.serializable
         if json_:
             judged = {"verdict": verdict.data() if verdict else None, "graph": graph.data() if graph else None}
@@ -188,17 +169,9 @@ def _play(schedules: list[Schedule], stage: Stage, level: str, svg: Path | None,
 def _told(found: Exploration, svg: Path | None, json_: bool) -> bool:
     """Print and draw what every order came to; whether each was as good as a serial order."""
     if svg:
-        _draw(found.picture, svg)
+        files.draw(found.picture.svg, svg)
     typer.echo(json.dumps(found.data(), indent=1, ensure_ascii=False) if json_ else found)
     return all(cell.verdict is not None and cell.verdict.serializable for cell in found.cells)
-
-
-def _draw(picture: Picture, svg: Path) -> None:
-    try:
-        svg.write_text(picture.svg, encoding="utf-8")
-    except OSError as error:
-        raise Unavailable(f"{svg} cannot be written.", tried=error.strerror or "", next="name another file") from None
-    typer.echo(f"drawn: {svg}", err=True)
 
 
 def _isolationtester(file: Path, superuser: bool, timeout_s: float) -> None:
@@ -212,7 +185,7 @@ def _isolationtester(file: Path, superuser: bool, timeout_s: float) -> None:
         sys.stdout.buffer.write(piece)
         sys.stdout.buffer.flush()
 
-    spec = Spec.read(decoded(_bytes(file)))
+    spec = Spec.read(decoded(files.raw(file, "schedule")))
     name = "spec" if str(file) == "-" else file.stem
     if not run_spec(spec, write, name=name, superuser=superuser, step_s_max=timeout_s):
         raise typer.Exit(1)

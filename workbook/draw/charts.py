@@ -49,7 +49,7 @@ TEXT_PX = 12
 
 
 def shown(value: Number) -> str:
-    """A number as people read it: 20,416; 0.25; 1.2e9 for what is larger than a person reads.
+    """A number as people read it: 20,416; 0.25; from 1e12 on, which nobody reads, 1.2e+12.
 
     >>> [shown(v) for v in (20416, 0.25, 3.0, 12.3456, 1.2e12, float("nan"))]
     ['20,416', '0.25', '3', '12.3', '1.2e+12', 'not a number']
@@ -132,9 +132,10 @@ def _lines_text(
 
 
 def _apart(y: float, taken: list[float]) -> float:
-    """A height for a label that is not on another one."""
+    """A height for a label that is not on another one: from `y` on towards where there is more room."""
+    step = 14 if y < 200 else -14
     while any(abs(y - other) < 14 for other in taken):
-        y += 14 if y < 200 else -14
+        y += step
     taken.append(y)
     return y
 
@@ -152,7 +153,8 @@ def _axes(canvas: Canvas, points: Sequence[tuple[Number, Number]], across: Place
 
 
 def _few(values: list[Number], least: float = 0, place: Place | None = None) -> list[Number]:
-    """At most five of the values, first and last among them, none closer to the one before than `least` pixels."""
+    """At most five of the values, the first among them and the last where it has room: none is closer to the one
+    before than `least` pixels."""
     if len(values) > 5:
         step = (len(values) - 1) / 4
         values = [values[round(number * step)] for number in range(5)]
@@ -164,7 +166,7 @@ def _few(values: list[Number], least: float = 0, place: Place | None = None) -> 
 
 
 def _scale(values: Sequence[Number], start: float, end: float, *, log: bool = False, zero: bool = False) -> Place:
-    """A function from a value to a place between `start` and `end`."""
+    """A function from a value to a place between `start` and `end`; what is no number stands at `start`."""
 
     def by(value: Number) -> float:
         return math.log10(max(float(value), 0.1)) if log else float(value)
@@ -174,7 +176,7 @@ def _scale(values: Sequence[Number], start: float, end: float, *, log: bool = Fa
     if zero:
         low = min(low, math.log10(0.5) if log else 0.0)
     span = (high - low) or 1.0
-    return lambda value: start + (end - start) * min(max((by(value) - low) / span, 0.0), 1.0)
+    return lambda value: start + (end - start) * min(max(0.0, (by(value) - low) / span), 1.0)
 
 
 def gap(
@@ -289,7 +291,7 @@ def standing(rows: Sequence[Standing], title: str) -> Picture:
             y, text = y + 24, [*text, "  further"]
         sign = "✓" if row.points >= row.of else "◐" if row.points > 0 else "✗" if row.tries else "…"
         canvas.label(16, y + 15, sign, bold=True)
-        canvas.label(36, y + 15, shortened(row.title, 300, 11), tip=row.id)
+        canvas.label(36, y + 15, shortened(row.title, 272, 12), tip=row.id)
         canvas.rect(316, y + 3, 100, 15, CARD, stroke=RULE)
         if row.points > 0:
             canvas.rect(316, y + 3, 100 * min(row.points / row.of, 1), 15, GREEN if row.points >= row.of else ORANGE)

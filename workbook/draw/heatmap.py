@@ -25,7 +25,6 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from typing import Any
 
 from workbook.draw.picture import (
@@ -39,6 +38,7 @@ from workbook.draw.picture import (
     YELLOW,
     Canvas,
     Picture,
+    escape,
     shortened,
 )
 
@@ -173,7 +173,7 @@ def heatmap_picture(data: Mapping[str, Any], text: str, chosen: tuple[int, int] 
             x, y = grid.at(chosen[1])
             sheet.rect(x - 2, y - 2, grid.across + 3, grid.down + 3, "none", stroke=CARD, weight=5)
             sheet.rect(x - 2, y - 2, grid.across + 3, grid.down + 3, "none", stroke=INK, weight=2.5)
-    said = "A cell is an order of the steps; equal ends stand together."
+    said = "A cell is one order of the steps; orders that ended alike stand together."
     if len(spots) > 1:
         said += " Each order has the same place at each level."
     sheet.label(LEFT, sheet.height - 12, said, size=11, colour=FAINT)

@@ -6,7 +6,7 @@
 
 It takes the plain data that `Plan.data()` gives and computes nothing but places.
 
-    >>> leaf = {"kind": "Result", "title": "Result", "conditions": [], "numbers": {}, "misestimate": 1.0, "role": "", "children": []}
+    >>> leaf = {"kind": "Result", "title": "Result", "conditions": [], "numbers": {}, "misestimate": 1.0, "marked": False, "role": "", "children": []}
     >>> plan_picture({"engine": "postgresql", "plan": leaf, "notes": []}, "Result").text
     'Result'
 """
@@ -22,7 +22,6 @@ from workbook.errors import Unsuitable
 WIDTH, LEFT, BAR_AT, BAR_WIDTH, ROWS_AT = 840, 16, 430, 110, 824
 STEP, LINE, HEAD = 30, 15, 34
 DIGIT, BOLD = 6.4, 7.4  # width of a character of the numbers' size
-MARKED_FROM = 10.0
 STEPS_MAX = 2_000  # of 30 px: what is taller, no browser shows whole
 MEASURES = {"buffers_own": "own pages", "rows_scanned": "rows scanned", "vm_steps": "steps"}
 BELIEF = "cost"
@@ -184,7 +183,7 @@ def _step(canvas: Canvas, node: Mapping[str, Any], depth: int, y: float, measure
 def _estimate(canvas: Canvas, node: Mapping[str, Any], y: float, left: float) -> None:
     """What was estimated and what came, in the room from `left` on: in full where that fits, else in brief."""
     loops = _value(node, "loops") or 1
-    wrong = node["misestimate"] >= MARKED_FROM
+    wrong = node["marked"]
     full = _said(node, loops, lambda value: f"{value:,.0f}")
     said, mark = full, f"▲ {node['misestimate']:,.0f}×"
     if not said:
@@ -211,9 +210,14 @@ def _said(node: Mapping[str, Any], loops: float, write: Callable[[float], str]) 
 
 
 def comparison_picture(data: Mapping[str, Any], text: str) -> Picture:
-    """Draw `Comparison.data()`: what changed in words, then the plan before and the plan after, one above the other."""
-    most = max(_most(data[side]) for side in ("before", "after"))
-    parts = [plan_picture(data[side], "", most) for side in ("before", "after")]
+    """Draw `Comparison.data()`: what changed in words, then the plan before and the plan after, one above the other;
+    on one scale where their bars count the same.
+
+    Raises `Unsuitable` where one of them has more than `STEPS_MAX` steps."""
+    sides = [data[side] for side in ("before", "after")]
+    alike = len({_measure(side) for side in sides}) == 1
+    most = max(_most(side) for side in sides) if alike else 0
+    parts = [plan_picture(side, "", most) for side in sides]
     lines = data["changes"] or ["nothing changed"]
     top = 26 + 19 * len(lines)
     heights = [float(part.svg.split('height="', 1)[1].split('"', 1)[0]) for part in parts]

@@ -3,7 +3,7 @@
     before = database.catalog();  ... the answer runs ...;  before.difference(database.catalog())
 
 An answer is judged by this difference and never by its text: only the engine knows what `DO $$ ... $$` did. Objects
-of the system and of extensions are left out; so are sizes and rows.
+of the system are left out; so are sizes and rows.
 
     >>> a = Catalog({("index", "i"): "CREATE INDEX i ON t (a)"})
     >>> a.difference(Catalog({}))

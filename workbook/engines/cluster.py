@@ -31,8 +31,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -53,6 +53,7 @@ SOCKET_PATH_MAX = 89  # bytes: macOS takes 103 for the socket in it, Linux 107
 FACTS = "cluster.json"
 OWNERS = "workbook_owners"
 OLDEST = 15  # CREATE DATABASE ... STRATEGY, pg_stat_force_next_flush
+PASSING = ("the database system is", "terminating connection")  # it starts, recovers or stops
 REMOVED = "The databases were removed by `workbook clean`."
 PORT = 5432  # on Windows another one, each time
 HOW = "postgresql://postgres:password@localhost:5432/postgres"
@@ -80,6 +81,7 @@ class Cluster:
         self.server = self.folder / "server"
         self._facts: dict[str, Any] = {}
         self._swept = ""  # the password of the cluster that has its group of owners
+        self._refused = ""  # why there was no connection the last time
 
     def address(self) -> dict[str, Any]:
         """Where the server answers, as keyword arguments for psycopg (no user, no database)."""
@@ -89,6 +91,11 @@ class Cluster:
             plain = {"host": url.host, "port": url.port} | query
             return {key: value for key, value in plain.items() if value is not None}
         return {"host": self._facts["host"], "port": self._facts["port"]}
+
+    def open(self, **login: Any) -> psycopg.Connection[Any]:
+        """A connection, to which nothing leads that the person has set for servers of their own."""
+        with nullcontext() if self.url else places.undisturbed():
+            return psycopg.connect(**self.address(), **login)
 
     def connect(self, dbname: str = "postgres", *, timeout_s: int = 5) -> psycopg.Connection[Any]:
         """A superuser's connection with an empty search_path, in autocommit. Raises `Unavailable` where the database was
@@ -100,8 +107,7 @@ class Cluster:
         else:
             user, password = "postgres", self._facts["password"]
         try:
-            return psycopg.connect(
-                **self.address(),
+            return self.open(
                 user=user,
                 password=password,
                 dbname=dbname,
@@ -195,13 +201,19 @@ class Cluster:
         error says."""
         if self.other(mark):
             return Unavailable(f"{what.rstrip('.')}: {REMOVED[0].lower()}{REMOVED[1:]}", next="run it again")
+        if self.url:  # whose disk is not ours
+            return Unavailable(what, tried=str(error).strip().split("\n")[0], next="run `workbook doctor`")
         return disk.trouble(what, self.folder, error, next="run `workbook doctor`")
+
+    def full(self, error: Exception) -> bool:
+        """Whether the disk of the server is full; of that of a URL's nothing is known."""
+        return not self.url and disk.is_full(self.folder, error)
 
     def known(self) -> bool:
         """Whether the cluster has been made; where its server answers, if it runs, is known from then on."""
         try:
-            self._facts = json.loads(_patient((self.folder / FACTS).read_text))
-        except FileNotFoundError:
+            self._facts = json.loads(places.patient((self.folder / FACTS).read_text))
+        except (FileNotFoundError, ValueError):  # a power cut may leave it empty
             return False
         return True
 
@@ -240,12 +252,14 @@ class Cluster:
         """Whether a connection is to be had."""
         try:
             self.connect(timeout_s=2).close()
-        except psycopg.OperationalError:
+        except psycopg.OperationalError as error:
+            self._refused = str(error).strip()
             return False
         return True
 
     def admin(self, sql: str, dbname: str = "postgres") -> list[tuple[Any, ...]]:
-        """Run a statement as superuser and give its rows; the server is started again where it was killed."""
+        """Run a statement as superuser and give its rows; the server is started again where it was killed. Raises what
+        psycopg does, and `Unavailable`."""
         with self._guard:
             for attempt in range(2):
                 try:
@@ -325,16 +339,19 @@ class Cluster:
         """Stop the server and remove the cluster, and see that nobody makes another in here; whether there was one."""
         there = self.folder.exists()
         with self._locked():
+            socket = Path(self._facts["host"]) if self.known() and not places.WINDOWS else self.server
             (self.folder / FACTS).unlink(missing_ok=True)  # first: whose session ends sees why
             self.stop()
-            shutil.rmtree(self.server, ignore_errors=True)
+            for folder in (self.server, socket):
+                shutil.rmtree(folder, ignore_errors=True)
             try:
                 yield there
             finally:
                 shutil.rmtree(self.folder, ignore_errors=True)
-        with suppress(OSError):  # Windows keeps the lock's file while it is held
-            (self.folder / "lock").unlink(missing_ok=True)
-            self.folder.rmdir()
+        if places.WINDOWS:  # which keeps the lock's file while it is held
+            with suppress(OSError):
+                (self.folder / "lock").unlink(missing_ok=True)
+                self.folder.rmdir()
 
     def _make(self) -> None:
         """initdb, the settings of the profile, and who may come in."""
@@ -348,25 +365,10 @@ class Cluster:
         data = self.server / "data"
         sums = "--no-data-checksums" if self.profile == "counting" else "--data-checksums"
         try:
-            done = _program(
-                "initdb",
-                "-N",
-                "-D",
-                str(data),
-                "-U",
-                "postgres",
-                sums,
-                "-c",
-                "scram_iterations=1",  # they slow down who guesses; our passwords are drawn at random, and none is guessed
-                "--locale=C",
-                "-E",
-                "UTF8",
-                "-A",
-                "scram-sha-256",
-                "--pwfile",
-                str(file),
-                said=self.folder / "initdb",
-            )
+            # Iterations slow down who guesses; our passwords are drawn at random, and none is guessed.
+            safe = ["-A", "scram-sha-256", "-c", "scram_iterations=1", "-U", "postgres", "--pwfile", str(file)]
+            plain = ["-N", sums, "--locale=C", "-E", "UTF8"]
+            done = _program("initdb", "-D", str(data), *safe, *plain, said=self.folder / "initdb")
         finally:
             file.unlink()
         if done:
@@ -396,7 +398,7 @@ class Cluster:
         draft = self.folder / f"{FACTS}.draft"
         draft.touch(mode=0o600)
         draft.write_text(json.dumps(self._facts))
-        _patient(lambda: draft.replace(self.folder / FACTS))
+        places.patient(lambda: draft.replace(self.folder / FACTS))
 
     def _place(self) -> str:
         """The folder of the server's socket; on Windows the address on which it listens."""
@@ -429,20 +431,12 @@ class Cluster:
         while True:
             self._drop_stale_lock()
             known = log.stat().st_size if log.exists() else 0
-            _program(
-                "pg_ctl",
-                "-D",
-                str(self.server / "data"),
-                "-l",
-                str(log),
-                "-w",
-                "-t",
-                str(START_S_MAX),
-                *self._at(),
-                "start",
-            )
+            waits = ["-w", "-t", str(START_S_MAX)]
+            _program("pg_ctl", "-D", str(self.server / "data"), "-l", str(log), *waits, *self._at(), "start")
             if self.answers():
                 return self._watch()
+            if "FATAL:" in self._refused and not any(said in self._refused for said in PASSING):
+                raise no_entry(self._refused)
             text = log.read_bytes()[known:].decode(errors="replace") if log.exists() else ""
             said = text.strip().splitlines()[-3:]
             # After a kill, the dead server's backends may still be on their way out; only that is worth another try.
@@ -482,18 +476,6 @@ class Cluster:
         )
 
 
-def _patient(work: Callable[[], Any]) -> Any:
-    """What it gives. Windows lets nobody replace a file that is being read, or read one that is being replaced."""
-    until = time.monotonic() + 2
-    while True:
-        try:
-            return work()
-        except PermissionError:
-            if not places.WINDOWS or time.monotonic() > until:
-                raise
-            time.sleep(0.001)
-
-
 def _program(name: str, *arguments: str, said: Path | None = None) -> int:
     """Run one of PostgreSQL's programs as the server's user; its exit code. What it says goes into a file, or nowhere."""
     who = places.servant()
@@ -509,6 +491,22 @@ def _program(name: str, *arguments: str, said: Path | None = None) -> int:
             **places.apart(),
         )
     return done.returncode
+
+
+def crowded(said: str) -> bool:
+    """Whether a server that refused a connection has none left to give."""
+    return "connection slots are reserved" in said or "too many clients" in said
+
+
+def no_entry(said: str) -> Unavailable:
+    """What to raise where a server that runs lets nobody in, by what it said."""
+    if crowded(said):
+        many = "restart the kernels of the notebooks that you no longer need, and this one's where it made many engines"
+        return Unavailable("The PostgreSQL server has no connection left: each engine keeps one or more.", next=many)
+    why = said.partition("FATAL:")[2].strip().split("\n")[0]
+    return Unavailable(
+        "The PostgreSQL server runs, but lets nobody in.", tried=why, next="run `workbook clean` and try again"
+    )
 
 
 @cache

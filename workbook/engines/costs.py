@@ -12,7 +12,7 @@ so that the root of each index is known to it as it is to a session that has wor
 waited for: they hand in what they read when they end. What a session that is still open has read may be handed in up
 to ten seconds later, and then counts.
 
-    >>> Cost(buffers=4, wal_bytes=0, wal_records=0, wal_fpi=0, buffers_dirtied=0, rows=1, tuples={}, seconds=0.001).buffers
+    >>> Cost(buffers=4, wal_bytes=0, wal_records=0, wal_fpi=0, rows=1, tuples={}, seconds=0.001).buffers
     4
 
 Source: PostgreSQL 18's manual, "The Cumulative Statistics System" (`pg_stat_get_backend_io`,
@@ -21,7 +21,7 @@ Source: PostgreSQL 18's manual, "The Cumulative Statistics System" (`pg_stat_get
 
 from __future__ import annotations
 
-import threading
+import contextlib
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from workbook.engines.running import clause, deadline, split
 from workbook.errors import SqlError, SqlTimeout, Unsuitable
 
 if TYPE_CHECKING:
@@ -67,7 +68,6 @@ class Cost:
     rows: int
     tuples: Mapping[str, Tuples]
     seconds: float
-    buffers_dirtied: int = 0
     steps: int | None = None
 
     def __str__(self) -> str:
@@ -80,8 +80,8 @@ class Cost:
 def cost_of(
     database: Database, work: str | Callable[[sa.Connection], Any], params: Mapping[str, Any] | None, deadline_s: float
 ) -> Cost:
-    """The true cost of `work` on a database of PostgreSQL 18. Raises `SqlError`, `SqlTimeout`, `Unsuitable` on an
-    older server."""
+    """The true cost of `work` on a database of PostgreSQL 18. Raises `SqlError`, `SqlTimeout` after `deadline_s` seconds,
+    `Unsuitable` on an older server."""
     if int(database.cluster.version.split(".")[0]) < 18:
         raise Unsuitable(
             f"PostgreSQL {database.cluster.version} does not count the cost of a transaction: those counters are new in 18.",
@@ -92,53 +92,40 @@ def cost_of(
     with database.engine.connect() as connection:
         raw: Any = connection.connection.driver_connection
         pid = raw.info.backend_pid
-        late = threading.Event()
-
-        def stop() -> None:
-            late.set()
-            database.cluster.admin(f"SELECT pg_catalog.pg_cancel_backend({pid})")
-
-        timer = threading.Timer(deadline_s, stop)
-        timer.daemon = True
-        timer.start()
-        try:
-            if isinstance(work, str):
-                _warm(connection, work, params)
-            before = _look(database, connection, pid)
-            begun = time.perf_counter()
-            rows = _work(connection, work, params)
-            connection.commit()
-            seconds = time.perf_counter() - begun
-            after = _look(database, connection, pid)
-        except sa.exc.DBAPIError as error:
-            connection.rollback()
-            raise _refusal(error, late.is_set(), deadline_s) from None
-        finally:
-            timer.cancel()
+        with deadline(deadline_s, lambda hard: database.cancel(pid, hard)) as late:
+            try:
+                if isinstance(work, str):
+                    _warm(connection, work, params)
+                before = _look(database, connection, pid)
+                begun = time.perf_counter()
+                rows = work_on(connection, work, params)
+                connection.commit()
+                seconds = time.perf_counter() - begun
+                after = _look(database, connection, pid)
+            except sa.exc.DBAPIError as error:
+                connection.rollback()
+                raise _refusal(error, late.is_set(), deadline_s) from None
     return _difference(before, after, rows, seconds)
 
 
 def _warm(connection: sa.Connection, work: str, params: Mapping[str, Any] | None) -> None:
     """Plan the statement, so that its catalog entries are cached; what a first execution would still read is small
     and the same."""
-    import contextlib
-
-    from workbook.engines.running import split
-
     for statement in split(work):
         with contextlib.suppress(sa.exc.DBAPIError):
-            connection.execute(sa.text(f"EXPLAIN {statement}"), dict(params or {}))
+            connection.execute(clause(f"EXPLAIN {statement}", params), dict(params or {}))
         connection.rollback()
 
 
-def _work(
+def work_on(
     connection: sa.Connection, work: str | Callable[[sa.Connection], Any], params: Mapping[str, Any] | None
 ) -> int:
+    """Do the work; the rows that it returned or changed."""
     if callable(work):
         given = work(connection)
         return given if isinstance(given, int) else 0
-    result = connection.execute(sa.text(work), dict(params or {}))
-    return len(result.fetchall()) if result.returns_rows else result.rowcount
+    result = connection.execute(clause(work, params), dict(params or {}))
+    return len(result.fetchall()) if result.returns_rows else max(result.rowcount, 0)
 
 
 def _look(
@@ -164,9 +151,14 @@ def _difference(before: Any, after: Any, rows: int, seconds: float) -> Cost:
     return Cost(pages, wal_bytes, records, images, rows, tuples, seconds)
 
 
+def too_long(deadline_s: float) -> SqlTimeout:
+    """What to raise where a transaction was stopped at its deadline."""
+    return SqlTimeout(f"The transaction ran longer than {deadline_s:g} s and was cancelled.", sqlstate="57014")
+
+
 def _refusal(error: sa.exc.DBAPIError, late: bool, deadline_s: float) -> SqlError:
     if late:
-        return SqlTimeout(f"The transaction ran longer than {deadline_s:g} s and was cancelled.", sqlstate="57014")
+        return too_long(deadline_s)
     cause: Any = error.orig
     said = (getattr(getattr(cause, "diag", None), "message_primary", None) or str(cause)).strip().split("\n")[0]
     return SqlError(f"PostgreSQL refuses it: {said.rstrip('.')}.", sqlstate=str(getattr(cause, "sqlstate", "") or ""))

@@ -31,7 +31,7 @@ from filelock import FileLock
 
 from workbook.engines import catalog, disk, places, profiles, running
 from workbook.engines.catalog import Catalog
-from workbook.engines.cluster import OWNERS, Cluster, cluster
+from workbook.engines.cluster import OWNERS, Cluster, cluster, crowded, no_entry
 from workbook.engines.costs import Cost, cost_of
 from workbook.engines.profiles import Profile
 from workbook.engines.recipe import Recipe
@@ -39,6 +39,7 @@ from workbook.engines.running import Result
 from workbook.errors import Misuse, SqlError, Unavailable
 
 DISK_FULL = "53100"
+SWEEPING = 0x776F726B  # the number of the lock that who sweeps holds
 
 if TYPE_CHECKING:
     from workbook.engines.embedded import DuckDatabase, SqliteDatabase
@@ -79,20 +80,23 @@ class Database:
 
     def connect(self) -> psycopg.Connection[Any]:
         """A new connection as the learner's role, with the profile's settings; the server is started again where it
-        was killed. Raises `Unavailable` where `workbook clean` has removed the database, or the disk is full."""
+        was killed. Raises `Unavailable` where `workbook clean` has removed the database, the disk is full, or the server
+        has no connection left."""
         options = {"options": profiles.session_options(self.profile)} if profiles.SESSION[self.profile] else {}
         if places.WINDOWS and not self.cluster.url:
             self.cluster.known()  # another process may have started it on another port
         for last in (False, True):
             try:
-                made = psycopg.connect(**self.cluster.address(), **self._login, **options)  # type: ignore[arg-type]
+                made = self.cluster.open(**self._login, **options)
                 break
             except psycopg.OperationalError as error:
                 if self._dropped:
                     raise
                 self.cluster.see(self.name)
+                if crowded(str(error)):
+                    raise no_entry(str(error)) from None
                 if last or self.cluster.answers():
-                    if disk.is_full(self.cluster.folder, error):
+                    if self.cluster.full(error):
                         raise disk.trouble("PostgreSQL cannot run it.", self.cluster.folder, error) from None
                     raise
                 self.cluster.ensure()
@@ -151,24 +155,25 @@ class Database:
     def run(
         self, sql: str, params: Mapping[str, Any] | None = None, *, deadline_s: float = 5.0, rows_max: int = 10_000
     ) -> Result:
-        """Run a learner's SQL as the learner's role; several statements are one transaction, committed at the end.
+        """Run a learner's SQL as the learner's role; several statements are one transaction, committed at the end, where
+        PostgreSQL lets each of them be in one.
 
         Raises `SqlError`, `SqlTimeout` after `deadline_s` seconds (cancelled from outside), `TooManyRows` above
         `rows_max`; `Unavailable` where the disk is full, or `workbook clean` has removed the database.
         """
         try:
-            return running.run_sql(self.connect(), sql, params, deadline_s, rows_max, self._stop, self._relations)
+            return running.run_sql(self.connect(), sql, params, deadline_s, rows_max, self.cancel, self._relations)
         except SqlError as refusal:
             if refusal.sqlstate == DISK_FULL or (not refusal.sqlstate and "connection" in refusal.what):
                 self.cluster.see(self.name)
-                if disk.is_full(self.cluster.folder, refusal):
+                if self.cluster.full(refusal):
                     raise disk.trouble("PostgreSQL cannot run it.", self.cluster.folder, refusal) from None
             raise
 
-    def _stop(self, pid: int, hard: bool) -> None:
-        with (
-            self.cluster.connect() as connection
-        ):  # its own: the shared one may itself be waiting for what is stopped here
+    def cancel(self, pid: int, hard: bool) -> None:
+        """Cancel what a session runs, or end the session where `hard`."""
+        # On a connection of its own: the shared one may itself be waiting for what is cancelled here.
+        with self.cluster.connect() as connection:
             connection.execute(f"SELECT pg_catalog.pg_{'terminate' if hard else 'cancel'}_backend({pid})")
 
     def _relations(self) -> list[str]:
@@ -188,7 +193,10 @@ class Database:
         *,
         deadline_s: float = 30.0,
     ) -> Cost:
-        """The true cost of a transaction that is committed: SQL text, or a function that is given a connection."""
+        """The true cost of a transaction that is committed: SQL text, or a function that is given a connection.
+
+        Raises `SqlError`, `SqlTimeout` after `deadline_s` seconds, `Unsuitable` on a server older than PostgreSQL 18.
+        """
         return cost_of(self, work, params, deadline_s)
 
     def catalog(self) -> Catalog:
@@ -262,7 +270,8 @@ def _machine() -> str:
 
 
 def sweep(home: Cluster) -> None:
-    """Make the group of owners, and drop the databases and roles of processes that are gone."""
+    """Make the group of owners, and drop the databases and roles of processes that are gone, unless another process is
+    at it. What cannot be dropped is left to the next one."""
     if not home.admin(f"SELECT 1 FROM pg_catalog.pg_roles WHERE rolname = '{OWNERS}'"):
         try:
             home.admin(f"CREATE ROLE {OWNERS} NOLOGIN")
@@ -270,6 +279,15 @@ def sweep(home: Cluster) -> None:
             pass
         except psycopg.errors.UniqueViolation:
             pass
+    if not home.admin(f"SELECT 1 WHERE pg_catalog.pg_try_advisory_lock({SWEEPING})"):
+        return
+    try:
+        _sweep(home)
+    finally:
+        home.admin(f"SELECT pg_catalog.pg_advisory_unlock({SWEEPING})")
+
+
+def _sweep(home: Cluster) -> None:
     import psutil
 
     roles = [row[0] for row in home.admin("SELECT rolname FROM pg_catalog.pg_roles WHERE rolname ~ '^w_[0-9]+_'")]
@@ -277,8 +295,9 @@ def sweep(home: Cluster) -> None:
         if home.url and not role.split("_")[2].startswith(_machine()):
             continue  # a process of another machine, on a server that both use
         if not psutil.pid_exists(int(role.split("_")[1])):
-            _drop(home, role)
-            home.admin(f"DROP ROLE IF EXISTS {role}")
+            with contextlib.suppress(psycopg.Error):
+                _drop(home, role)
+                home.admin(f"DROP ROLE IF EXISTS {role}")
 
 
 def database(recipe: Recipe, *, kind: str = "postgresql", profile: Profile = "counting") -> Any:
@@ -309,5 +328,6 @@ def database_of(engine: sa.Engine) -> Any:
 def measure(
     work: str | Callable[[sa.Connection], Any], engine: sa.Engine, params: Mapping[str, Any] | None = None
 ) -> Cost:
-    """The true cost of a transaction on an engine of the workbook: see `Database.measure`."""
+    """The true cost of a transaction on an engine of the workbook: see `Database.measure`. Raises what that does, and
+    `Misuse` for what is no engine of ours."""
     return database_of(engine).measure(work, params)

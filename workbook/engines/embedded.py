@@ -4,7 +4,7 @@ A template file is made once and copied. SQLite counts the steps of its virtual 
 scans looked at; both repeat exactly (DuckDB with one thread). Neither counts pages or WAL for a transaction as
 PostgreSQL does, so those fields of a `Cost` stay 0.
 
-Left out: roles and deadlines, which these engines do not have.
+Left out: roles, which these engines do not have.
 """
 
 from __future__ import annotations
@@ -26,11 +26,12 @@ import sqlalchemy as sa
 from filelock import FileLock
 
 from workbook.engines import disk, places
-from workbook.engines.costs import Cost
+from workbook.engines.costs import Cost, too_long, work_on
 from workbook.engines.datasets import tpch_folder
 from workbook.engines.loading import csv_of, progress, with_parquet
 from workbook.engines.recipe import Recipe
-from workbook.errors import SqlError, WorkbookError
+from workbook.engines.running import clause, deadline
+from workbook.errors import Misuse, SqlError, WorkbookError
 
 
 class _File:
@@ -40,34 +41,33 @@ class _File:
 
     def __init__(self, recipe: Recipe) -> None:
         self.recipe = recipe
-        folder = places.state_folder() / "files"
-        folder.mkdir(exist_ok=True)
+        folder = places.kept("files")
         _sweep(folder)
         self.name = f"w_{os.getpid()}_{secrets.token_hex(6)}{self.ending}"
         self.path = folder / self.name
-        made = folder / f"t_{recipe.key}.new"
-        try:
-            self._fill(made)
-        except Exception as error:
-            full = None if isinstance(error, WorkbookError) else disk.is_full(folder, error)
-            trouble = disk.trouble(f"The data of {recipe.name} cannot be made.", folder, error) if full else None
-            for path in (*folder.glob(f"{made.name}*"), self.path):
-                path.unlink(missing_ok=True)
-            if trouble:
-                raise trouble from None
-            raise
+        template = folder / f"t_{recipe.key}{self.ending}"
+        with FileLock(f"{template}.lock", timeout=600):
+            try:
+                self._fill(template)
+            except Exception as error:
+                full = None if isinstance(error, WorkbookError) else disk.is_full(folder, error)
+                trouble = disk.trouble(f"The data of {recipe.name} cannot be made.", folder, error) if full else None
+                for path in (*folder.glob(f"{template.name}.new*"), self.path):
+                    path.unlink(missing_ok=True)
+                if trouble:
+                    raise trouble from None
+                raise
         self.engine = self._engine()
         atexit.register(self.drop)
 
-    def _fill(self, made: Path) -> None:
+    def _fill(self, template: Path) -> None:
         """Copy the template, which is made under another name where it is missing."""
-        template = made.with_suffix(self.ending)
-        with FileLock(f"{template}.lock", timeout=600):
-            if not template.exists():
-                made.unlink(missing_ok=True)
-                self._make(made)
-                made.rename(template)
-            shutil.copyfile(template, self.path)
+        if not template.exists():
+            made = template.with_name(f"{template.name}.new")
+            made.unlink(missing_ok=True)
+            self._make(made)
+            made.rename(template)
+        shutil.copyfile(template, self.path)
 
     def _make(self, path: Path) -> None:
         raise NotImplementedError
@@ -77,7 +77,9 @@ class _File:
 
     def fresh(self) -> Any:
         """Another copy of the same recipe."""
-        return type(self)(self.recipe)
+        from workbook.engines.database import database
+
+        return database(self.recipe, kind=self.kind)
 
     def drop(self) -> None:
         """Remove the file; a second call does nothing."""
@@ -91,15 +93,6 @@ class _File:
 
     def __exit__(self, *_: object) -> None:
         self.drop()
-
-    def _count(
-        self, connection: sa.Connection, work: str | Callable[[sa.Connection], Any], params: Mapping[str, Any] | None
-    ) -> int:
-        if callable(work):
-            given = work(connection)
-            return given if isinstance(given, int) else 0
-        result = connection.execute(sa.text(work), dict(params or {}))
-        return len(result.fetchall()) if result.returns_rows else max(result.rowcount, 0)
 
 
 def _sweep(folder: Path) -> None:
@@ -160,23 +153,26 @@ class SqliteDatabase(_File):
         *,
         deadline_s: float = 30.0,
     ) -> Cost:
-        """The steps of SQLite's virtual machine that a committed transaction takes. Raises `SqlError`."""
+        """The steps of SQLite's virtual machine that a committed transaction takes. Raises `SqlError`, `SqlTimeout` after
+        `deadline_s` seconds."""
         steps = 0
 
         def step() -> int:
             nonlocal steps
             steps += 1
-            return int(time.monotonic() > deadline)
+            return int(time.monotonic() > until)
 
         with self.engine.connect() as connection:
             raw: Any = connection.connection.driver_connection
             begun = time.perf_counter()
-            deadline = time.monotonic() + deadline_s
+            until = time.monotonic() + deadline_s
             raw.set_progress_handler(step, 1)
             try:
-                rows = self._count(connection, work, params)
+                rows = work_on(connection, work, params)
                 connection.commit()
             except sa.exc.DBAPIError as error:
+                if time.monotonic() > until:
+                    raise too_long(deadline_s) from None
                 raise SqlError(f"SQLite refuses it: {error.orig}.") from None
             finally:
                 raw.set_progress_handler(None, 0)
@@ -213,20 +209,26 @@ class DuckDatabase(_File):
         return sa.create_engine(f"duckdb:///{self.path}", connect_args={"config": {"threads": 1}})
 
     def measure(self, work: str, params: Mapping[str, Any] | None = None, *, deadline_s: float = 30.0) -> Cost:
-        """The rows that DuckDB's scans looked at, as `steps`. Raises `SqlError`."""
+        """The rows that DuckDB's scans looked at, as `steps`. Raises `SqlError`, `SqlTimeout` after `deadline_s` seconds,
+        `Misuse` for a function, of whose statements DuckDB tells nothing."""
+        if not isinstance(work, str):
+            raise Misuse("DuckDB measures SQL only.", next="give the text of one statement")
+        given = dict(params or {})
         with self.engine.connect() as connection:
+            raw: Any = connection.connection.driver_connection
             begun = time.perf_counter()
-            try:
-                row = connection.execute(
-                    sa.text(f"EXPLAIN (ANALYZE, FORMAT JSON) {work}"), dict(params or {})
-                ).fetchall()[-1]
-                steps = json.loads(row[-1]).get("operator")
-                if not steps:  # it was answered from what DuckDB knows of the table, and no step has run
-                    rows = len(connection.execute(sa.text(work), dict(params or {})).fetchall())
-                    return Cost(0, 0, 0, 0, rows, {}, time.perf_counter() - begun, steps=0)
-                connection.commit()
-            except sa.exc.DBAPIError as error:
-                raise SqlError(f"DuckDB refuses it: {error.orig}.") from None
+            with deadline(deadline_s, lambda hard: raw.interrupt()) as late:
+                try:
+                    asked = clause(f"EXPLAIN (ANALYZE, FORMAT JSON) {work}", params)
+                    steps = json.loads(connection.execute(asked, given).fetchall()[-1][-1]).get("operator")
+                    if not steps:  # it was answered from what DuckDB knows of the table, and no step has run
+                        rows = len(connection.execute(clause(work, params), given).fetchall())
+                        return Cost(0, 0, 0, 0, rows, {}, time.perf_counter() - begun, steps=0)
+                    connection.commit()
+                except sa.exc.DBAPIError as error:
+                    if late.is_set():
+                        raise too_long(deadline_s) from None
+                    raise SqlError(f"DuckDB refuses it: {error.orig}.") from None
         top = steps[0]
         while top.get("type") in ("RESULT_COLLECTOR", "EXPLAIN_ANALYZE") and top["children"]:
             top = top["children"][0]

@@ -1,7 +1,7 @@
 """Fills a new template: tables, rows, what comes after them, statistics.
 
 DuckDB makes a million rows in a fifth of a second and writes them as CSV; COPY brings them in (the fastest way that
-was measured). Long loads show a progress bar.
+was measured). Long loads show a progress bar in a terminal.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ INVALID = "UPDATE pg_catalog.pg_index SET indisvalid = false WHERE indexrelid = 
 
 
 def load(connection: psycopg.Connection[Any], recipe: Recipe) -> None:
-    """Make a recipe's database through a superuser's connection; the tables will belong to the group of owners."""
+    """Make a recipe's database through a superuser's connection; the tables will belong to the group of owners. Raises what
+    psycopg does, and `Unavailable`."""
     with progress(f"making {recipe.name}", len(recipe.rows) + 2) as step:
         connection.execute(f"GRANT ALL ON SCHEMA public TO {OWNERS}")
         connection.execute(
@@ -97,7 +98,7 @@ def with_parquet(query: str) -> str:
 
 @contextlib.contextmanager
 def progress(what: str, steps: int) -> Iterator[Any]:
-    """A progress bar on standard error's terminal, or in a notebook, once the work has taken longer than a second."""
+    """A progress bar on standard error, where that is a terminal, once the work has taken longer than a second."""
     begun, bar = time.monotonic(), []  # type: float, list[Any]
     done = 0
 

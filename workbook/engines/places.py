@@ -27,6 +27,10 @@ import stat
 import subprocess
 import sys
 import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -112,11 +116,12 @@ def reaches(who: Servant | None, path: Path) -> bool:
 
 
 def servers_folder() -> Path:
-    """The folder of the clusters: in the state folder, or, for a root whose server cannot reach it, in /var/lib."""
+    """The folder of the clusters: in the state folder, or, for a root whose server cannot reach it, in /var/lib. Raises
+    `Unavailable` where it is another user's."""
     state = state_folder()
     who = servant()
     if reaches(who, state):
-        return own(state / "servers")
+        return kept("servers")
     mark = hashlib.sha256(str(state).encode()).hexdigest()[:12]
     tried = []
     for base in (Path("/var/lib"), Path("/var/tmp")):
@@ -133,13 +138,39 @@ def servers_folder() -> Path:
 
 
 def own(folder: Path) -> Path:
-    """Make a folder that others may pass through but not list, and see that it is ours."""
+    """Make a folder that others may pass through but not list, and see that it is ours. Raises `PermissionError` where
+    it is another user's."""
     folder.mkdir(mode=0o711, exist_ok=True)
     if not WINDOWS:
         if folder.is_symlink() or folder.stat().st_uid != os.geteuid():
             raise PermissionError(f"{folder} belongs to another user")
         folder.chmod(0o711)
     return folder
+
+
+def kept(name: str) -> Path:
+    """A folder of ours in the state folder. Raises `Unavailable` where it is another user's."""
+    folder = state_folder() / name
+    try:
+        return own(folder)
+    except PermissionError as error:
+        raise Unavailable(
+            f"The folder {folder} for the engines' files cannot be used.",
+            tried=str(error),
+            next="give it back with chown, or set WORKBOOK_STATE to a folder of your own",
+        ) from None
+
+
+def patient(work: Callable[[], Any]) -> Any:
+    """What it gives. Windows lets nobody replace a file that is being read, or read one that is being replaced."""
+    until = time.monotonic() + 2
+    while True:
+        try:
+            return work()
+        except PermissionError:
+            if not WINDOWS or time.monotonic() > until:
+                raise
+            time.sleep(0.001)
 
 
 def give_to_server(path: Path, mode: int) -> None:
@@ -195,6 +226,25 @@ def environment() -> dict[str, str]:
     return kept
 
 
+_guard = threading.Lock()
+_inside: list[dict[str, str]] = []  # for each thread that is inside, what was taken away when it came
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Inside, libpq finds nothing of what the person has set for their own servers (PGHOSTADDR, PGSERVICE, PGTZ, ...):
+    no argument of a connection overrides all of it. Any number of threads may be inside."""
+    with _guard:
+        names = [name for name in os.environ if name.startswith("PG")]
+        _inside.append({name: os.environ.pop(name) for name in names})
+    try:
+        yield
+    finally:
+        with _guard:
+            kept = _inside.pop()
+            (_inside[0] if _inside else os.environ).update(kept)
+
+
 def apart() -> dict[str, Any]:
     """Keyword arguments for `subprocess`: what is started has no part in this terminal, whose Ctrl-C and end it
     outlives."""
@@ -218,7 +268,7 @@ def program_name(name: str) -> str:
 
 
 def binaries() -> Path:
-    """The folder of programs (`initdb`, `pg_ctl`, `pg_waldump`, ...) that the server's user can run."""
+    """The folder of programs (`initdb`, `pg_ctl`, `pg_waldump`, ...) that the server's user can run. Raises `Unavailable`."""
     if not (found := _binaries()).exists():
         _binaries.cache_clear()  # `clean` has removed the copy
         found = _binaries()

@@ -87,16 +87,6 @@ def session_options(profile: str) -> str:
     return " ".join(f"-c {name}={value.replace(' ', chr(92) + ' ')}" for name, value in SESSION[profile].items())
 
 
-def statistics_target(rows_max: int) -> int:
-    """The statistics target at which ANALYZE reads a whole table of that many rows (300 rows a unit), with a quarter
-    to spare for rows that are added.
-
-    >>> statistics_target(1_000), statistics_target(60_000), statistics_target(50_000_000)
-    (100, 250, 10000)
-    """
-    return max(100, min(10_000, -(-rows_max * 5 // (4 * 300))))
-
-
 FIXED = {
     "counting": {
         "data_checksums": "off",

@@ -4,13 +4,13 @@
                              └─ too late: pg_cancel_backend, then pg_terminate_backend, on the superuser's connection
 
 A deadline that is a setting of the session (`statement_timeout`) can be reset by the session; this one cannot.
-Statements that PostgreSQL refuses inside a transaction (CREATE INDEX CONCURRENTLY, VACUUM) run one by one, and who writes
-BEGIN and COMMIT gets just those. Every refusal becomes a sentence.
+A text with a statement that PostgreSQL refuses inside a transaction (CREATE INDEX CONCURRENTLY, VACUUM) is none: each of its
+statements is committed on its own. Who writes BEGIN and COMMIT gets just those. Every refusal becomes a sentence.
 
     >>> split("SELECT ';'; DO $$ BEGIN; END $$; -- end;")
     ["SELECT ';'", 'DO $$ BEGIN; END $$']
 
-Left out: `COPY ... FROM STDIN`, which has no place to read from.
+Left out: `COPY ... FROM STDIN`, which has no place to read from; comments within comments.
 """
 
 from __future__ import annotations
@@ -18,22 +18,26 @@ from __future__ import annotations
 import difflib
 import re
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
 import psycopg
+import sqlalchemy as sa
 
 from workbook.errors import SqlError, SqlTimeout, TooManyRows
 
 TOKEN = re.compile(
-    r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|\$(\w*)\$.*?\$\1\$|--[^\n]*|/\*.*?\*/|;|:{2}|(?<![:\w]):([A-Za-z_]\w*)|[^'\"$\-/;:]+|.",
+    r"(?<=\b[Ee])'(?:[^'\\]|\\.|'')*'|'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|\$(\w*)\$.*?\$\1\$|--[^\n]*|/\*.*?\*/|;|:{2}|(?<![:\w]):([A-Za-z_]\w*)|[^'\"$\-/;:]+|.",
     re.DOTALL,
 )
 ALONE = re.compile(
-    r"^\s*(VACUUM|REINDEX\b.*\bCONCURRENTLY|CREATE\s+(UNIQUE\s+)?INDEX\s+CONCURRENTLY|DROP\s+INDEX\s+CONCURRENTLY)",
+    r"^\s*(VACUUM|REINDEX\b.*\bCONCURRENTLY|REINDEX\s*(\([^)]*\)\s*)?(SCHEMA|DATABASE|SYSTEM)\b|CREATE\s+(UNIQUE\s+)?INDEX\s+CONCURRENTLY|DROP\s+INDEX\s+CONCURRENTLY)",
     re.I | re.S,
 )
+ATOMIC = re.compile(r"\bBEGIN\s+ATOMIC\b", re.I)
+OPENS, ENDS = re.compile(r"\bBEGIN\s+ATOMIC\b|\bCASE\b", re.I), re.compile(r"\bEND\b", re.I)
 CONTROL = re.compile(r"^\s*(BEGIN|START\s+TRANSACTION|COMMIT|END|ROLLBACK|ABORT)\b", re.I)
 
 
@@ -49,17 +53,18 @@ class Result:
 
 
 def split(sql: str) -> list[str]:
-    """The statements of a text; semicolons in strings, quoted names, dollar quotes and comments do not count."""
-    parts, current = [], ""
+    """The statements of a text; semicolons in strings, quoted names, dollar quotes, comments and in a function's `BEGIN
+    ATOMIC ... END` do not count."""
+    parts, current, words = [], "", ""
     for token in TOKEN.finditer(sql):
         piece = token.group(0)
-        if piece == ";":
+        if piece == ";" and not (ATOMIC.search(words) and len(OPENS.findall(words)) > len(ENDS.findall(words))):
             parts.append(current)
-            current = ""
-        elif not piece.startswith(("--", "/*")):
-            current += piece
-        else:
-            current += " "
+            current = words = ""
+            continue
+        piece = " " if piece.startswith(("--", "/*")) else piece
+        current += piece
+        words += " " if piece.startswith(("'", '"', "$")) else piece
     parts.append(current)
     return [part.strip() for part in parts if part.strip()]
 
@@ -76,6 +81,49 @@ def bound(sql: str, params: Mapping[str, Any] | None) -> tuple[str, dict[str, An
             else token.group(0).replace("%", "%%")
         )
     return "".join(out), dict(params)
+
+
+def without_value(sql: str, params: Mapping[str, Any] | None) -> list[str]:
+    """The names that stand in a text like parameters, and have no value.
+
+    >>> without_value("SELECT ':no', 1::int, :id", {})
+    ['id']
+    """
+    found = (token.group(2) for token in TOKEN.finditer(sql))
+    return [name for name in found if name and name not in (params or {})]
+
+
+def clause(sql: str, params: Mapping[str, Any] | None) -> sa.TextClause:
+    """The text for SQLAlchemy, to which `:name` is a parameter where `params` has it, outside strings and comments."""
+    named = params or {}
+    pieces = (
+        token.group(0) if token.group(2) in named else token.group(0).replace(":", "\\:")
+        for token in TOKEN.finditer(sql)
+    )
+    return sa.text("".join(pieces))
+
+
+@contextmanager
+def deadline(deadline_s: float, stop: Callable[[bool], Any]) -> Iterator[threading.Event]:
+    """Inside, so many seconds may be spent; then the event that it gives is set, and `stop(hard)` called once each second,
+    `hard` from the second time on."""
+    late, finished = threading.Event(), threading.Event()
+
+    def watch() -> None:
+        hard, wait_s = False, deadline_s
+        while not finished.wait(wait_s):
+            late.set()
+            with suppress(Exception):  # it is tried again
+                stop(hard)
+            hard, wait_s = True, 1.0
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield late
+    finally:
+        finished.set()
+        watcher.join()
 
 
 def run_sql(
@@ -101,42 +149,23 @@ def run_sql(
     connection.add_notice_handler(lambda notice: notices.append(str(notice.message_primary)))
     alone = any(ALONE.match(statement) or CONTROL.match(statement) for statement in statements)
     connection.autocommit = alone
-    late = threading.Event()
-    finished = threading.Event()
-    watcher = threading.Thread(
-        target=_watch, args=(connection.info.backend_pid, deadline_s, stop, late, finished), daemon=True
-    )
-    watcher.start()
-    try:
-        columns, rows = (), []  # type: tuple[str, ...], list[tuple[Any, ...]]
-        for statement in statements:
-            columns, rows = _one(connection, statement, params, rows_max, columns, rows)
-        if not alone or connection.info.transaction_status == psycopg.pq.TransactionStatus.INTRANS:
-            connection.commit()
-        return Result(columns, rows, len(statements), tuple(notices))
-    except psycopg.Error as error:
-        if late.is_set():
-            raise SqlTimeout(
-                f"The SQL ran longer than {deadline_s:g} s and was cancelled.",
-                sqlstate="57014",
-                next="explain it without running it: what does it read again and again?",
-            ) from None
-        raise _sentence(error, sql, names) from None
-    finally:
-        finished.set()
-        connection.close()
-        watcher.join()
-
-
-def _watch(
-    pid: int, deadline_s: float, stop: Callable[[int, bool], None], late: threading.Event, finished: threading.Event
-) -> None:
-    if finished.wait(deadline_s):
-        return
-    late.set()
-    stop(pid, False)
-    while not finished.wait(1.0):
-        stop(pid, True)
+    at, pid = "", connection.info.backend_pid
+    with closing(connection), deadline(deadline_s, lambda hard: stop(pid, hard)) as late:
+        try:
+            columns, rows = (), []  # type: tuple[str, ...], list[tuple[Any, ...]]
+            for at in statements:
+                columns, rows = _one(connection, at, params, rows_max, columns, rows)
+            if not alone or connection.info.transaction_status == psycopg.pq.TransactionStatus.INTRANS:
+                connection.commit()
+            return Result(columns, rows, len(statements), tuple(notices))
+        except psycopg.Error as error:
+            if late.is_set():
+                raise SqlTimeout(
+                    f"The SQL ran longer than {deadline_s:g} s and was cancelled.",
+                    sqlstate="57014",
+                    next="explain it without running it: what does it read again and again?",
+                ) from None
+            raise _sentence(error, "" if params else at, names) from None
 
 
 def _one(
@@ -150,7 +179,7 @@ def _one(
     text, values = bound(statement, params)
     cursor = connection.cursor()
     # Row by row, so that a query without an end does not fill the memory before its rows are counted.
-    if re.match(r"^\s*(SELECT|VALUES|TABLE|WITH)\b", statement, re.I):
+    if re.match(r"^[\s(]*(SELECT|VALUES|TABLE|WITH)\b", statement, re.I):
         taken: list[tuple[Any, ...]] = []
         try:
             for row in cursor.stream(text, values, size=1000):
@@ -185,7 +214,8 @@ def _columns(connection: psycopg.Connection[Any], text: str, values: dict[str, A
         return ()
 
 
-def _sentence(error: psycopg.Error, sql: str, names: Callable[[], Sequence[str]]) -> SqlError:
+def _sentence(error: psycopg.Error, statement: str, names: Callable[[], Sequence[str]]) -> SqlError:
+    """The refusal as a sentence, with its place in the statement; '' where the engine was sent another text."""
     said = (error.diag.message_primary or str(error).strip().split("\n")[0]).rstrip(".")
     state = error.sqlstate or ""
     next_step = error.diag.message_hint or ""
@@ -194,20 +224,16 @@ def _sentence(error: psycopg.Error, sql: str, names: Callable[[], Sequence[str]]
         next_step = f"did you mean {near[0]}?" if near else "look at the names of the tables"
     elif state == "42601":
         next_step = next_step or "look just before the marked place"
-    place = _place(error, sql)
+    place = _place(error, statement)
     return SqlError(f"PostgreSQL refuses it: {said}.{place}", sqlstate=state, next=next_step)
 
 
-def _place(error: psycopg.Error, sql: str) -> str:
+def _place(error: psycopg.Error, statement: str) -> str:
     """The line of the statement and a caret under the place, where the engine says one."""
     position = error.diag.statement_position
-    if not position:
+    if not position or not statement:
         return ""
-    token = re.search(r'at or near "(.+)"', error.diag.message_primary or "")
-    start = min(int(position) - 1, max(len(sql) - 1, 0))
-    statements = [statement for statement in split(sql) if not token or token[1] in statement]
-    text = statements[0] if statements else sql
-    start = min(start, max(len(text) - 1, 0))
-    begin = text.rfind("\n", 0, start) + 1
-    line = text[begin:].split("\n", 1)[0]
+    start = min(int(position), len(statement)) - 1
+    begin = statement.rfind("\n", 0, start) + 1
+    line = statement[begin:].split("\n", 1)[0]
     return f"\n    {line}\n    {' ' * (start - begin)}^\n"

@@ -13,7 +13,6 @@ PACKAGES = {
     "psycopg": "psycopg",
     "SQLAlchemy": "sqlalchemy",
     "TPC-H": "tpchgen-cli",
-    "JupyterLab": "jupyterlab",
 }
 
 

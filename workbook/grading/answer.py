@@ -30,6 +30,7 @@ from __future__ import annotations
 import base64
 import datetime as dt
 import decimal
+import json
 import math
 import uuid
 from collections.abc import Callable
@@ -39,6 +40,7 @@ from workbook.errors import WorkbookError
 
 DEPTH_MAX = 60
 ITEMS_MAX = 200_000
+LINE_MAX = 16 * 1024 * 1024
 CALL_DEADLINE_S = 2.0
 
 Wire = Any
@@ -47,6 +49,11 @@ Wire = Any
 
 class NotPlain(WorkbookError):
     """An answer, an argument or a result that cannot cross."""
+
+    @property
+    def sentence(self) -> str:
+        """What is wrong with it, and what to do."""
+        return f"{self.what} {self.next[:1].upper()}{self.next[1:]}." if self.next else self.what
 
 
 class FunctionFailed(WorkbookError):
@@ -61,13 +68,17 @@ class FunctionFailed(WorkbookError):
 
 
 class Caller(Protocol):
-    """Whoever can run a learner's function: this process, or a channel to the learner's."""
+    """Whoever can run a learner's function: this process, or a channel to the learner's. All raise `FunctionFailed`."""
 
-    def call(self, function: Any, args: tuple[Any, ...], named: dict[str, Any], deadline_s: float) -> Any: ...
+    def call(self, function: Any, args: tuple[Any, ...], named: dict[str, Any], deadline_s: float) -> Any:
+        """A copy of what the function returns."""
 
-    def start(self, function: Any, args: tuple[Any, ...], named: dict[str, Any], deadline_s: float) -> Any: ...
+    def start(self, function: Any, args: tuple[Any, ...], named: dict[str, Any], deadline_s: float) -> Any:
+        """What `resume` knows the generator by that the function gives back."""
 
-    def resume(self, generator: Any, how: str, value: Any, deadline_s: float) -> tuple[bool, Any]: ...
+    def resume(self, generator: Any, how: str, value: Any, deadline_s: float) -> tuple[bool, Any]:
+        """Go on with a generator: `send` it a value, `throw` in it an exception by its name and text, or `close` it; whether
+        it has ended, and what it yielded or returned."""
 
 
 class Function:
@@ -84,6 +95,7 @@ class Function:
         return self._caller.call(self._function, args, named, self.deadline_s)
 
     def steps(self, *args: Any, **named: Any) -> Steps:
+        """Start it as a generator function."""
         return Steps(self._caller, self._caller.start(self._function, args, named, self.deadline_s), self.deadline_s)
 
     def __repr__(self) -> str:
@@ -93,20 +105,23 @@ class Function:
 class Steps:
     """A started generator of a learner.
 
-    `send(None)` gives its first request; `throw(name, text)` raises an exception in it. Each returns `(done, value)`: a
-    request, or with `done` what the generator returned.
+    `send(None)` gives its first request. `send` and `throw` return `(done, value)`: a request, or with `done` what the
+    generator returned. All three raise `FunctionFailed`.
     """
 
     def __init__(self, caller: Caller, generator: Any, deadline_s: float) -> None:
         self._caller, self._generator, self._deadline_s = caller, generator, deadline_s
 
     def send(self, value: Any) -> tuple[bool, Any]:
+        """Answer its last request with a value."""
         return self._caller.resume(self._generator, "send", value, self._deadline_s)
 
     def throw(self, name: str, text: str = "") -> tuple[bool, Any]:
+        """Answer its last request with an exception, by the name of a builtin one (`TimeoutError`)."""
         return self._caller.resume(self._generator, "throw", (name, text), self._deadline_s)
 
     def close(self) -> None:
+        """End it where it stands; its `finally` blocks run."""
         self._caller.resume(self._generator, "close", None, self._deadline_s)
 
 
@@ -145,13 +160,20 @@ def _encode(value: Any, keep: Callable[[Any], int] | None, where: str, count: _C
         return [_SERIES[kind], sorted(items, key=repr) if kind in (set, frozenset) else items]
     if f"{kind.__module__}.{kind.__qualname__}" == "workbook.schedules.schedule.Schedule":
         return _SCALARS[str](str(value))
-    if kind is Function:
-        value = value._function
     if keep is not None and callable(value) and not isinstance(value, type):
-        return ["f", keep(value), str(getattr(value, "__name__", kind.__name__))[:80]]
+        name = value.name if kind is Function else getattr(value, "__name__", kind.__name__)
+        return ["f", keep(value), str(name)[:80]]
     raise NotPlain(
         f"{where} is an object of the type {kind.__name__}, which is no plain data.", next=_advice(value, kind)
     )
+
+
+def line(message: Any) -> str:
+    """A line of JSON. Raises `NotPlain` for one that is too long to cross."""
+    text = json.dumps(message)
+    if len(text) >= LINE_MAX:
+        raise NotPlain(f"The answer is longer than {LINE_MAX // 1024 // 1024} MB.", next="hand in less")
+    return text
 
 
 def _advice(value: Any, kind: type) -> str:

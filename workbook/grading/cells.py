@@ -127,7 +127,7 @@ def _flaw(data: dict[str, Any]) -> str:
                 return f"Its format is {version!r}, not 4."
             nbformat.validate(nbformat.from_dict(data))
     except Exception as error:
-        return f"It is not as Jupyter writes it: {str(error).strip().splitlines()[0][:200]}."
+        return f"It is not as Jupyter writes it: {(str(error).strip() or type(error).__name__).splitlines()[0][:200]}."
     seen = [cell.get("id") for cell in data["cells"] if isinstance(cell, dict) and cell.get("id")]
     if len(seen) != len(set(seen)):
         return "Two of its cells have the same id."

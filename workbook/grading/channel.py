@@ -19,12 +19,11 @@ Left out: encryption; the ends are two processes of one machine.
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import dataclass
 from typing import IO, Any
 
 from workbook.errors import Unavailable
-from workbook.grading.answer import FunctionFailed, NotPlain, Wire, decode, encode
+from workbook.grading.answer import FunctionFailed, NotPlain, Wire, decode, encode, line
 from workbook.grading.local import InProcess, paused
 
 CALLS_MAX = 50
@@ -55,7 +54,8 @@ class Channel:
         self._caller = InProcess()
 
     def send(self, message: dict[str, Any]) -> None:
-        self._writing.write(json.dumps(message) + "\n")
+        """Send a message. Raises `NotPlain` for one that is too long; then nothing was sent."""
+        self._writing.write(line(message) + "\n")
         self._writing.flush()
 
     def receive(self) -> dict[str, Any]:
@@ -67,6 +67,7 @@ class Channel:
         return message
 
     def start(self, lab: str, seed: int) -> None:
+        """Tell the judge which lab begins, and with which seed."""
         self.send({"start": lab, "seed": seed})
 
     def check(self, id: str, answer: Any) -> Received:
@@ -83,12 +84,12 @@ class Channel:
         try:
             self.send({"check": id, "answer": encode(answer, self._keep)})
         except NotPlain as refusal:
-            self.send({"check": id, "refused": str(refusal)[:500]})
+            self.send({"check": id, "refused": refusal.sentence[:500]})
         while True:
             message = self.receive()
             if "received" in message:
                 return
-            self.send(self._served(message))
+            self._serve(message)
 
     def practice(self, id: str) -> Any:
         """An engine on the data of an exercise; the judge makes the database."""
@@ -105,14 +106,14 @@ class Channel:
         self._kept.append(thing)
         return len(self._kept) - 1
 
-    def _served(self, message: dict[str, Any]) -> dict[str, Any]:
+    def _serve(self, message: dict[str, Any]) -> None:
         """Do what the judge asks for: call a function, or go on with a generator."""
         try:
-            return {"result": self._do(message)}
+            self.send({"result": self._do(message)})
         except FunctionFailed as failure:
-            return {"failed": failure.what[:500], "line": failure.line[:300], "state": failure.state}
+            self.send({"failed": failure.what[:500], "line": failure.line[:300], "state": failure.state})
         except NotPlain as refusal:
-            return {"failed": str(refusal)[:500], "line": "", "state": "error"}
+            self.send({"failed": str(refusal)[:500], "line": "", "state": "error"})
 
     def _do(self, message: dict[str, Any]) -> Wire:
         thing, deadline_s = self._kept[message["thing"]], message["deadline_s"]
@@ -154,7 +155,3 @@ def to_judge() -> Channel:
             next="unset WORKBOOK_CHECK to have answers judged here",
         )
     return _channel
-
-
-if __name__ == "__main__":
-    sys.exit("This module is imported by notebooks; `workbook check FILE` grades one.")

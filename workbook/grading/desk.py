@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 from workbook.errors import BelowFullMarks, Misuse
 from workbook.grading.folding import folded
 from workbook.grading.record import record
-from workbook.grading.verdict import OPEN, SOFT, Verdict, card, inline
+from workbook.grading.verdict import OPEN, SOFT, Verdict, card, in_notebook, inline
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -95,7 +95,7 @@ class HintCard:
 
 def start_lab(lab: str, seed: int = SEED) -> Note:
     """Begin a lab: the seed chooses which variant of each exercise is asked. Raises `Misuse` for a lab that there is
-    not."""
+    not, and for a seed that is no whole number of at most 62 bits."""
     if type(seed) is not int:
         raise Misuse(f"The seed {seed!r} is no whole number.", next='write start_lab("02_indexes", seed=1)')
     if seed.bit_length() > SEED_BITS:
@@ -179,9 +179,7 @@ def _keep(verdict: Verdict, seed: int) -> None:
 
 def _show(verdict: Verdict) -> None:
     """Display a verdict beside what the cell gives; as text where there is no notebook."""
-    import sys
-
-    if "IPython" in sys.modules and sys.modules["IPython"].get_ipython() is not None:
+    if in_notebook():
         from IPython.display import display
 
         display(verdict)

@@ -64,7 +64,6 @@ class Exercise(Generic[V]):
     judge : an answer of the right type and a variant to a `Judgement`; an `errors.SqlError` of it becomes a finding
     why : shown after full marks: why it is so, and what would change it
     misconceptions : key to the sentence that names it
-    setup : the names that hint code may use; nothing by default
     """
 
     id: str

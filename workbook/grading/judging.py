@@ -38,8 +38,6 @@ from workbook.grading.exercise import Exercise, Finding, Judgement
 from workbook.grading.local import by_value
 from workbook.grading.verdict import State, Verdict
 
-HINTS = 3
-
 
 def judge(exercise: Exercise[Any], answer: Any, seed: int, *, siblings: int = 1) -> Verdict:
     """The verdict on an answer to the variant of a seed.
@@ -70,10 +68,10 @@ def verdict_of(exercise: Exercise[Any], answer: Any, variant: Any, *, note: str 
     try:
         answer = by_value(answer)
     except NotPlain as refusal:
-        return _refused(exercise, refusal.what + (f" {_sentence(refusal.next)}" if refusal.next else ""))
+        return refused(exercise, refusal.sentence)
     sentence = NUL if _holds_nul(answer) else _accepts(exercise, answer)
     if sentence:
-        return _refused(exercise, sentence)
+        return refused(exercise, sentence)
     for _ in range(2):
         before = _servers()
         verdict = _judged(exercise, answer, variant, note)
@@ -160,7 +158,7 @@ def _verdict(exercise: Exercise[Any], points: float, state: State, **rest: Any) 
     )
 
 
-def _refused(exercise: Exercise[Any], sentence: str) -> Verdict:
+def refused(exercise: Exercise[Any], sentence: str) -> Verdict:
     """The verdict on something that is no answer to this exercise."""
     finding = Finding(False, sentence, f"{exercise.answer[:1].upper()}{exercise.answer[1:].rstrip('.')}.")
     again = f'Change the answer and run the check again; `ask("{exercise.id}")` shows the task.'

@@ -5,8 +5,9 @@
       └ Remote ──────▶ a `Function` for the judge, whose calls cross and come back as plain data
 
 What the process writes is not trusted: lines are bounded, JSON is decoded by `answer.decode`, and whatever is not as it
-should be ends the process, not the judge. It is watched: past a deadline, past its memory, or with too many processes,
-it is killed, and `Ended` says how. Nothing is left behind when it is closed.
+should be ends the process, not the judge. It is watched, however much it says: past a deadline, past its memory, or
+with too many processes, it is killed, and `Ended` says how. What is sent to it waits in a thread of its own, so that a
+process that reads nothing holds nobody up. Nothing is left behind when it is closed.
 
     >>> Ended("crashed", "the process ended").state
     'crashed'
@@ -34,14 +35,14 @@ import psutil
 
 from workbook.engines import places
 from workbook.grading import guard
-from workbook.grading.answer import Function, FunctionFailed, NotPlain, decode, encode
+from workbook.grading.answer import LINE_MAX, Function, FunctionFailed, NotPlain, decode, encode
 from workbook.grading.local import is_engine
-from workbook.grading.relay import Relay
+from workbook.grading.relay import Relay, room
 
-LINE_MAX = 16 * 1024 * 1024
 START_S = 60
 GRACE_S = 3.0
 WATCH_S = 0.2
+UNREAD_MAX = 1000
 PROCESSES_MAX = 120
 ADDRESSES_MB = 6000
 KILLED = (-9, 137, 247)  # by a signal, as a shell tells it, as our launcher does
@@ -75,10 +76,12 @@ class Link:
             **places.apart(),
         )
         self._lines: queue.Queue[bytes | None] = queue.Queue(maxsize=100)
-        assert self.process.stdout is not None
+        self._to_send: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        assert self.process.stdin is not None and self.process.stdout is not None
         threading.Thread(target=_pump, args=(self.process.stdout, self._lines), daemon=True).start()
+        threading.Thread(target=_write, args=(self.process.stdin, self._to_send), daemon=True).start()
         self._relays: dict[str, Relay] = {}
-        self._bytes_seen = 0
+        self._closed, self._watched, self._bytes_seen = False, time.monotonic(), 0
         self.receive(START_S)
 
     def __enter__(self) -> Link:
@@ -88,23 +91,26 @@ class Link:
         self.close()
 
     def send(self, message: dict[str, Any]) -> None:
-        assert self.process.stdin is not None
-        try:
-            self.process.stdin.write(json.dumps(message).encode() + b"\n")
-            self.process.stdin.flush()
-        except (OSError, ValueError):
-            raise Ended("crashed", "the process that ran the notebook ended") from None
+        """Send a message, without waiting until it is read. Raises `Ended` when the process is gone."""
+        if self._closed:
+            raise Ended("crashed", "the process that ran the notebook ended")
+        if self._to_send.qsize() > UNREAD_MAX:
+            self._end("crashed", "the process that ran the notebook reads nothing; it was ended")
+        self._to_send.put(json.dumps(message).encode() + b"\n")
 
-    def receive(self, deadline_s: float) -> dict[str, Any]:
-        """The next message. Raises `Ended` when there comes none; then the process is gone."""
-        until = time.monotonic() + deadline_s
+    def receive(self, deadline_s: float, since: float | None = None) -> dict[str, Any]:
+        """The next message, within a deadline from now, or from another time `since` of `time.monotonic()`. Raises `Ended`
+        when there comes none; then the process is gone."""
+        until = (time.monotonic() if since is None else since) + deadline_s
         while True:
+            now = time.monotonic()
+            if now > until:
+                self._end("timed out", f"no answer within {deadline_s:g} s; the process was ended")
+            if now > self._watched + WATCH_S:
+                self._watch()
             try:
                 line = self._lines.get(timeout=WATCH_S)
             except queue.Empty:
-                self._watch()
-                if time.monotonic() > until:
-                    self._end("timed out", f"no answer within {deadline_s:g} s; the process was ended")
                 continue
             if line is None:
                 self._end(*self._how_it_ended())
@@ -117,6 +123,7 @@ class Link:
 
     def _watch(self) -> None:
         """End the process when it, or what it started, has grown past its bounds."""
+        self._watched = time.monotonic()
         processes = _family(self.process.pid)
         if len(processes) > PROCESSES_MAX:
             self._end("crashed", f"more than {PROCESSES_MAX} processes were started")
@@ -149,10 +156,11 @@ class Link:
             with contextlib.suppress(OSError):
                 os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
-        for stream in (self.process.stdin, self.process.stdout):
-            if stream is not None:
-                with contextlib.suppress(OSError):
-                    stream.close()
+        self._closed = True
+        self._to_send.put(None)
+        if self.process.stdout is not None:
+            with contextlib.suppress(OSError):
+                self.process.stdout.close()
         for relay in self._relays.values():
             relay.close()
         self._relays.clear()
@@ -184,6 +192,14 @@ def _pump(stream: IO[bytes], lines: queue.Queue[bytes | None]) -> None:
                 break
             lines.put(line)
     lines.put(None)
+
+
+def _write(stream: IO[bytes], lines: queue.SimpleQueue[bytes | None]) -> None:
+    """Write lines until there are no more, or nobody who reads them."""
+    with contextlib.suppress(OSError, ValueError), stream:
+        while (line := lines.get()) is not None:
+            stream.write(line)
+            stream.flush()
 
 
 def _family(pid: int) -> list[psutil.Process]:
@@ -222,7 +238,7 @@ def _at_home(folder: Path) -> Iterator[psutil.Process]:
 
 
 class Remote:
-    """Calls a learner's functions in the learner's process."""
+    """Calls a learner's functions in the learner's process: a `Caller`."""
 
     def __init__(self, link: Link) -> None:
         self._link = link
@@ -279,7 +295,7 @@ def answer_of(message: dict[str, Any], remote: Remote) -> Any:
 @contextlib.contextmanager
 def working_folder() -> Iterator[Path]:
     """A short-named folder of a run's own, which is removed with everything in it."""
-    outer = places.passing_folder("wb-")
+    outer = room("wb-")
     folder = outer / "w"
     folder.mkdir()
     try:

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
-from workbook.grading.answer import Function, FunctionFailed, NotPlain, decode, encode
+from workbook.grading.answer import Function, FunctionFailed, NotPlain, decode, encode, line
 
 
 class Overdue(BaseException):
@@ -27,21 +27,25 @@ class Overdue(BaseException):
 
 
 def by_value(answer: Any) -> Any:
-    """A copy of an answer: plain data, or a function as a `Function` that runs in this process. Raises `NotPlain`."""
+    """A copy of an answer: plain data, in which each function is a `Function` that runs in this process, or where it
+    already runs. Raises `NotPlain`."""
     kept: list[Any] = []
 
     def keep(function: Any) -> int:
         kept.append(function)
         return len(kept) - 1
 
-    if type(answer) is Function:
-        return answer
-    caller = InProcess()
-    return decode(encode(answer, keep), lambda number, name: Function(caller, kept[number], name))
+    def callable_again(number: int, name: str) -> Function:
+        function = kept[number]
+        return function if type(function) is Function else Function(caller, function, name)
+
+    caller, wire = InProcess(), encode(answer, keep)
+    line(wire)
+    return decode(wire, callable_again)
 
 
 class InProcess:
-    """Calls a learner's functions here."""
+    """Calls a learner's functions here: a `Caller`."""
 
     def call(self, function: Any, args: tuple[Any, ...], named: dict[str, Any], deadline_s: float) -> Any:
         args, named = tuple(_copied(arg) for arg in args), {name: _copied(arg) for name, arg in named.items()}
@@ -191,22 +195,48 @@ def deadline(seconds: float) -> Iterator[None]:
             signal.setitimer(signal.ITIMER_REAL, max(rest - (time.monotonic() - begun), 0.001) if rest else 0)
             signal.signal(signal.SIGALRM, before)
     else:
-        timer = threading.Timer(seconds, _raise_in, (threading.get_ident(),))
-        timer.daemon = True
-        timer.start()
+        clock = _Clock(seconds)
+        _clocks.append(clock)
+        clock.go()
         try:
             yield
         finally:
-            timer.cancel()
+            clock.stop()
+            _clocks.remove(clock)
+
+
+class _Clock:
+    """A deadline of this thread where there is no alarm: a timer that can be stopped for a while."""
+
+    def __init__(self, left_s: float) -> None:
+        self.left_s, self.thread = left_s, threading.get_ident()
+
+    def go(self) -> None:
+        self._timer = threading.Timer(self.left_s, _raise_in, (self.thread,))
+        self._timer.daemon = True
+        self._begun = time.monotonic()
+        self._timer.start()
+
+    def stop(self) -> None:
+        self._timer.cancel()
+        self.left_s = max(self.left_s - (time.monotonic() - self._begun), 0.001)
+
+
+_clocks: list[_Clock] = []
 
 
 @contextmanager
 def paused() -> Iterator[None]:
-    """Stop the clock of the deadline around this, while somebody else works."""
+    """Stop the clocks of the deadlines around this, while somebody else works."""
     rest = signal.setitimer(signal.ITIMER_REAL, 0)[0] if _has_alarm() else 0.0
+    clocks = [clock for clock in _clocks if clock.thread == threading.get_ident()]
+    for clock in clocks:
+        clock.stop()
     try:
         yield
     finally:
+        for clock in clocks:
+            clock.go()
         if rest:
             signal.setitimer(signal.ITIMER_REAL, rest)
 

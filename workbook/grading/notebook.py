@@ -30,9 +30,9 @@ from workbook.grading.answer import Function, NotPlain
 from workbook.grading.cells import Notebook, read
 from workbook.grading.channel import CALLS_MAX
 from workbook.grading.desk import practice_database
-from workbook.grading.exercise import Exercise, Finding
-from workbook.grading.judging import judge
-from workbook.grading.link import Ended, Link, Remote, answer_of, working_folder
+from workbook.grading.exercise import Exercise
+from workbook.grading.judging import judge, refused
+from workbook.grading.link import GRACE_S, Ended, Link, Remote, answer_of, working_folder
 from workbook.grading.registry import exercises, find
 from workbook.grading.verdict import Verdict
 
@@ -68,10 +68,12 @@ class Report:
 
     @property
     def points(self) -> float:
+        """The points of all its exercises together."""
         return round(sum(exercise.points for exercise in self.exercises), 2)
 
     @property
     def of(self) -> int:
+        """The points that were to be had."""
         return sum(exercise.of for exercise in self.exercises)
 
     @property
@@ -109,7 +111,7 @@ def grade_notebook(
 
     Parameters: its `path`; the `seed` (else the one that its first `start_lab` names, else 1); the `guard` (else the
     strongest that works here); the deadline of each cell and the memory of all that it starts; `on_cell` is told how
-    many cells are done, of how many.
+    many cells are done, of how many. Raises `Misuse` for a guard that there is not.
     """
     import os
 
@@ -180,7 +182,7 @@ class Run:
     verdicts: dict[str, Verdict] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
     restarts: int = 0
-    _databases: dict[str, Any] = field(default_factory=dict)
+    _databases: list[Any] = field(default_factory=list)
 
     def all(self, on_cell: Callable[[int, int], None]) -> None:
         """Run every cell, with a new process behind each cell that ends one; then judge what arrived."""
@@ -191,38 +193,46 @@ class Run:
             try:
                 while at < len(self.cells) and self.restarts <= RESTARTS_MAX and time.monotonic() < until:
                     on_cell(at, len(self.cells))
+                    place = at
                     try:
                         if link is None:
                             link = Link(self.guard, folder, memory_mb=self.memory_mb)
-                            self._again(link, at)
+                            for place in self._before(at):
+                                self._run(link, place, again=True)
+                            place = at
                         self.cells[at] = self._run(link, at)
+                        at += 1
                     except Ended as ended:
-                        self.cells[at] = Cell(ended.state, str(ended))
+                        self.cells[place] = Cell(ended.state, str(ended))
                         self.restarts += 1
-                        link = _closed(link)
-                    at += 1
+                        self._close(link)
+                        link = None
+                        if place == at:  # else a cell before it, when it was run again: this one has its turn yet
+                            at += 1
             finally:
-                if link is not None:
-                    link.close()
-                for database in self._databases.values():
-                    database.drop()
+                self._close(link)
         on_cell(len(self.cells), len(self.cells))
         for id, answer in self.answers.items():
             self.verdicts[id] = self._judged(id, answer)
 
-    def _again(self, link: Link, at: int) -> None:
-        """Run the cells before this one again, in a new process, without those that ended one."""
-        for before in range(at):
-            if self.cells[before].state not in _HARD:
-                self._run(link, before, again=True)
+    def _before(self, at: int) -> list[int]:
+        """The cells that a new process runs again before this one: without those that ended one."""
+        return [before for before in range(at) if self.cells[before].state not in _HARD]
+
+    def _close(self, link: Link | None) -> None:
+        """Close a link that is done for, and drop the databases that were made for it."""
+        if link is not None:
+            link.close()
+        for database in self._databases:
+            database.drop()
+        self._databases.clear()
 
     def _run(self, link: Link, at: int, *, again: bool = False) -> Cell:
         """Run a cell and take what it hands in. Raises `Ended`."""
         link.send({"cell": at, "source": self.notebook.cells[at], "deadline_s": self.cell_deadline_s})
-        until = time.monotonic() + self.cell_deadline_s
+        since = time.monotonic()
         while True:
-            left = max(until - time.monotonic(), 0) + 3
-            message = link.receive(left)
+            message = link.receive(self.cell_deadline_s + GRACE_S, since)
             if "ended" in message:
                 return Cell(str(message.get("state", "ran")), str(message.get("message", ""))[:500])
             if type(message.get("seed")) is int and not self.seed_given:
@@ -230,23 +240,23 @@ class Run:
             begun = time.monotonic()
             if "practice" in message:
                 link.send(self._practice(str(message["practice"]), link))
-                until += time.monotonic() - begun
-            if "check" in message:
+            elif "check" in message:
                 if not again:
                     self._take(message, link)
-                until += time.monotonic() - begun
                 link.send({"received": True})
+            since += time.monotonic() - begun
 
     def _practice(self, id: str, link: Link) -> dict[str, str]:
-        """A database with the data of an exercise of this lab, by its URL."""
-        if id not in self._databases:
-            if id not in {exercise.id for exercise in self.asked}:
-                return {"refused": "it is no exercise of this lab"}
-            try:
-                self._databases[id] = practice_database(find(id), self.seed)
-            except WorkbookError as refusal:
-                return {"refused": str(refusal)}
-        return {"engine": link.engine_url(self._databases[id].engine)}
+        """A new database with the data of an exercise of this lab, by its URL."""
+        if id not in {exercise.id for exercise in self.asked}:
+            return {"refused": "it is no exercise of this lab"}
+        if len(self._databases) >= CALLS_MAX:
+            return {"refused": f"there were {CALLS_MAX} calls before"}
+        try:
+            self._databases.append(practice_database(find(id), self.seed))
+            return {"engine": link.engine_url(self._databases[-1].engine)}
+        except (WorkbookError, OSError) as refusal:
+            return {"refused": str(refusal)}
 
     def _take(self, message: dict[str, Any], link: Link) -> None:
         """Keep an answer; judge it at once where it is, or holds, a function. Raises `Ended` when that ended the
@@ -262,7 +272,7 @@ class Run:
         try:
             answer = answer_of(message, Remote(link))
         except NotPlain as refusal:
-            self.verdicts[id] = refused(find(id), refusal)
+            self.verdicts[id] = refused(find(id), refusal.sentence)
             return
         if not _holds_function(answer):
             self.answers[id] = answer
@@ -304,29 +314,9 @@ class Run:
         return "not attempted", "The notebook does not check it."
 
 
-def refused(exercise: Exercise[Any], refusal: NotPlain) -> Verdict:
-    """The verdict on something that could not cross."""
-    return Verdict(
-        id=exercise.id,
-        title=exercise.title,
-        points=0.0,
-        of=exercise.points,
-        state="graded",
-        core=exercise.core,
-        findings=(Finding(False, str(refusal), exercise.answer),),
-    )
-
-
 def _holds_function(answer: Any) -> bool:
     if isinstance(answer, dict):
         return any(map(_holds_function, answer.values()))
     if isinstance(answer, (list, tuple)):
         return any(map(_holds_function, answer))
     return isinstance(answer, Function)
-
-
-def _closed(link: Link | None) -> Link | None:
-    """Close a link that is done for; nothing is left to go on with."""
-    if link is not None:
-        link.close()
-    return None

@@ -63,7 +63,14 @@ def parting(got: Any, wanted: Any, where: str = "") -> Parting | None:
 def name_of(entry: Any, key: str) -> Any:
     """What an entry of a list is known by: its value under the key that comes first in what is wanted, else itself."""
     value = entry.get(key) if isinstance(entry, dict) else entry
-    return value if type(value) in (int, str) else repr(value)
+    return value if type(value) in (int, str) else repr(_listed(value))
+
+
+def _listed(value: Any) -> Any:
+    """The same with lists for tuples, as JSON has it."""
+    if isinstance(value, dict):
+        return {key: _listed(inner) for key, inner in value.items()}
+    return [_listed(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def _lists_part(given: list[Any], names: list[Any], place: str, key: str) -> Parting:

@@ -23,16 +23,14 @@ from __future__ import annotations
 
 import html
 import math
-import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from workbook.draw.charts import Confidence, gap, shown
-from workbook.draw.charts import calibration as draw_calibration
 from workbook.draw.picture import Picture
 from workbook.grading.record import Record, Said, record
-from workbook.grading.verdict import BAD, GOOD, OPEN, card, inline
+from workbook.grading.verdict import BAD, GOOD, OPEN, card, in_notebook, inline
 
 INTERVAL_HOLDS = 0.8
 NO_IDEA = "no idea"
@@ -52,10 +50,11 @@ class Prediction:
         return self._stands.said
 
     def measured(self, value: Any, unit: str = "") -> Gap:
-        """What was measured, beside what was predicted: a number, or the right choice. The first measurement counts."""
+        """What was measured, beside what was predicted: a number, or the right choice. The first measurement counts; None is
+        none."""
         plain = plain_value(value)
         before = self._keeper.prediction(self.id)
-        if before is None or before.measured is None:
+        if plain is not None and (before is None or before.measured is None):
             self._keeper.measured(self.id, plain)
         return Gap(self.id, self.said, plain, unit, late=self._stands.late)
 
@@ -122,15 +121,9 @@ def predict(
     sentence.
     """
     made = _predicted(str(id), *_understood(said, between, choice, confidence))
-    if made.note and _in_notebook():
+    if made.note and in_notebook():
         print(made)
     return made
-
-
-def _in_notebook() -> bool:
-    """Whether IPython runs this, in which a call that is assigned shows nothing."""
-    shell = sys.modules.get("IPython")
-    return shell is not None and shell.get_ipython() is not None
 
 
 def _predicted(id: str, new: dict[str, Any] | None, note: str) -> Prediction:
@@ -144,7 +137,7 @@ def _predicted(id: str, new: dict[str, Any] | None, note: str) -> Prediction:
         if stands.late:
             note = "The measurement was seen before, so it is compared but does not count in your calibration."
         return Prediction(id, keeper, stands, note)
-    if new is not None and new != before.said:
+    if new != before.said:
         when = "before measuring" if before.measured is not None else "first"
         note = f"It stands as you made it {when}."
     return Prediction(id, keeper, before, note)
@@ -220,8 +213,8 @@ def _told(value: Any) -> str:
 
 
 def calibration(predictions: Iterable[Said]) -> list[Confidence]:
-    """How often predictions held, by how sure they were: intervals at 80 %, choices by the next tenth, at the mean of what
-    was claimed; late ones left out.
+    """How often predictions held, by how sure they were: intervals at 80 %, choices by the nearest tenth, at the mean of
+    what was claimed; late ones left out.
 
     The range of each share is Wilson's interval for 80 % (Brown, Cai, DasGupta, Statistical Science 16:2, 2001).
 
@@ -267,8 +260,3 @@ def advice(points: list[Confidence]) -> str:
     if low > claimed:
         return f"{start} You know more than you say: narrower intervals, higher confidence."
     return f"{start} Well judged."
-
-
-def calibration_picture(predictions: Iterable[Said]) -> Picture:
-    """The calibration plot of these predictions."""
-    return draw_calibration(calibration(predictions))

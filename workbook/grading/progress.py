@@ -58,6 +58,8 @@ class Report:
     note: str = ""
 
     def data(self) -> dict[str, Any]:
+        """The report as plain data: `labs` by name, each with its `seed` and `exercises`; `predictions` by confidence; the
+        `advice` on them."""
         return {
             "labs": {lab.lab: {"seed": lab.seed, "exercises": [asdict(row) for row in lab.rows]} for lab in self.labs},
             "predictions": [asdict(point) for point in self.predictions],

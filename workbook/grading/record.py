@@ -4,7 +4,8 @@
     elsewhere (solutions/, a test, a pipeline)          ──▶ this process's memory, which is forgotten
 
 `WORKBOOK_MY_WORK` names the folder instead. A record never stands in the way of a check: a file that is broken is put
-aside under another name, a folder that cannot be written to is passed over for the memory.
+aside under another name, one that was removed begins anew, a folder that cannot be written to is passed over for the
+memory.
 
     >>> record = Record(None)
     >>> record.hint("indexes-order"), record.hint("indexes-order"), record.hints("indexes-order")
@@ -17,6 +18,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import itertools
 import json
 import os
 import sqlite3
@@ -29,7 +31,6 @@ from typing import Any
 
 FILE = ".progress.sqlite"
 FOLDER = "my-work"
-VERSION = 1
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS labs (lab TEXT PRIMARY KEY, seed INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS attempts (
@@ -94,7 +95,8 @@ class Record:
             except sqlite3.DatabaseError as error:
                 if isinstance(error, sqlite3.OperationalError):
                     raise
-                aside = self.path.with_name(f"{FILE}.broken")
+                names = (self.path.with_name(f"{FILE}.broken{n or ''}") for n in itertools.count())
+                aside = next(name for name in names if not name.exists())
                 self.path.replace(aside)
                 self.note = (
                     f"The record of your progress was broken and stands aside as {aside.name}; a new one begins."
@@ -106,8 +108,7 @@ class Record:
 
     def _prepare(self) -> None:
         with self._connection() as connection:
-            connection.executescript(_SCHEMA)
-            connection.execute(f"PRAGMA user_version = {VERSION}")
+            connection.execute("DELETE FROM labs WHERE 0")  # nothing; refused where the file cannot be written to
 
     @contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
@@ -121,6 +122,7 @@ class Record:
                 return
             connection = sqlite3.connect(self.path, timeout=5)
             try:
+                connection.executescript(_SCHEMA)  # at each time: the file may have been removed since
                 with connection:
                     yield connection
             finally:
@@ -138,6 +140,7 @@ class Record:
             return []
 
     def start(self, lab: str, seed: int) -> None:
+        """Keep the seed with which a lab is started."""
         self._write("INSERT INTO labs VALUES (?, ?) ON CONFLICT (lab) DO UPDATE SET seed = excluded.seed", (lab, seed))
 
     def seed(self, lab: str) -> int | None:
@@ -146,6 +149,7 @@ class Record:
         return int(rows[0][0]) if rows else None
 
     def attempt(self, id: str, seed: int, state: str, points: float, of: int, misconception: str = "") -> None:
+        """Keep a try at an exercise: the state, points and misconception of its verdict."""
         statement = (
             "INSERT INTO attempts (id, seed, state, points, points_max, misconception, at) VALUES (?,?,?,?,?,?,?)"
         )
@@ -163,10 +167,12 @@ class Record:
         return step
 
     def hints(self, id: str) -> int:
+        """How many hints were taken."""
         rows = self._read("SELECT count(*) FROM hints WHERE id = ?", (id,))
         return int(rows[0][0]) if rows else 0
 
     def prediction(self, id: str) -> Said | None:
+        """How a prediction stands; None where nothing was said and nothing measured."""
         rows = self._read("SELECT said, measured, late FROM predictions WHERE id = ?", (id,))
         if not rows:
             return None
@@ -191,6 +197,7 @@ class Record:
         self._write(statement, (id, json.dumps(value), _now()))
 
     def predictions(self) -> dict[str, Said]:
+        """How all of them stand, by id."""
         rows = self._read("SELECT id FROM predictions ORDER BY id")
         found = {id: self.prediction(id) for (id,) in rows}
         return {id: said for id, said in found.items() if said is not None}

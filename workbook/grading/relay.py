@@ -13,11 +13,17 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from workbook.engines import places
+from workbook.engines.cluster import SOCKET_PATH_MAX
+from workbook.errors import Unavailable
+
 CHUNK = 65536
+BELOW_MAX = len("/wb-12345678/w/s99")  # what stands between a temporary folder and a socket
 
 
 class Relay:
@@ -84,6 +90,22 @@ class Relay:
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
             end.close()
+
+
+def room(prefix: str) -> Path:
+    """A new folder in which a relay can listen; whoever makes it removes it. It stands in the temporary folder, or in /tmp
+    where the path of that one is too long for a socket. Raises `Unavailable` where neither will do."""
+    usual = tempfile.gettempdir()
+    if not hasattr(socket, "AF_UNIX") or len(os.fsencode(usual)) + BELOW_MAX <= SOCKET_PATH_MAX:
+        return places.passing_folder(prefix)
+    try:
+        return places.passing_folder(prefix, Path("/tmp"))
+    except OSError as refusal:
+        raise Unavailable(
+            f"The path of the temporary folder is too long for a socket: {usual}",
+            tried=f"/tmp instead: {refusal}",
+            next="set TMPDIR to a shorter path",
+        ) from None
 
 
 def copy(source: socket.socket, target: socket.socket, seen: Callable[[bytes], None] = lambda data: None) -> None:

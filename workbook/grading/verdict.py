@@ -18,9 +18,11 @@ from __future__ import annotations
 
 import html
 import re
+import sys
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from workbook.errors import Unsuitable
 from workbook.grading.exercise import Finding
 
 State = Literal["graded", "not attempted", "error", "timed out", "crashed", "out of memory"]
@@ -34,7 +36,8 @@ class Verdict:
     ----------
     id, title, core : of the exercise
     points, of : points earned, points to be had
-    state : `graded`; `not attempted` for `...`; `error` where nothing could be judged; the rest only in a class
+    state : `graded`; `not attempted` for `...`; `error` where nothing could be judged; what else became of a function that
+        was asked, or in a class of the process that ran it
     findings : what the judge looked at
     misconception : the sentence that names what the answer points to ('' where nothing does)
     why : why the answer is right, after full marks
@@ -164,6 +167,12 @@ SHADE = "var(--jp-layout-color2, rgba(127,127,127,0.12))"
 GOOD, BAD, OPEN = "#009E73", "#D55E00", "#0072B2"
 
 
+def in_notebook() -> bool:
+    """Whether IPython runs this: it shows what is displayed, and nothing of a call that is assigned."""
+    shell = sys.modules.get("IPython")
+    return shell is not None and shell.get_ipython() is not None
+
+
 def _edge(verdict: Verdict) -> str:
     return OPEN if verdict.state == "not attempted" else GOOD if verdict.full else BAD
 
@@ -216,7 +225,10 @@ def _note(label: str, text: str) -> str:
 
 def _picture(picture: Any) -> str:
     drawn = getattr(picture, "_repr_svg_", None)
-    svg = drawn() if callable(drawn) else getattr(picture, "svg", None)
+    try:
+        svg = drawn() if callable(drawn) else getattr(picture, "svg", None)
+    except Unsuitable:  # larger than is drawn: the text says all
+        svg = None
     if isinstance(svg, str) and svg:
         return f'<div style="margin-top:0.6em;overflow-x:auto">{svg}</div>'
     return (

@@ -11,10 +11,12 @@ every server. But each statement and each row is a message of the protocol, and 
 function is given an engine whose address is a relay in the judge's process, which reads the headers of what passes.
 Nothing is estimated and no clock is read, so that twenty runs give the same numbers.
 
-- A statement is a CommandComplete, whatever was in it; BEGIN, COMMIT and their kin are none. What SQLAlchemy asks of a
-  server when an engine connects for the first time is none either: the wire connects once itself, and knows those
-  texts from then on; later in a session they count.
-- A row is a DataRow, or a line of COPY. Bytes are theirs, and those of notices, which could carry rows as well.
+- A statement is what ends with a CommandComplete, an error or a pause of its portal; BEGIN, COMMIT and their kin are
+  none. What SQLAlchemy asks of a server when an engine connects for the first time is none either: the wire connects
+  once itself, and knows those texts and their answers from then on. Later in a session they count, and so they do with
+  another answer: whoever makes a view `pg_type` could send rows by them.
+- A row is a DataRow, or a line of COPY. Bytes are theirs, and those of all else that could carry a row: notices,
+  notifications, errors, settings.
 - Pages and written rows are PostgreSQL's own counters of the person's tables, before and after: a session hands them
   in when it ends, so its end is waited for.
 - Sessions that PostgreSQL saw and the wire did not are `strangers`: work that went another way.
@@ -31,10 +33,10 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import hashlib
 import shutil
 import socket
 import struct
-import tempfile
 import threading
 import time
 from collections import deque
@@ -48,14 +50,16 @@ import sqlalchemy as sa
 
 from workbook.engines.costs import PAGES
 from workbook.errors import Unsuitable
-from workbook.grading.relay import Relay, copy
+from workbook.grading.relay import Relay, copy, room
 
 if TYPE_CHECKING:
     from workbook.engines import Database
 
 T = TypeVar("T")
 ENCRYPTED = (80877103, 80877104)  # SSLRequest, GSSENCRequest
-CARRIERS = (b"D", b"d", b"N", b"A")  # DataRow, CopyData, NoticeResponse, NotificationResponse
+ROWS = (b"D", b"d")  # DataRow, CopyData
+UNASKED = (b"N", b"A")  # NoticeResponse, NotificationResponse: these come between statements as well
+CARRIERS = (*ROWS, *UNASKED, b"E", b"S")  # ErrorResponse, ParameterStatus
 ENDS = (b"C", b"s", b"E", b"V")  # CommandComplete, PortalSuspended, ErrorResponse, FunctionCallResponse
 CONTROL = (b"BEGIN", b"START", b"COMMIT", b"ROLLBACK", b"SAVEPOINT", b"RELEASE", b"SET", b"DEALLOCATE")
 POLL_S, PATIENCE_S, END_S_MAX = 0.002, 0.05, 10.0
@@ -95,6 +99,24 @@ class Messages:
         del self._rest[:at]
 
 
+class _Answer:
+    """What a statement has given so far."""
+
+    def __init__(self) -> None:
+        self.rows, self.bytes, self._all = 0, 0, hashlib.sha256()
+
+    def add(self, kind: bytes, body: bytes) -> dict[str, int]:
+        """Add a message; what is to be counted for it."""
+        more = {"rows": int(kind in ROWS), "bytes": len(body) + 5}
+        self.rows, self.bytes = self.rows + more["rows"], self.bytes + more["bytes"]
+        self._all.update(kind + struct.pack("!I", len(body)) + body)
+        return more
+
+    def digest(self) -> bytes:
+        """The same for the same messages, and for no others."""
+        return self._all.digest()
+
+
 class _Session:
     """One session's messages, each answer beside what was asked.
 
@@ -108,6 +130,7 @@ class _Session:
         self._parsed = self._bound = b""
         self._due: deque[tuple[bytes, bytes]] = deque()
         self._at_work = False
+        self._answer = _Answer()
 
     def asks(self, data: bytes) -> None:
         """What the client sends: remember the text of each statement that is to be executed, in order."""
@@ -131,17 +154,22 @@ class _Session:
                 self._ready()
             elif self._due and self._due[0][0] != b"S":
                 asked, text = self._due[0]
-                self._answer(kind, body, own=not self._at_work and self._wire.is_own(text))
+                if kind in CARRIERS:
+                    self._wire.add(**self._answer.add(kind, body))
+                if kind in ENDS:
+                    self._end(text, control=kind == b"C" and body.rstrip(b"\0").split(b" ")[0] in CONTROL)
                 if kind in (*ENDS, b"I") and asked == b"E":  # a simple query may hold several: it ends with Z
                     self._due.popleft()
+            elif kind in UNASKED:
+                self._wire.add(bytes=len(body) + 5)
 
-    def _answer(self, kind: bytes, body: bytes, *, own: bool) -> None:
-        """Count a message, unless its statement is SQLAlchemy's own; those come before a session does any work."""
-        if own:
-            return
-        if kind in CARRIERS:
-            self._wire.add(rows=kind in (b"D", b"d"), bytes=len(body) + 5)
-        elif kind in ENDS and not (kind == b"C" and body.rstrip(b"\0").split(b" ")[0] in CONTROL):
+    def _end(self, text: bytes, *, control: bool) -> None:
+        """Count a statement that has ended, or take back what it gave, where it is SQLAlchemy's own; those come before a
+        session does any work."""
+        answer, self._answer = self._answer, _Answer()
+        if not self._at_work and self._wire.is_own(text, answer.digest()):
+            self._wire.add(rows=-answer.rows, bytes=-answer.bytes)
+        elif not control:
             self._wire.add(statements=1)
             self._at_work = True
 
@@ -160,7 +188,7 @@ class Wire(Relay):
     def __init__(self, database: Database, folder: Path) -> None:
         self._database, self._lock = database, threading.Lock()
         self._counts = dict.fromkeys(("statements", "rows", "bytes", "sessions"), 0)
-        self.own: frozenset[bytes] = frozenset()
+        self.own: dict[bytes, set[bytes]] = {}
         self._listening = True
         with contextlib.closing(database.connect()) as connection:
             info = connection.info
@@ -176,16 +204,14 @@ class Wire(Relay):
         )
         # A session that is kept open is cut; when it is thrown away later, SQLAlchemy would print that it cannot reset it.
         self.engine = sa.create_engine(url, poolclass=sa.NullPool, pool_reset_on_return=None)
-        self.own = self._asked_by_itself()
+        self._learn()
         self._listening = False
         database.cluster.admin("SELECT pg_catalog.pg_stat_force_next_flush()", database.name)
 
-    def _asked_by_itself(self) -> frozenset[bytes]:
-        """The statements that SQLAlchemy sends when an engine connects for the first time."""
-        self._texts: set[bytes] = set()
+    def _learn(self) -> None:
+        """Connect, and so learn the statements that SQLAlchemy sends when an engine does that for the first time."""
         try:
-            with self.engine.connect():
-                return frozenset(self._texts)
+            self.engine.connect().close()
         except sa.exc.OperationalError as refusal:
             self.close()
             raise Unsuitable(
@@ -194,12 +220,12 @@ class Wire(Relay):
                 next="let it take plain sessions from this machine, or unset WORKBOOK_POSTGRES_URL",
             ) from None
 
-    def is_own(self, text: bytes) -> bool:
-        """Whether SQLAlchemy sends this text by itself; all that comes while the wire connects is."""
+    def is_own(self, text: bytes, digest: bytes) -> bool:
+        """Whether SQLAlchemy sends this text by itself, and this answers it; all that comes while the wire connects does."""
         if self._listening:
-            self._texts.add(text)
+            self.own.setdefault(text, set()).add(digest)
             return True
-        return text != b"" and text in self.own
+        return text != b"" and digest in self.own.get(text, ())
 
     def add(self, **counts: int) -> None:
         """Add to the counts."""
@@ -280,7 +306,7 @@ def _exactly(client: socket.socket, count: int) -> bytes:
 @contextmanager
 def wired(database: Database) -> Iterator[Wire]:
     """A counted way to a database, as long as the context lasts."""
-    folder = Path(tempfile.mkdtemp(prefix="wb-"))
+    folder = room("wb-")
     wire: Any = None
     try:
         wire = Wire(database, folder)

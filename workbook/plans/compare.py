@@ -42,6 +42,7 @@ class Comparison:
 
     @property
     def text(self) -> str:
+        """The sentences, one a line; of two plans that do not differ, "nothing changed"."""
         return "\n".join(self.changes) or "nothing changed"
 
     def data(self) -> dict[str, Any]:
@@ -73,8 +74,7 @@ def compare(before: Plan, after: Plan) -> Comparison:
     """Line two plans up by the relation and role of each step, and say what changed."""
     pairs, gone, new = _lined_up(before, after)
     changes = _unrun(before, after)
-    if before.buffers.value and after.buffers.value is not None:
-        changes += _pages(before, after)
+    changes += _pages(before.buffers.value, after.buffers.value)
     for a, b in pairs:
         changes += _access(a, b)
     changes += [f"{node.relation}: {node.kind} is gone" for node in gone]
@@ -109,11 +109,10 @@ def _relation(node: Node) -> tuple[str, bool]:
     return node.relation, node.kind in WRITES
 
 
-def _pages(before: Plan, after: Plan) -> list[str]:
-    a, b = before.buffers.value or 0, after.buffers.value or 0
-    if a == b:
+def _pages(a: float | None, b: float | None) -> list[str]:
+    if a is None or b is None or a == b:
         return []
-    more, ratio = ("fewer", a / max(b, 1)) if a > b else ("more", b / max(a, 1))
+    more, ratio = "fewer" if a > b else "more", max(a, b) / min(a, b) if a and b else 1  # of 0 there is no factor
     factor = f", {ratio:,.0f} times {more}" if ratio >= 9.5 else f", {ratio:.2g} times {more}" if ratio >= 1.5 else ""
     return [f"pages: {a:,.0f} became {b:,.0f}{factor}"]
 

@@ -2,9 +2,10 @@
 
     explain(sql, engine) ─▶ warm-up ─▶ recorded run ─▶ rolled back ─▶ Plan
 
-The statement runs twice: a session's first run reads some pages of the catalog that the second does not, so only the
-second one's counters repeat. Whatever it writes is rolled back. A statement that runs past its deadline is cancelled
-from outside, on a connection of its own, so that no setting of the session can keep it alive.
+On PostgreSQL the statement runs twice: a session's first run reads some pages of the catalog that the second does not,
+so only the second one's counters repeat. SQLite and DuckDB run it once. Whatever it writes is rolled back, on an engine
+in AUTOCOMMIT too. A statement that runs past its deadline is cancelled from outside, so that no setting of the session
+can keep it alive, and again until it ends: it may catch a cancel, or one may fall between its two runs.
 
 Source: PostgreSQL 18's manual, EXPLAIN; SQLite's "EXPLAIN QUERY PLAN"; DuckDB 2.0's "Profiling". Left out: a plan for
 several statements at once.
@@ -14,8 +15,7 @@ from __future__ import annotations
 
 import json
 import re
-import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -24,6 +24,7 @@ import duckdb
 import psycopg
 import sqlalchemy as sa
 
+from workbook.engines.running import clause, deadline, without_value
 from workbook.errors import Misuse, SqlError, SqlTimeout
 from workbook.plans.others import read_duckdb, read_sqlite
 from workbook.plans.postgres import read_json
@@ -44,6 +45,8 @@ UNPLANNED = re.compile(SKIPPED + r"*(INSERT|REPLACE|WITH|DELETE)\b", re.IGNORECA
 """Changes of rows for which SQLite may print no step: of given values, or of all rows of a table."""
 NO_PLAN = "{} has no plan for this statement."
 ASK_FOR = "explain a query or a change of rows"
+CANCELLED = "57014"
+"""PostgreSQL's SQLSTATE of a statement that was cancelled."""
 
 
 def explain(
@@ -57,10 +60,10 @@ def explain(
     """The plan of one statement on PostgreSQL, SQLite or DuckDB.
 
     Parameters: the SQL, with parameters written `:name`, and their values in `params`; a SQLAlchemy engine;
-    `analyze=False` asks for the planner's belief only, and runs nothing; `deadline_s` seconds for both runs together.
+    `analyze=False` asks for the planner's belief only, and runs nothing; `deadline_s` seconds for all its runs together.
 
     Raises `SqlError` where the engine refuses the statement, `SqlTimeout` past the deadline, `Misuse` for an engine
-    of another kind.
+    of another kind, `Unsuitable` for a plan of more than `DEPTH_MAX` steps below each other.
     """
     if not isinstance(sql, str) or not sql.strip():
         raise SqlError("There is no SQL to explain.", next="hand in one statement as text")
@@ -75,37 +78,43 @@ def explain(
     try:
         return way(statement, engine, dict(params or {}), analyze, deadline_s)
     except (sa.exc.SQLAlchemyError, psycopg.Error, duckdb.Error) as error:
-        raise _sentence(error, statement, deadline_s) from None
+        raise _sentence(error, statement, without_value(statement, params)) from None
 
 
-def _sentence(error: Exception, statement: str, deadline_s: float) -> SqlError:
+def _sentence(error: Exception, statement: str, missing: list[str]) -> SqlError:
     cause = getattr(error, "orig", None) or error
     sqlstate = str(getattr(cause, "sqlstate", "") or "")
-    if sqlstate == "57014" or "interrupted" in str(cause).lower():
-        return SqlTimeout(
-            f"The statement ran longer than {deadline_s:g} s and was cancelled.",
-            sqlstate=sqlstate,
-            next="explain it with analyze=False",
-        )
     said = getattr(getattr(cause, "diag", None), "message_primary", None) or str(cause).splitlines()[0]
+    if sqlstate == CANCELLED:  # by its session's statement_timeout, or by somebody else
+        return SqlTimeout(f"The engine cancelled the statement: {said.rstrip('.')}.", sqlstate=sqlstate)
     several = "one statement at a time" in said or "multiple commands" in said
     return SqlError(
         f"The engine refused the statement: {said.rstrip('.')}.",
         sqlstate=sqlstate,
         tried=" ".join(statement[:200].split()),
-        next="explain them one at a time" if several else "",
+        next="explain them one at a time"
+        if several
+        else f'give the value of :{missing[0]}, as in explain(sql, engine, {{"{missing[0]}": 7}})'
+        if missing
+        else "",
     )
 
 
 @contextmanager
-def _deadline(cancel: Any, deadline_s: float) -> Iterator[None]:
-    timer = threading.Timer(deadline_s, cancel)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
+def _deadline(cancel: Callable[[], None], deadline_s: float, sqlstate: str = "") -> Iterator[None]:
+    """Cancel what runs past the deadline until it ends. However it ends then, that is a `SqlTimeout`."""
+    with deadline(deadline_s, lambda hard: cancel()) as late:
+        try:
+            yield
+        except Exception:
+            if not late.is_set():
+                raise
+    if late.is_set():
+        raise SqlTimeout(
+            f"The statement ran longer than {deadline_s:g} s and was cancelled.",
+            sqlstate=sqlstate,
+            next="explain it with analyze=False",
+        )
 
 
 def _one(count: int) -> None:
@@ -119,14 +128,15 @@ def _postgresql(sql: str, engine: sa.Engine, params: dict[str, Any], analyze: bo
         options = "FORMAT JSON, SETTINGS"
         if analyze:
             options += ", ANALYZE, BUFFERS" + (", WAL" if raw.info.server_version >= 130000 else "")
-        command = sa.text(f"EXPLAIN ({options}) {sql}")
-        with _deadline(raw.cancel, deadline_s):
+        command = clause(f"EXPLAIN ({options}) {sql}", params)
+        with _deadline(raw.cancel, deadline_s, CANCELLED):
             for _ in range(2 if analyze else 1):
-                transaction = connection.begin()
+                if raw.autocommit:  # by SQLAlchemy's level or the driver's own: then nobody else begins one
+                    connection.exec_driver_sql("BEGIN")
                 try:
                     document = _answer(connection, command, params)
                 finally:
-                    transaction.rollback()
+                    connection.exec_driver_sql("ROLLBACK")
     document = json.loads(document) if isinstance(document, str) else document
     if not any(isinstance(one, Mapping) and "Plan" in one for one in document):
         raise SqlError(NO_PLAN.format("PostgreSQL"), next=ASK_FOR)
@@ -156,7 +166,9 @@ def _answer(connection: sa.Connection, command: sa.TextClause, params: dict[str,
 def _sqlite(sql: str, engine: sa.Engine, params: dict[str, Any], analyze: bool, deadline_s: float) -> Plan:
     with engine.connect() as connection:
         raw: Any = connection.connection.driver_connection
-        rows = [(row[0], row[1], row[3]) for row in connection.execute(sa.text(f"EXPLAIN QUERY PLAN {sql}"), params)]
+        rows = [
+            (row[0], row[1], row[3]) for row in connection.execute(clause(f"EXPLAIN QUERY PLAN {sql}", params), params)
+        ]
         if not rows and not UNPLANNED.match(sql):
             raise SqlError(NO_PLAN.format("SQLite"), next=ASK_FOR)
         plan = read_sqlite(rows) if rows else replace(NO_STEPS)
@@ -174,7 +186,7 @@ def _sqlite(sql: str, engine: sa.Engine, params: dict[str, Any], analyze: bool, 
                 connection.exec_driver_sql("BEGIN")
             raw.set_progress_handler(step, 1)
             try:
-                result = connection.execute(sa.text(sql), params)
+                result = connection.execute(clause(sql, params), params)
                 count = len(result.fetchall()) if result.returns_rows else max(result.rowcount, 0)
             finally:
                 raw.set_progress_handler(None, 0)
@@ -189,9 +201,11 @@ def _duckdb(sql: str, engine: sa.Engine, params: dict[str, Any], analyze: bool, 
         interrupt = getattr(raw, "interrupt", None) or (lambda: None)
 
         def printed(options: str) -> Any:
-            return json.loads(connection.execute(sa.text(f"EXPLAIN ({options}) {sql}"), params).fetchall()[-1][-1])
+            return json.loads(
+                connection.execute(clause(f"EXPLAIN ({options}) {sql}", params), params).fetchall()[-1][-1]
+            )
 
-        _one(len(duckdb.extract_statements(sa.text(sql).compile(dialect=engine.dialect).string)))
+        _one(len(duckdb.extract_statements(clause(sql, params).compile(dialect=engine.dialect).string)))
         with _deadline(interrupt, deadline_s):
             try:
                 document = printed("ANALYZE, FORMAT JSON" if analyze else "FORMAT JSON")

@@ -44,8 +44,10 @@ DUCK_CONDITIONS = (
 )
 
 
-def read_sqlite(rows: Iterable[tuple[int, int, str]], vm_steps: int | None = None) -> Plan:
-    """The tree of the rows (id, parent, detail) of EXPLAIN QUERY PLAN; `vm_steps` counts the whole statement."""
+def read_sqlite(rows: Iterable[tuple[int, int, str]]) -> Plan:
+    """The tree of the rows (id, parent, detail) of EXPLAIN QUERY PLAN.
+
+    Raises `Unsuitable` where there is none, or it has more than `DEPTH_MAX` steps below each other."""
     below: dict[int, list[tuple[int, str]]] = {}
     for number, parent, detail in rows:
         below.setdefault(parent, []).append((number, detail))
@@ -74,13 +76,12 @@ def read_sqlite(rows: Iterable[tuple[int, int, str]], vm_steps: int | None = Non
         )
 
     tops = [made(*top, 1) for top in below[0]]
-    numbers = {"vm_steps": Number(vm_steps)} if vm_steps is not None else {}
-    root = Node(kind="QUERY PLAN", children=tuple(tops), numbers=numbers)
+    root = Node(kind="QUERY PLAN", children=tuple(tops))
     return Plan("sqlite", root, notes=("SQLite counts no pages by step; steps are those of its virtual machine.",))
 
 
 def read_sqlite_text(text: str) -> Plan:
-    """The tree that the shell of SQLite draws with `|--` and `` `-- ``."""
+    """The tree that the shell of SQLite draws with `|--` and `` `-- ``. Raises `Unsuitable` as `read_sqlite` does."""
     rows: list[tuple[int, int, str]] = []
     parents = {-1: 0}
     for line in text.splitlines():
@@ -93,7 +94,9 @@ def read_sqlite_text(text: str) -> Plan:
 
 
 def read_duckdb(document: Any) -> Plan:
-    """The tree of EXPLAIN (ANALYZE, FORMAT JSON), of EXPLAIN (FORMAT JSON) or of a saved profile."""
+    """The tree of EXPLAIN (ANALYZE, FORMAT JSON), of EXPLAIN (FORMAT JSON) or of a saved profile.
+
+    Raises `Unsuitable` where a step is none of DuckDB's, has a counter below 0 or stands too deep."""
     top = document[0] if isinstance(document, list) and document else document
     if isinstance(top, Mapping):
         top = top.get("operator") or top.get("children") if "type" not in top and "name" not in top else top

@@ -293,7 +293,6 @@ def _numbers(kind: str, fields: Mapping[str, Any]) -> dict[str, Number]:
         numbers["rows_estimated"] = Number(
             fields["Plan Rows"] * max(times, 1), False, "an estimate per loop, times the loops"
         )
-        numbers["rows_planned"] = Number(fields["Plan Rows"], False, "an estimate of one loop")
     removed = [fields[name] for name in REMOVED if fields.get(name) is not None]
     if removed:
         exact = times <= 1

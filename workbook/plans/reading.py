@@ -20,7 +20,7 @@ import warnings
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from itertools import islice, takewhile
+from itertools import islice, pairwise, takewhile
 from typing import Any
 
 from workbook.errors import Unsuitable
@@ -33,13 +33,18 @@ SIZE_MAX = 5_000_000
 STARTS_MAX = 3
 ROWS_MAX = 1_000_000
 """Rows as Python prints them are read up to so many characters: its parser is slow."""
-STARTS = re.compile(r"^[ \t|│\"]*([\[{(])", re.MULTILINE)
+STARTS = re.compile(r"""^[ \t|│"]*(?:(?=[\[{][\s+↵|│║]*(?:["{}\[\]]|\Z))|(?=[\[(]\s*[\[({]))([\[{(])""", re.MULTILINE)
+"""Where a document of JSON with names or lists in it may begin, or rows as Python prints them: no row of SQL's VALUES."""
 PLANNED = re.compile(r'Plan\\?"\s*:|"(?:Node Type|children|message)"\s*:|\((?:cost=|actual )')
 """Some of it stands in every plan, in whichever way a client wrapped it."""
 MORE = re.compile(r'(?<!\\)"Plan"\s*:')
-PLAN_LINE = re.compile(r"^[ \t]*(?:-[ \t]*)?Plan:[ \t]*$", re.MULTILINE)
 ROOT_LINE = re.compile(r"^(?!.*(?:->  |: \")).*\((?:cost=\d|actual (?:time|rows)=\d)", re.MULTILINE)
 """The first line of a plan in text."""
+OF_YAML = re.compile(
+    rf"^[ \t]*(?:-[ \t]*)?(?:(?P<plan>Plan:[ \t]*$)|(?P<kind>Node Type:))|{ROOT_LINE.pattern}", re.MULTILINE
+)
+HALVES = re.compile(r"(\\ud[89ab]\w\w\\+ud[c-f]\w\w)|\\ud[89a-f]\w\w", re.IGNORECASE)
+"""A letter as JSON may write it, in two halves; or one of them alone, which nothing can print."""
 TEXT_FROM = re.compile(rf" *QUERY PLAN$|(?=[A-Z]){ROOT_LINE.pattern[1:]}")
 """Where YAML ends and something else begins."""
 FRAMED = re.compile(r"^(?:(?:QUERY PLAN| {10}) [|│║] |[|│║] (?:(?:QUERY PLAN| {10}) [|│║] )?(?=.*[|│║]$))")
@@ -63,7 +68,8 @@ def read_plan(text: str) -> Plan:
         )
     newline = "" if "\n" in text else "\n"
     try:
-        plain = text.removeprefix("\ufeff").replace("\u00a0", " ")
+        plain = re.sub(r"[\ud800-\udfff]", "\ufffd", text.removeprefix("\ufeff").replace("\u00a0", " "))
+        plain = HALVES.sub(lambda found: found[1] or r"\ufffd", plain)
         return _read(plain.replace("\r\n", "\n").replace("\r", newline))
     except RecursionError as error:
         raise too_deep() from error
@@ -94,10 +100,10 @@ def _read(text: str) -> Plan:
     if re.search(r"^[| ]*(?:\|--|`--)", text, re.MULTILINE) and "(cost=" not in text:
         return read_sqlite_text(text)
     lines = _lines_of_yaml(text) if "Plan:" in text else ""
-    if yaml := PLAN_LINE.search(lines):
-        plans = len(PLAN_LINE.findall(lines)) + len(ROOT_LINE.findall(lines))
-        before = ROOT_LINE.search(lines, 0, yaml.start())
-        return _of_several(read_text(text), plans) if before else _of(_yaml(lines), plans)
+    if yaml := _plans_of_yaml(lines):
+        plans = len(yaml) + len(ROOT_LINE.findall(lines))
+        before = ROOT_LINE.search(lines, 0, yaml[0])
+        return _of_several(read_text(text), plans) if before else _of(_yaml(lines[yaml[0] :]), plans)
     if "┌" in text and DRAWN_BY_DUCKDB.search(text) and "Node Type" not in text:
         raise Unsuitable(
             "This is a plan as DuckDB draws it.", next="save what EXPLAIN (ANALYZE, FORMAT JSON) prints instead"
@@ -105,6 +111,13 @@ def _read(text: str) -> Plan:
     if "<explain" in text:
         raise Unsuitable("This is a plan in XML, which is not read here.", next=AGAIN)
     return read_text(text)
+
+
+def _plans_of_yaml(lines: str) -> list[int]:
+    """Where each plan in YAML begins: at a line `Plan:`. One right above a plan is somebody's heading."""
+    marks = list(OF_YAML.finditer(lines))
+    above = {mark.start() for mark, below in pairwise(marks) if not below["kind"]}
+    return [mark.start() for mark in marks if mark["plan"] and mark.start() not in above]
 
 
 def _logged(text: str) -> list[str]:
@@ -239,13 +252,13 @@ def _lines_of_yaml(text: str) -> str:
 
 
 def _yaml(text: str) -> Any:
+    """The document that begins with the text's first line."""
     import yaml
 
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     lines = text.split("\n")
-    start = next(number for number, line in enumerate(lines) if PLAN_LINE.match(line))
-    margin = len(lines[start]) - len(lines[start].lstrip())
-    of_it = takewhile(lambda line: not line[:margin].strip() and not TEXT_FROM.match(line), lines[start:])
+    margin = len(lines[0]) - len(lines[0].lstrip())
+    of_it = takewhile(lambda line: not line[:margin].strip() and not TEXT_FROM.match(line), lines)
     kept = [line[margin:] for line in of_it if line.strip() and not re.match(r"\s*\(\d+ rows?\)", line)]
     if any(len(line) - len(line.lstrip()) > 6 * DEPTH_MAX for line in kept):
         raise too_deep()

@@ -12,8 +12,8 @@ children, `buffers_own` does not. A page is 8 kB in PostgreSQL; SQLite and DuckD
     >>> str(Number(1200)), str(Number(142, False, "rounded per loop")), str(Number(None))
     ('1,200', '~142', '-')
 
-Source: PostgreSQL's src/backend/commands/explain.c, and its manual, chapter "Using EXPLAIN". Left out: times below
-the root (they do not repeat), per-worker numbers.
+Source: PostgreSQL's src/backend/commands/explain.c, and its manual, chapter "Using EXPLAIN". Left out: per-worker
+numbers; and in text and pictures all times (they do not repeat).
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class Node:
     """One step of a plan.
 
     `kind` is the name that PostgreSQL's text form uses ("Hash Left Join", "Index Scan Backward", "HashAggregate");
-    `role` is what it is to its parent: outer, inner, member, subplan, initplan, cte, or '' for the root.
+    `role` is what it is to its parent: outer, inner, member, subquery, subplan, initplan, cte, or '' for the root.
     `conditions` are pairs such as ("Index Cond", "(order_id = 4711)"), `details` whatever else was printed.
     `cut_short` is true where the step may have been stopped before its end, `read_again` where some of its rows may
     have been counted several times.
@@ -143,7 +143,7 @@ class Node:
 
     @property
     def time_ms(self) -> Number:
-        """Milliseconds; to be drawn, never to decide."""
+        """Milliseconds, over all loops; they do not repeat, and decide nothing."""
         return self.number("time_ms")
 
     @property
@@ -172,11 +172,16 @@ class Node:
         return max(believed / came, came / believed)
 
     @property
+    def marked(self) -> bool:
+        """Whether the estimate was off by so much that text and picture say it."""
+        return self.misestimate >= MARKED_FROM
+
+    @property
     def title(self) -> str:
         """Kind, relation and index in a line, as PostgreSQL's text form writes it."""
         using = f" using {self.index}" if self.index and self.relation else ""
         on = self.relation or self.index or self.alias
-        alias = f" {self.alias}" if self.alias and self.alias != self.relation else ""
+        alias = f" {self.alias}" if self.alias not in ("", on) else ""
         return f"{self.kind}{using}" + (f" on {on}{alias}" if on else "")
 
     def walk(self) -> Iterator[Node]:
@@ -241,7 +246,8 @@ class Plan:
 
     @property
     def text(self) -> str:
-        """The canonical text: the same for the same plan and counters; no times, no costs."""
+        """The canonical text: the same for the same plan and counters; no times, and costs only of steps that counted
+        no rows."""
         lines: list[str] = []
         _write(self.root, 0, lines)
         lines += [f"Note: {note}" for note in self.notes]
@@ -285,7 +291,7 @@ def _write(node: Node, depth: int, lines: list[str]) -> None:
         facts.append(f"estimated rows {node.rows_estimated.value:,.0f}")
         if node.cost.value is not None:
             facts.append(f"cost {node.cost.value:,.2f}")
-    if node.misestimate >= MARKED_FROM:
+    if node.marked:
         facts.append(f"misestimated {node.misestimate:,.0f} times")
     if (node.loops.value or 0) > 1:
         facts.append(f"loops {node.loops}")
@@ -326,6 +332,7 @@ def _data(node: Node) -> dict[str, Any]:
         "conditions": [list(pair) for pair in node.conditions],
         "details": dict(node.details),
         "misestimate": round(node.misestimate, 2),
+        "marked": node.marked,
         "numbers": {name: _plain(number) for name, number in node.numbers.items()},
         "children": [_data(child) for child in node.children],
     }

@@ -140,12 +140,8 @@ def differences(home: House, book: Book) -> list[str]:
             found.append(f"{target} is missing")
         else:
             made = book.notebook(target, home.version)
-            found += [f"{target}: {what}" for what in compared(there, made, ran=target == book.runs and _ran(target))]
+            found += [f"{target}: {what}" for what in compared(there, made, ran=target == book.runs)]
     return found
-
-
-def _ran(target: str) -> bool:
-    return not target.startswith("labs/")
 
 
 def orphans(home: House) -> list[Path]:

@@ -5,7 +5,8 @@
 An index takes from the first sum and adds to the second. Whether it is worth it depends on how much the query leaves out, how often it is asked
 and how often the table is written. The judge asks the reads on a clone with the answer's indexes, each with several values, then writes one batch of
 orders, and multiplies. It takes each index away, too, and asks again: what an index saves is what the reads cost more without it, what it costs is its own
-pages of the batch. All together is compared with the best of the agent's indexes, priced on the same engine. In two variants the best is none.
+pages of the batch. All together is compared with the best of the agent's indexes, priced on the same engine. In two variants the best is none. An
+index on `status` is worth nothing to who asks for what was shipped, nineteen orders in twenty, and much to who asks for the one in a thousand that came back.
 
     >>> sum(1 for _ in subsets(("a", "b")))
     4
@@ -16,7 +17,7 @@ Source: Athanassoulis and others, "Designing Access Methods: The RUM Conjecture"
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from itertools import combinations
@@ -32,23 +33,23 @@ from workbook.plans import Plan, explain
 ROWS, BATCH = 20_000, 200
 TABLES = f"""CREATE TABLE orders (order_id bigint PRIMARY KEY, customer_id int NOT NULL, status text NOT NULL, total_cents int NOT NULL,
                      placed_minute int NOT NULL, note text);
-INSERT INTO orders SELECT i, i::bigint * 104729 % 4001, CASE WHEN i % 20 = 0 THEN 'open' ELSE 'shipped' END, i::bigint * 31607 % 5003, i,
+INSERT INTO orders SELECT i, i::bigint * 104729 % 4001, CASE WHEN i % 1000 = 7 THEN 'returned' WHEN i % 20 = 0 THEN 'open' ELSE 'shipped' END, i::bigint * 31607 % 5003, i,
                           md5(i::text) || md5((i + 1)::text)
     FROM generate_series(1, {ROWS}) i"""
 WRITE = f"""INSERT INTO orders SELECT {ROWS} + i, i * 19 % 4001, 'open', i * 23 % 5003, {ROWS} + i, 'new' FROM generate_series(1, {BATCH}) i"""
 READS = {
     "A": "SELECT order_id, total_cents FROM orders WHERE customer_id = {customer}",
-    "B": "SELECT * FROM orders WHERE status = 'shipped'",
+    "B": "SELECT * FROM orders WHERE status = '{status}'",
     "C": "SELECT order_id, placed_minute FROM orders WHERE total_cents BETWEEN {least} AND {most}",
 }
 VALUES: Mapping[str, tuple[Mapping[str, int], ...]] = {
     "A": ({"customer": 1234}, {"customer": 77}, {"customer": 2500}),
-    "B": ({},),
     "C": ({"least": 4000, "most": 4009}, {"least": 1500, "most": 1509}, {"least": 2750, "most": 2759}),
 }
 CANDIDATES = {"A": "customer_id", "B": "status", "C": "total_cents"}
-COVERING = {
+BETTER = {
     "A": "(customer_id) INCLUDE (order_id, total_cents)",
+    "B": "(order_id) WHERE status = 'returned'",
     "C": "(total_cents) INCLUDE (order_id, placed_minute)",
 }
 SLACK = 1.1
@@ -56,13 +57,19 @@ SLACK = 1.1
 
 @dataclass(frozen=True)
 class Variant:
-    """How often each read is asked for, and how many orders are written, both in a minute."""
+    """How often each read is asked for, and how many orders are written, both in a minute; the `status` that read B asks for."""
 
     story: str
     a: int
     b: int
     c: int
     written: int
+    status: str = "shipped"
+
+    def asked(self, read: str) -> list[str]:
+        """A read with each of the values that it is asked with, the one that is shown first."""
+        values = VALUES.get(read, ({"status": self.status},))
+        return [READS[read].format(**one) for one in values]
 
     @property
     def rates(self) -> dict[str, int]:
@@ -76,6 +83,7 @@ VARIANTS = (
     Variant("Customers and accountants at once", 300, 1, 300, 2_000),
     Variant("Black Friday: many look, still more buy", 40, 1, 1, 30_000),
     Variant("A quiet day: partners export what was shipped, the accountants compare, few buy", 0, 60, 100, 500),
+    Variant("After the holidays: customers look, and the desk for what came back asks all day", 300, 200, 1, 4_000, "returned"),
 )  # fmt: skip
 
 
@@ -120,9 +128,7 @@ def recipe(variant: Variant) -> Recipe:
 
 
 def brief(variant: Variant) -> str:
-    rows = "\n".join(
-        f"| {name} | `{sql.format(**VALUES[name][0])}` | {variant.rates[name]:,} |" for name, sql in READS.items()
-    )
+    rows = "\n".join(f"| {name} | `{variant.asked(name)[0]}` | {variant.rates[name]:,} |" for name in READS)
     return (
         f"{variant.story}. In one minute:\n\n| | read | times |\n|---|---|---|\n{rows}\n\nand {variant.written:,} orders are written. `orders` has {ROWS:,} rows and its primary "
         f"key. An agent suggests an index for each read: on `{CANDIDATES['A']}`, on `{CANDIDATES['B']}` and on `{CANDIDATES['C']}`. Which of them do you grant? Hand in the "
@@ -158,11 +164,9 @@ def asked(reads: Mapping[str, float], variant: Variant) -> float:
     return sum(variant.rates[name] * pages for name, pages in reads.items())
 
 
-def plans(orders: Database) -> dict[str, list[Plan]]:
-    """The plans of each read, one for each of its values."""
-    return {
-        name: [explain(sql.format(**values), orders.engine) for values in VALUES[name]] for name, sql in READS.items()
-    }
+def plans(orders: Database, variant: Variant, reads: Iterable[str] = tuple(READS)) -> dict[str, list[Plan]]:
+    """The plans of the reads, one for each of their values."""
+    return {name: [explain(sql, orders.engine) for sql in variant.asked(name)] for name in reads}
 
 
 def pages(found: Mapping[str, list[Plan]]) -> dict[str, float]:
@@ -182,19 +186,20 @@ def price(orders: Database, reads: Mapping[str, float]) -> Prices:
 
 
 @cache
-def _priced(key: str, indexes: tuple[tuple[str, str], ...]) -> Prices:
-    """A set of indexes (read, columns), each named after its read, priced on a clone of its own: once a process, since the
-    table is the same for all variants."""
+def _priced(key: str, status: str, indexes: tuple[tuple[str, str], ...]) -> Prices:
+    """A set of indexes (read, columns), each named after its read, priced on a clone of its own: once a process for all
+    variants whose reads are the same."""
     ddl = "; ".join(f'CREATE INDEX "{name}" ON orders {columns}' for name, columns in indexes)
-    with tried(recipe(VARIANTS[0]), ddl or None) as trial:
-        return price(trial.database, pages(plans(trial.database)))
+    variant = next(one for one in VARIANTS if one.status == status)
+    with tried(recipe(variant), ddl or None) as trial:
+        return price(trial.database, pages(plans(trial.database, variant)))
 
 
 def priced(chosen: tuple[str, ...], variant: Variant) -> Prices:
     """What these of the agent's indexes cost: a read is served by its own index or by none, and each index is written by
     itself, so that two clones tell it for every set."""
-    key = recipe(variant).key
-    none, every = _priced(key, ()), _priced(key, tuple((name, f"({column})") for name, column in CANDIDATES.items()))
+    key, columns = recipe(variant).key, tuple((name, f"({column})") for name, column in CANDIDATES.items())
+    none, every = (_priced(key, variant.status, indexes) for indexes in ((), columns))
     reads = {name: (every if name in chosen else none).reads[name] for name in READS}
     return Prices(reads, none.table, {name: every.indexes[name] for name in chosen})
 
@@ -205,10 +210,10 @@ def best_of(variant: Variant) -> tuple[tuple[str, ...], int]:
     return chosen, priced(chosen, variant).total(variant)
 
 
-def covering(variant: Variant) -> int:
-    """Pages in a minute if the best set also held what its reads return."""
-    chosen = tuple((name, COVERING[name]) for name in best_of(variant)[0])
-    return _priced(recipe(variant).key, chosen).total(variant)
+def better(variant: Variant) -> int:
+    """Pages in a minute if the best set also held what its reads return, or nothing but the rows that they want."""
+    chosen = tuple((name, BETTER[name]) for name in best_of(variant)[0])
+    return _priced(recipe(variant).key, variant.status, chosen).total(variant)
 
 
 def judge(answer: str, variant: Variant) -> Judgement:
@@ -217,8 +222,8 @@ def judge(answer: str, variant: Variant) -> Judgement:
     with tried(recipe(variant), ddl, question="Which reads can an index serve, and are they worth it?") as trial:
         if trial.refused or (ddl and not trial.made):
             return Judgement(0.0, (trial.refused or nothing(),))
-        found = plans(trial.database)
-        if partial := some_values_only(found, trial.names):
+        found = plans(trial.database, variant)
+        if partial := some_values_only(found, trial.names, variant):
             return Judgement(0.0, (partial,))
         saved = {change.object: saving(trial, change, found, variant) for change in trial.made}
         prices = price(trial.database, pages(found))
@@ -238,7 +243,7 @@ def nothing() -> Finding:
     )  # fmt: skip
 
 
-def some_values_only(found: Mapping[str, list[Plan]], names: list[str]) -> Finding | None:
+def some_values_only(found: Mapping[str, list[Plan]], names: list[str], variant: Variant) -> Finding | None:
     """What is wrong where a new index serves a read with some of its values and not with others."""
     for read, three in found.items():
         serving = [name for name in names if any(uses(plan, name) for plan in three)]
@@ -246,7 +251,7 @@ def some_values_only(found: Mapping[str, list[Plan]], names: list[str]) -> Findi
         if serving and without:
             return Finding(
                 False, f"Read {read} goes by {' and '.join(serving)} with some values; with {without} of {len(three)} it reads the whole table.",
-                f"An index for all reads like `{READS[read].format(**VALUES[read][0])}`.", "Which rows does your index leave out, and who asks for them?", "one-value",
+                f"An index for all reads like `{variant.asked(read)[0]}`.", "Which rows does your index leave out, and who asks for them?", "one-value",
             )  # fmt: skip
     return None
 
@@ -258,9 +263,7 @@ def saving(trial: Trial, change: Change, found: Mapping[str, list[Plan]], varian
     if not concerned:
         return 0
     orders.run(f"DROP INDEX {quoted(name)}")
-    without = {
-        read: [explain(READS[read].format(**values), orders.engine) for values in VALUES[read]] for read in concerned
-    }
+    without = plans(orders, variant, concerned)
     orders.run(str(change.after))
     before = {read: found[read] for read in concerned}
     return round(asked(pages(without), variant) - asked(pages(before), variant))
@@ -335,12 +338,15 @@ def within(mine: Prices, budget: int, worths: list[Worth], best: Prices, variant
 def why(variant: Variant) -> str:
     chosen, least = best_of(variant)
     said = f"The best of the agent's three here: {' and '.join(CANDIDATES[name] for name in chosen) or 'none of them'}."
-    less = covering(variant) if chosen else least
-    if less < least:
+    less = better(variant) if chosen else least
+    if less < least and "B" in chosen:
+        said += f" With {BETTER['A']} and {BETTER['B']} it would be {less:,} pages in place of {least:,}: the table is left alone by one read, and by the other's index the new orders."
+    elif less < least:
         said += f" With the columns that the reads return behind INCLUDE it would be {less:,} pages in place of {least:,}, for then the table is left alone."
+    shipped = "Read B uses no index whatever: it wants nineteen rows in twenty, and all columns of them, and reading all is the quickest way to them."
+    rare = "Whether a column deserves an index depends on the value: read B wants one order in a thousand; of those that were shipped it would want nineteen in twenty, and use no index whatever."
     return (
-        f"{said} Read B uses no index whatever: it wants nineteen rows in twenty, and all columns of them, "
-        "and reading all is the quickest way to them. For the others the rates decide: with other traffic the same index is a gain or a loss. Counted in pages on PostgreSQL 18; "
+        f"{said} {rare if 'B' in chosen else shipped} For the others the rates decide: with other traffic the same index is a gain or a loss. Counted in pages on PostgreSQL 18; "
         "in WAL, or with full-page writes, an index weighs more."
     )
 

@@ -415,7 +415,7 @@ def goals(variant: Variant) -> str:
     if variant.log_mb:
         told.append(
             f"- the log: at most **{variant.log_mb:g} MB a second**, with {variant.orders_s:,} new orders (`insert_wal`, bytes each) and {variant.looks_s:,} looks "
-            "(`update_wal`, bytes each) a second"
+            "(`update_wal`, bytes each) a second; a megabyte is a million bytes"
         )
     return "\n".join(told)
 
@@ -425,7 +425,7 @@ def brief(variant: Variant) -> str:
     return (
         f"{variant.story}. One day it will hold **{GOAL:,} orders**. What a design must keep to then, and nothing else:\n\n{goals(variant)}\n\n"
         f"Agents will deliver index designs, each measured on two samples, of {SMALL:,} and of {LARGE:,} orders. Write the check: a function `accept(small, large)` of two "
-        "dicts that returns `True` or `False`. It is tried on a bank of right and wrong designs, then on others of which a verdict shows no numbers, and must tell **all** of them. For a design without any index but the "
+        "dicts that returns `True` or `False`. It is tried on a bank of right and wrong designs, then on others of which a verdict shows no numbers, and must judge **all** of them rightly. For a design without any index but the "
         f"key it is called with\n\n```python\nsmall = {small}\nlarge = {large}\n```\n\n(`hot` is the share of looks that were heap-only updates.) "
         "Pages of a tree's upper levels come and go: a number that grows by a third while the rows grow tenfold does not grow with the rows."
     )

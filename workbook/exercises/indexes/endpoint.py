@@ -270,7 +270,7 @@ VARIANTS = (
         direction="Follow the arrows: a parcel has one order, an order has one customer or none. What would a join multiply here?",
         nearly="`options(joinedload(Parcel.order).joinedload(Order.customer))`; or a select of the columns with a `join` to the order and an `outerjoin` to the customer.",
         because="From the many to the one a join multiplies nothing: each parcel is one row, with its order and its customer beside it. A statement for each level waits for two "
-        "more answers and saves nothing. The join to the customer is an outer one: guests order, too.",
+        "more answers and saves nothing. (It may touch some pages more than the loop did: for a join PostgreSQL plans with a look at the ends of the indexes. What is saved are journeys.) The join to the customer is an outer one: guests order, too.",
         otherwise="a wide row on the side of the one, shared by many parcels: then it is fetched once, by a statement of its own.",
         spare=2,
         asks={"statements": ("A parcel has one order and at most one customer: what would a join multiply?", "never-join")},

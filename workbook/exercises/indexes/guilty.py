@@ -239,7 +239,7 @@ def brief(variant: Variant) -> str:
     return (
         f"{variant.story}:\n\n```sql\n{variant.query}\n```\n\n`orders` has {ORDERS:,} rows, `lines` {LINES:,} and an index on `order_id`. "
         f"The query touches {pages_of(plan):,} pages:\n\n{lines_of(plan)}\n\n"
-        "Which step is to blame: at which one does what is expected part from what comes, not because of another step? And what mends it? Hand in a dict: `step`, "
+        "Which step is to blame: at which one do the rows that come differ from those expected, although what came into it was as expected? And what mends it? Hand in a dict: `step`, "
         "its number, and `mend`, SQL that creates **one** index or **one** object of statistics, or only takes statistics anew where that does. The judge looks for the step, runs the "
         f"mend, and counts the pages of the same query: at most **{budget(variant):,}**, then and after the next ANALYZE. "
         '`engine = practice("indexes-guilty")` is the same database.'

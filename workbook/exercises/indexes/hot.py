@@ -234,6 +234,13 @@ def few(created: list[str]) -> list[Finding]:
     )]  # fmt: skip
 
 
+def against(found: Budget) -> str:
+    """What stands against the pages that the tempting index would save, if it saves any."""
+    if found.tempting >= found.best:
+        return "it would buy nothing, and every update would write every index."
+    return "against that stands every index, written in every update. It would be otherwise if the read came far more often than the update, or the filter left out far more."
+
+
 EXERCISE = register(
     Exercise(
         id="indexes-hot",
@@ -257,8 +264,8 @@ EXERCISE = register(
         judge=judge,
         why=lambda variant: (
             f"`{variant.changed}` stands in no index, so that its updates stay on their page and no index is written. Three reads touch {budget(variant).best} pages where an index with "
-            f"`{variant.changed}` in it would need {budget(variant).tempting}; against that stands every index, written in every update. It would be otherwise if the read came far more often than the update, or the filter left out far more; "
-            "and without room on the page (`fillfactor = 100`) updates would not be HOT with any index."
+            f"`{variant.changed}` in it would need {budget(variant).tempting}; {against(budget(variant))} "
+            "Without room on the page (`fillfactor = 100`) updates would not be HOT with any index."
         ),
         misconceptions={
             "free-updates": "Indexing a column that is updated is free.",

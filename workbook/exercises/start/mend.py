@@ -5,8 +5,8 @@
 
 A primary key on `bigint` can only answer a comparison that stays in the key's own family of types. Each variant hides
 the key from its index in another way, and asks for another order. The judge runs the answer on a clone in which the
-order's status was changed first, so that a row typed by hand does not pass, and measures a plain lookup beside it:
-its buffers, and one page more, are the budget.
+order's status was changed first, and once more after a further change of which no verdict tells the value, so that a row typed
+by hand does not pass. It measures a plain lookup beside it: its buffers, and two pages more, are the budget.
 
     >>> print(VARIANTS[0].suspect)
     SELECT order_id, status FROM orders WHERE order_id = 4711.0
@@ -75,7 +75,11 @@ def judge(answer: str, variant: Variant) -> Judgement:
             plan = explain(answer, shop_database.engine)
         except SqlError:
             return Judgement(0.0, (not_a_query(),))
-    findings = (same_row(got, wanted), few_pages(plan, lookup))
+        same = same_row(got, wanted)
+        if same.ok:
+            shop_database.run(f"UPDATE orders SET status = 'lost' WHERE order_id = {variant.order_id}")
+            same = same if shop_database.run(answer).rows != got.rows else typed()
+    findings = (same, few_pages(plan, lookup))
     return Judgement(1.0 if all(finding.ok for finding in findings) else 0.0, findings, (plan,))
 
 
@@ -92,6 +96,15 @@ def same_row(got: Result, wanted: Result) -> Finding:
         expected=f"{len(wanted.rows)} row(s) with the columns {', '.join(wanted.columns)}: {list(wanted.rows)[:2]} "
         "(its status was changed just before the check).",
         question="Which order is asked for, and where does its status come from?",
+    )
+
+
+def typed() -> Finding:
+    return Finding(
+        ok=False,
+        seen="The row is the right one, and stays as it is when the order's status in the table is changed.",
+        expected="A row that is read, not typed.",
+        question="Where does your query take the status from?",
     )
 
 

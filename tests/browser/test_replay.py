@@ -30,7 +30,7 @@ MANY = {name: [f"UPDATE test SET value = value + {number} WHERE id = 1"] for num
 CELLS = [
     "from workbook.schedules import Program, explore, run, step_through",
     f"program = Program('Lost update', {SETUP!r}, {SESSIONS!r})\nexplore(program)",
-    f"many = Program('Three increments', {SETUP!r}, {MANY!r})\nexplore(many, 'sqlite')",
+    f"many = Program('Three increments', {SETUP!r}, {MANY!r})\nexplore(many, 'sqlite', 'immediate')",
     "one = run(program.order('T1 T2 T1 T2 T1 T2 T1 T2'.split()))\nstep_through(one)",
     "one",
 ]
@@ -134,11 +134,11 @@ def test_a_click_beside_the_cells_changes_nothing(hand: Hand, here: HeatMap) -> 
 
 
 def test_cells_in_many_lines_are_hit_where_they_are_drawn(desk: Desk) -> None:
-    many = heat_map(explore(Program("Three increments", SETUP, MANY), "sqlite"))
+    many = heat_map(explore(Program("Three increments", SETUP, MANY), "sqlite", "immediate"))
     hand = Hand(desk, LARGE)
     assert many.exploration.explored == 1_680
     for place in (0, 88, 89, 90, 700, 1_679):
-        hand.click(many.exploration, 1, place)
+        hand.click(many.exploration, 0, place)
         many.choose(places(many.exploration.data())[place] + 1, "immediate")
         hand.shows(many)
 
@@ -166,7 +166,7 @@ def test_the_saved_notebook_holds_stills_and_their_text(desk: Desk) -> None:
         data = next(one["data"] for one in reversed(outputs[number]) if "image/svg+xml" in one.get("data", {}))
         assert "<svg" in "".join(data["image/svg+xml"]) and word in "".join(data["text/plain"])
     bar = outputs[2][0]["data"]
-    assert "".join(bar["text/plain"]) == "orders on SQLite: 3,360 of 3,360" and "text/html" not in bar
+    assert "".join(bar["text/plain"]) == "orders on SQLite: 1,680 of 1,680" and "text/html" not in bar
 
 
 def test_nothing_overlaps_and_all_can_be_read_in_both_themes(desk: Desk, here: HeatMap, pictures: Path) -> None:

@@ -64,8 +64,8 @@ check("indexes-rewrite", rewritten)
 # %% [markdown]
 # ## 3. Act, or leave
 #
-# An agent has been asked how three reads could be made faster. It suggests an index for each, and each of them does make its read faster. Whether that is worth
-# it is not written in any plan: it depends on how often is read and how often is written.
+# An agent has been asked how three reads could be made faster. It suggests an index for each, and each looks sensible. Whether a read gets faster by it
+# shows in its plan; whether it is worth it is written in no plan: that depends on how often is read and how often is written.
 
 # %%
 ask("indexes-act")

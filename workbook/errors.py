@@ -36,6 +36,10 @@ class Unavailable(WorkbookError):
     """An engine, a file or a tool that is needed cannot be had here."""
 
 
+class Crowded(Unavailable):
+    """A server has no connection left to give."""
+
+
 class Unsuitable(WorkbookError):
     """Something is there, but not fit for what was asked (a server with other settings, a plan of an unknown form)."""
 

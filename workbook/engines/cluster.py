@@ -45,7 +45,7 @@ from sqlalchemy.exc import ArgumentError
 
 from workbook.engines import disk, places, profiles
 from workbook.engines.profiles import Profile
-from workbook.errors import Misuse, Unavailable, Unsuitable, WorkbookError
+from workbook.errors import Crowded, Misuse, Unavailable, Unsuitable, WorkbookError
 
 START_S_MAX = 120
 END_S_MAX = 10
@@ -502,7 +502,7 @@ def no_entry(said: str) -> Unavailable:
     """What to raise where a server that runs lets nobody in, by what it said."""
     if crowded(said):
         many = "restart the kernels of the notebooks that you no longer need, and this one's where it made many engines"
-        return Unavailable("The PostgreSQL server has no connection left: each engine keeps one or more.", next=many)
+        return Crowded("The PostgreSQL server has no connection left: each engine keeps one or more.", next=many)
     why = said.partition("FATAL:")[2].strip().split("\n")[0]
     return Unavailable(
         "The PostgreSQL server runs, but lets nobody in.", tried=why, next="run `workbook clean` and try again"

@@ -41,7 +41,7 @@ from psycopg import pq
 from workbook.engines import Recipe, database
 from workbook.engines.cluster import OWNERS, Cluster
 from workbook.engines.profiles import Profile
-from workbook.errors import SqlError, SqlTimeout, Unavailable
+from workbook.errors import Crowded, SqlError, SqlTimeout, Unavailable
 from workbook.schedules.engine import ROWS_MAX, TOO_MANY, Answer, Engine, Rows, ScheduleBroken, Wait
 from workbook.schedules.postgres_locks import Locks
 from workbook.schedules.postgres_session import PATIENT, Session, alive, end_of, failure, gone, readable, recovered
@@ -113,7 +113,9 @@ class Postgres(Engine):
                 self._tables.make(schedule, lambda sql: self._setup(sql, timeout_s))
                 self._seat(schedule, levels)
                 return
-            except Unavailable:
+            except Unavailable as refusal:
+                if isinstance(refusal, Crowded):
+                    self._too_many(len(levels))
                 self._forget()
                 self._spoilt = self._spoilt or self.database.gone  # `workbook clean` has removed it
                 if attempt + 1 == TRIES_MAX:

@@ -44,8 +44,8 @@ assert bound.buffers.value == plan.buffers.value > 1000 * explain(first, engine)
 compare(explain(first, engine), plan)
 
 # %% [markdown]
-# The same row, the same table, the same index. But `4711.0` is not a `bigint`: PostgreSQL has no index of order ids *as
-# decimal numbers*, so it turns the id of every order into one and compares. A test with ten orders never notices. With six hundred
+# The same row, the same table, the same index. But `4711.0` is not a `bigint`, written out or handed in as a parameter (`bound` touched as
+# many pages): PostgreSQL has no index of order ids *as decimal numbers*, so it turns the id of every order into one and compares. A test with ten orders never notices. With six hundred
 # thousand it is a disaster that waits for visitors, and each year's orders make it worse.
 #
 # Nothing in the agent's code is wrong. Somebody has to *know*, and be able to show it before the busiest day does. That is what this workbook
